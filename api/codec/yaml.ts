@@ -1,0 +1,280 @@
+/**
+ * YAML as Kubernetes reads it: YAML 1.1 with the scalars of Go's yaml.v2 (`yes`, `0o17`, `1_000`; dates stay texts),
+ * turned into the JSON value it stands for. https://yaml.org/spec/1.1/
+ */
+import {
+  Composer,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  Lexer,
+  Parser,
+  Scalar,
+  visit,
+  Document,
+  type Node,
+  type Tags,
+} from 'yaml';
+import type { JsonObject, JsonValue } from '../types.ts';
+import { DecodeError } from './errors.ts';
+import { integerValue } from './json-parser.ts';
+import { decodeJson, type Decoded } from './json.ts';
+
+/** Values that aliases may add to a document, at least; large documents may add ten times their own number. */
+const ALIAS_ALLOWANCE = 10_000;
+const MAX_DEPTH = 1000;
+
+/** Decodes the first YAML document of a text (JSON is YAML too). Throws DecodeError. */
+export function decodeYaml(input: string | Buffer): Decoded {
+  const text = typeof input === 'string' ? input : input.toString('utf8');
+  if (/^\s*[{[]/.test(text)) {
+    // Clients send JSON under YAML's name more often than not.
+    try {
+      return decodeJson(text);
+    } catch (e) {
+      if (!(e instanceof DecodeError)) throw e;
+    }
+  }
+  const doc = firstDocument(text);
+  if (!doc?.contents) return { value: null, duplicates: [] };
+  const r = new Resolver();
+  const value = r.value(doc.contents, '', 0);
+  const notes = r.repeated.map(
+    ({ key, offset }) =>
+      `line ${text.slice(0, offset).split('\n').length}: key ${JSON.stringify(key)} already set in map`,
+  );
+  return { value, duplicates: r.duplicates, ...(notes.length ? { notes } : {}) };
+}
+
+function fail(message: string): DecodeError {
+  return new DecodeError(`error converting YAML to JSON: yaml: ${message}`);
+}
+
+function firstDocument(text: string): Document.Parsed | undefined {
+  // The failsafe schema leaves every scalar the text it is; what it means is decided below.
+  const composer = new Composer({
+    version: '1.1',
+    schema: 'failsafe',
+    uniqueKeys: false,
+    merge: false,
+    logLevel: 'silent',
+  });
+  try {
+    for (const doc of documents(text, composer)) {
+      const error = doc.errors[0];
+      if (!error) return doc;
+      const line = text.slice(0, error.pos[0]).split('\n').length;
+      throw fail(`line ${line}: ${error.message.split('\n')[0]!.replace(/ at line \d+.*$/, '')}`);
+    }
+  } catch (e) {
+    if (e instanceof RangeError) throw tooDeep();
+    throw e;
+  }
+  return undefined;
+}
+
+/** Token by token, so that nesting is bounded before anything is built of it. */
+function* documents(text: string, composer: Composer): Generator<Document.Parsed> {
+  const parser = new Parser();
+  for (const lexeme of new Lexer().lex(text)) {
+    // A collection and the item in it are two levels of the parser's stack at most.
+    if (parser.stack.length > 2 * MAX_DEPTH) throw tooDeep();
+    for (const token of parser.next(lexeme)) yield* composer.next(token);
+  }
+  for (const token of parser.end()) yield* composer.next(token);
+  yield* composer.end();
+}
+
+const tooDeep = () => fail(`exceeded max depth of ${MAX_DEPTH}`);
+
+class Resolver {
+  readonly duplicates: string[] = [];
+  /** The same keys with where they stand in the text. */
+  readonly repeated: { key: string; offset: number }[] = [];
+  readonly #anchors = new Map<string, Node>();
+  readonly #open = new Set<Node>();
+  #direct = 0;
+  #aliased = 0;
+  #insideAlias = 0;
+
+  value(node: unknown, path: string, depth: number): JsonValue {
+    if (depth > MAX_DEPTH) throw tooDeep();
+    if (this.#insideAlias > 0) {
+      if (++this.#aliased > ALIAS_ALLOWANCE + this.#direct * 10) throw fail('document contains excessive aliasing');
+    } else this.#direct++;
+    if (node === null || node === undefined) return null;
+    if (isAlias(node)) return this.#alias(node.source, path, depth);
+    const anchor = (node as Node & { anchor?: string }).anchor;
+    if (anchor !== undefined) this.#anchors.set(anchor, node as Node);
+    if (isScalar(node)) return scalar(node);
+    if (isSeq(node)) {
+      this.#open.add(node);
+      const out = node.items.map((item, i) => this.value(item, `${path}[${i}]`, depth + 1));
+      this.#open.delete(node);
+      return out;
+    }
+    if (isMap(node)) {
+      this.#open.add(node);
+      const out = this.#map(node, path, depth);
+      this.#open.delete(node);
+      return out;
+    }
+    throw fail('unknown node');
+  }
+
+  #alias(name: string, path: string, depth: number): JsonValue {
+    const target = this.#anchors.get(name);
+    if (!target) throw fail(`unknown anchor '${name}' referenced`);
+    if (this.#open.has(target)) throw fail(`anchor '${name}' value contains itself`);
+    this.#insideAlias++;
+    const out = this.value(target, path, depth + 1);
+    this.#insideAlias--;
+    return out;
+  }
+
+  #map(node: { items: { key: unknown; value: unknown }[] }, path: string, depth: number): JsonObject {
+    const out: JsonObject = {};
+    const own = new Set<string>();
+    for (const pair of node.items) {
+      if (isMergeKey(pair.key)) {
+        for (const source of this.#mergeSources(pair.value, path, depth)) {
+          for (const k of Object.keys(source)) if (!Object.hasOwn(out, k)) set(out, k, source[k]!);
+        }
+        continue;
+      }
+      const key = keyText(this.value(pair.key, path, depth + 1));
+      const at = path === '' ? key : `${path}.${key}`;
+      if (own.has(key) && this.#insideAlias === 0) {
+        this.duplicates.push(at);
+        this.repeated.push({ key, offset: (pair.key as { range?: [number, number, number] | null }).range?.[0] ?? 0 });
+      }
+      own.add(key);
+      set(out, key, this.value(pair.value, at, depth + 1));
+    }
+    return out;
+  }
+
+  #mergeSources(node: unknown, path: string, depth: number): JsonObject[] {
+    const value = this.value(node, path, depth + 1);
+    const list = Array.isArray(value) ? value : [value];
+    return list.map((v) => {
+      if (typeof v !== 'object' || v === null || Array.isArray(v))
+        throw fail('map merge requires map or sequence of maps as the value');
+      return v;
+    });
+  }
+}
+
+function set(out: JsonObject, key: string, value: JsonValue): void {
+  if (key === '__proto__')
+    Object.defineProperty(out, key, { value, writable: true, enumerable: true, configurable: true });
+  else out[key] = value;
+}
+
+const isMergeKey = (key: unknown) =>
+  isScalar(key) && key.value === '<<' && (key.type === Scalar.PLAIN || key.type === undefined);
+
+function keyText(key: JsonValue): string {
+  if (typeof key === 'string') return key;
+  if (typeof key === 'number' || typeof key === 'bigint' || typeof key === 'boolean') return String(key);
+  throw fail(`unsupported map key: ${key === null ? 'null' : 'a collection'}`);
+}
+
+function scalar(node: Scalar): JsonValue {
+  const text = typeof node.value === 'string' ? node.value : '';
+  const tag = node.tag?.replace('tag:yaml.org,2002:', '!!');
+  switch (tag) {
+    case '!!str':
+    case '!':
+      return text;
+    case '!!binary':
+      return Buffer.from(text, 'base64').toString('latin1');
+    case undefined:
+      return node.type === Scalar.PLAIN ? plainScalar(text) : text;
+    default: {
+      const v = plainScalar(text);
+      if (tag === '!!float' && typeof v === 'number') return v;
+      const type =
+        v === null
+          ? '!!null'
+          : typeof v === 'boolean'
+            ? '!!bool'
+            : typeof v === 'string'
+              ? '!!str'
+              : Number.isInteger(v) || typeof v === 'bigint'
+                ? '!!int'
+                : '!!float';
+      if (tag === type || tag === '!!timestamp' || !tag.startsWith('!!')) return tag === type ? v : text;
+      throw fail(`cannot decode ${type} \`${text}\` as a ${tag}`);
+    }
+  }
+}
+
+const WORDS: ReadonlyMap<string, boolean | null> = new Map<string, boolean | null>([
+  ...['y', 'Y', 'yes', 'Yes', 'YES', 'true', 'True', 'TRUE', 'on', 'On', 'ON'].map((w) => [w, true] as const),
+  ...['n', 'N', 'no', 'No', 'NO', 'false', 'False', 'FALSE', 'off', 'Off', 'OFF'].map((w) => [w, false] as const),
+  ...['', '~', 'null', 'Null', 'NULL'].map((w) => [w, null] as const),
+]);
+const NOT_JSON = /^(?:\.(?:nan|NaN|NAN)|[-+]?\.(?:inf|Inf|INF))$/;
+const DECIMAL = /^[-+]?(?:0|[1-9][0-9]*)$/;
+const PREFIXED = /^([-+]?)0(?:([xX])([0-9a-fA-F]+)|([bB])([01]+)|[oO]?([0-7]+))$/;
+const FLOAT = /^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$/;
+
+/** What an unquoted scalar stands for. */
+function plainScalar(text: string): JsonValue {
+  const word = WORDS.get(text);
+  if (word !== undefined) return word;
+  const c = text.charCodeAt(0);
+  // Only what starts like a number can be one: digits, signs, a point.
+  if (c > 0x39 || c < 0x2b || c === 0x2c || c === 0x2f) return text;
+  if (NOT_JSON.test(text)) throw fail(`unsupported value: ${text}`);
+  const plain = c === 0x2e ? text : text.replaceAll('_', '');
+  if (DECIMAL.test(plain)) return integerValue(plain.startsWith('+') ? plain.slice(1) : plain);
+  const m = PREFIXED.exec(plain);
+  if (m) {
+    const size =
+      m[3] === undefined ? (m[5] === undefined ? BigInt(`0o${m[6]}`) : BigInt(`0b${m[5]}`)) : BigInt(`0x${m[3]}`);
+    return integerValue((m[1] === '-' ? -size : size).toString());
+  }
+  if (FLOAT.test(plain)) {
+    const n = Number(plain);
+    if (Number.isFinite(n)) return n;
+  }
+  return text;
+}
+
+/** Splits a stream at its `---` lines; documents of comments and blanks alone are left out. */
+export function splitYaml(text: string): string[] {
+  return text.split(/^---[ \t]*(?:#[^\n]*)?\r?(?:\n|$)/m).filter((d) => /^[ \t]*[^\s#]/m.test(d));
+}
+
+/** Writes a value as YAML with sorted keys, as Kubernetes does. */
+export function encodeYaml(value: unknown): string {
+  const doc = new Document(value, {
+    version: '1.1',
+    sortMapEntries: true,
+    aliasDuplicateObjects: false,
+    customTags: withoutLonePoint,
+  });
+  visit(doc, {
+    Scalar(_key, node) {
+      // Whatever a reader of these rules would take for something else than a text is quoted.
+      if (typeof node.value === 'string' && !isPlainText(node.value)) node.type = Scalar.QUOTE_DOUBLE;
+    },
+  });
+  return doc.toString({ lineWidth: 0, indentSeq: false });
+}
+
+/** A point alone is a text (managed fields are full of them), though the library takes it for a number. */
+function withoutLonePoint(tags: Tags): Tags {
+  return tags.map((t) =>
+    typeof t === 'object' && 'test' in t && t.test?.test('.')
+      ? { ...t, test: /^[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9_]+)$/ }
+      : t,
+  );
+}
+
+function isPlainText(text: string): boolean {
+  return text !== '<<' && !NOT_JSON.test(text) && plainScalar(text) === text;
+}

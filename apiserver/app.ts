@@ -1,0 +1,417 @@
+/**
+ * Puts the API server together. `createApp` never listens: it opens the store's caches and answers requests that
+ * somebody hands to it; `start` adds the port.
+ */
+import type { Duplex } from 'node:stream';
+import { createOpenApi, type OpenApi } from '../api/openapi/index.ts';
+import { StatusError, pathNotFound } from '../api/status.ts';
+import { systemClock, systemIds, systemRand, type Clock, type Ids, type Rand } from '../base/clock.ts';
+import { silentLogger, type Logger } from '../base/log.ts';
+import type { Authenticator } from './authentication/types.ts';
+import type { Authorizer } from './authorization/types.ts';
+import { createChain, type Chain, type ChainSeams, type RequestAudit } from './http/chain.ts';
+import { serverMetrics, type ServerMetrics } from './http/metrics.ts';
+import { healthRoutes, type HealthCheck } from './http/health.ts';
+import { registerComponentStatuses } from './http/component-statuses.ts';
+import { registerPodHandlers } from './http/pod-handlers.ts';
+import { Aggregation } from './http/aggregation.ts';
+import { listen, type TlsFiles } from './http/server.ts';
+import { PathRoutes } from './http/paths.ts';
+import type { ApiRequest, Reply } from './http/request.ts';
+import { handleResource, type ResourceHandlerDeps } from './http/resource-handler.ts';
+import { resolveTarget } from './http/target.ts';
+import { refuseUpgrade, serveUpgrade } from './http/upgrade.ts';
+import { openApiRoutes } from './discovery/openapi.ts';
+import { DiscoveryOverlay } from './discovery/overlay.ts';
+import { discoveryRoutes, VERSION } from './discovery/routes.ts';
+import { buildCatalog, type Catalog } from './registry/catalog.ts';
+import type { ObjectReader, ResourceDefinition } from './registry/definition.ts';
+import type { AdmissionChain, FieldManagers, RegistryDeps } from './registry/operation.ts';
+import { createReader, readerKey } from './registry/reader.ts';
+import { ResourceStore } from './registry/resource-store.ts';
+import { SpecialHandlers } from './registry/special.ts';
+import { createWriter, type Writer } from './registry/writer.ts';
+import { ensureSystemNamespaces } from './startup/namespaces.ts';
+import { allResources } from './resources/index.ts';
+import { createServiceAllocator, type ServiceAllocator } from './resources/services/index.ts';
+import { createMemoryStore } from './storage/memory/store.ts';
+import type { ResourceCache } from './storage/cache.ts';
+import type { Store } from './storage/store.ts';
+import { createWatchCache } from './storage/watch-cache.ts';
+
+/** What the parts that are plugged in may use. */
+export interface AppParts {
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly rand: Rand;
+  readonly logger: Logger;
+  readonly store: Store;
+  readonly catalog: Catalog;
+  readonly reader: ObjectReader;
+  /** By `group/resource` (`pods`, `apps/deployments`). */
+  readonly stores: ReadonlyMap<string, ResourceStore>;
+  /** The cache of a resource by the same key. */
+  cacheOf(resource: string): ResourceCache | undefined;
+  readonly special: SpecialHandlers;
+  readonly paths: PathRoutes;
+  /** Opens the storage of a resource at run time (custom resources); resolves when its objects are loaded. */
+  openStore(definition: ResourceDefinition): Promise<ResourceStore>;
+  /** Ends its watches and forgets it. */
+  closeStore(store: ResourceStore): void;
+  /** Custom resources are made known to it. */
+  readonly openapi: OpenApi;
+  /** Priorities of groups, and what other servers serve. */
+  readonly discovery: DiscoveryOverlay;
+  /** Requests that other servers answer. */
+  readonly aggregation: Aggregation;
+}
+
+/** What makes requests safe: built once the caches are open. */
+export interface Security extends ChainSeams {
+  authenticator: Authenticator;
+  authorizer: Authorizer;
+  admission: AdmissionChain;
+  fields?: FieldManagers;
+  close?(): void;
+}
+
+export interface AppOptions {
+  clock?: Clock;
+  ids?: Ids;
+  rand?: Rand;
+  logger?: Logger;
+  /** Defaults to a fresh memory store. */
+  store?: Store;
+  /** Defaults to all built-in resources. */
+  definitions?: readonly ResourceDefinition[];
+  security(parts: AppParts): Promise<Security> | Security;
+  /** Registers what else answers under special subresources (log, exec, proxy). */
+  handlers?(parts: AppParts): void;
+  /** --service-cluster-ip-range, one or two ranges; defaults to 10.0.0.0/24. */
+  serviceCidrs?: readonly string[];
+  /** --service-node-port-range, both inclusive; defaults to 30000-32767. */
+  serviceNodePorts?: readonly [number, number];
+  /** Runs before the server is ready; each is a readiness check under its name. */
+  hooks?: readonly { name: string; run(app: App): Promise<void> }[];
+  /** Follows requests for the audit log; whoever made it closes it. */
+  audit?: RequestAudit;
+  /** More that must be well for the server to be (KMS plugins). */
+  checks?: readonly HealthCheck[];
+  /** Seconds that a watch lasts at least when it names no timeout; defaults to 1800. */
+  minRequestTimeoutSeconds?: number;
+  requestTimeoutSeconds?: number;
+  maxRequestsInFlight?: number;
+  maxMutatingRequestsInFlight?: number;
+  proxyUserHeaders?: readonly string[];
+  /** Between watch bookmarks, in milliseconds; defaults to 60,000. */
+  bookmarkMs?: number;
+  /** Events that are kept for watches that resume; defaults to 100,000. */
+  historyEvents?: number;
+  /** Bytes that may wait for one watcher before it is cut off; defaults to 16 MiB. */
+  maxWatchBytes?: number;
+}
+
+export interface App extends AppParts {
+  readonly registry: RegistryDeps;
+  /** Writes as the server itself. */
+  readonly writer: Writer;
+  readonly chain: Chain;
+  readonly resources: ResourceHandlerDeps;
+  readonly metrics: ServerMetrics;
+  /** Runs `fn` when the server stops, before its caches are closed. */
+  onClose(fn: () => Promise<void> | void): void;
+  handle(request: ApiRequest, reply: Reply): Promise<void>;
+  upgrade(request: ApiRequest, socket: Duplex, head: Buffer): Promise<void>;
+  /** Runs the start-up hooks; the server isn't ready before. */
+  bootstrap(): Promise<void>;
+  /** Readiness fails from now on. */
+  beginShutdown(): void;
+  /** Ends all watches as if their time were up. */
+  endWatches(): void;
+  /** Ends watches, caches and, when it was made here, the store. */
+  close(): Promise<void>;
+}
+
+const PAGE_NOT_FOUND = Buffer.from('404 page not found\n');
+
+/** Everything of an API server but the port. */
+export async function createApp(options: AppOptions): Promise<App> {
+  const clock = options.clock ?? systemClock;
+  const ids = options.ids ?? systemIds;
+  const rand = options.rand ?? systemRand;
+  const logger = options.logger ?? silentLogger;
+  const store = options.store ?? createMemoryStore({ clock });
+  const cache = createWatchCache({
+    store,
+    clock,
+    logger,
+    bookmarkMs: options.bookmarkMs,
+    historyEvents: options.historyEvents,
+  });
+  const stores = new Map<string, ResourceStore>();
+  let services: ServiceAllocator | undefined;
+  const definitions = options.definitions ?? allResources({ services: () => services! });
+  const storeOf = (d: ResourceDefinition) => {
+    const key = readerKey(d.group, d.resource);
+    let s = stores.get(key);
+    if (!s) stores.set(key, (s = new ResourceStore(d, store, cache)));
+    return s;
+  };
+  const catalog = buildCatalog(definitions, storeOf);
+  const special = new SpecialHandlers();
+  const paths = new PathRoutes();
+  await Promise.all([...stores.values()].map((s) => openStore(s, cache)));
+  const reader = createReader(stores);
+  const parts: AppParts = {
+    clock,
+    ids,
+    rand,
+    logger,
+    store,
+    catalog,
+    reader,
+    stores,
+    cacheOf: (resource) => stores.get(resource)?.cache,
+    async openStore(definition) {
+      const opened = new ResourceStore(definition, store, cache);
+      await openStore(opened, cache);
+      stores.set(readerKey(definition.group, definition.resource), opened);
+      return opened;
+    },
+    closeStore(old) {
+      const { group, resource } = old.definition;
+      if (stores.get(readerKey(group, resource)) === old) stores.delete(readerKey(group, resource));
+      cache.removeResource(old.prefix);
+    },
+    special,
+    paths,
+    openapi: createOpenApi({ version: VERSION.gitVersion }),
+    discovery: new DiscoveryOverlay(),
+    aggregation: new Aggregation(),
+  };
+  const security = await options.security(parts);
+  const registry: RegistryDeps = {
+    clock,
+    ids,
+    rand,
+    logger,
+    catalog,
+    reader,
+    admission: security.admission,
+    fields: security.fields,
+  };
+  const writer = createWriter(registry);
+  services = createServiceAllocator({
+    reader,
+    writer,
+    rand,
+    cidrs: options.serviceCidrs ?? ['10.0.0.0/24'],
+    nodePorts: options.serviceNodePorts,
+  });
+  const hooks = [
+    { name: 'start-system-namespaces-controller', run: () => ensureSystemNamespaces(reader, writer) },
+    ...(options.hooks ?? []),
+  ];
+  const stopping = new AbortController();
+  const resources: ResourceHandlerDeps = {
+    catalog,
+    registry,
+    special,
+    watch: {
+      clock,
+      rand,
+      minRequestTimeoutSeconds: options.minRequestTimeoutSeconds ?? 1800,
+      maxPendingBytes: options.maxWatchBytes,
+      stopping: stopping.signal,
+    },
+  };
+
+  registerComponentStatuses(special, store);
+  registerPodHandlers(special, registry, stores, writer);
+  options.handlers?.(parts);
+  const route = (request: ApiRequest, reply: Reply): Promise<void> | void => {
+    if (request.path.startsWith('//')) return reply.send(404, 'text/plain; charset=utf-8', PAGE_NOT_FOUND);
+    const elsewhere = parts.aggregation.find(request.path);
+    if (elsewhere) return elsewhere.handle(request, reply);
+    if (!request.info.isResourceRequest) return paths.serve(request, reply);
+    const { apiGroup, apiVersion, resource } = request.info;
+    if (
+      !catalog.get(apiGroup, apiVersion, resource) &&
+      !catalog.hasGroup(apiGroup, apiVersion) &&
+      !catalog.hasBuiltinGroup(apiGroup)
+    )
+      return reply.send(404, 'text/plain; charset=utf-8', PAGE_NOT_FOUND);
+    return handleResource(resources, request, reply, resolveTarget(catalog, request));
+  };
+  const metrics = serverMetrics(paths, clock);
+  const objects = metrics.registry.gauge('apiserver_storage_objects', 'Stored objects by resource.', [
+    'group',
+    'resource',
+  ]);
+  metrics.registry.onCollect(() => {
+    for (const s of stores.values())
+      if (s.isOpen) objects.set([s.definition.group, s.definition.resource], s.cache.size);
+  });
+  const chain = createChain({
+    ...security,
+    audit: options.audit ?? security.audit,
+    metrics: security.metrics ?? metrics.seam,
+    clock,
+    ids,
+    logger,
+    requestTimeoutSeconds: options.requestTimeoutSeconds,
+    maxRequestsInFlight: options.maxRequestsInFlight,
+    maxMutatingRequestsInFlight: options.maxMutatingRequestsInFlight,
+    proxyUserHeaders: options.proxyUserHeaders,
+    route,
+  });
+
+  const closers: (() => Promise<void> | void)[] = [];
+  const pending = new Set(hooks.map((h) => h.name));
+  let shuttingDown = false;
+  const ping: HealthCheck = { name: 'ping', check() {} };
+  const storage: HealthCheck = { name: 'etcd', check: () => store.ping() };
+  const hookChecks: HealthCheck[] = hooks.map((h) => ({
+    name: `poststarthook/${h.name}`,
+    check() {
+      if (pending.has(h.name)) throw new Error('not finished');
+    },
+  }));
+  const informers: HealthCheck = {
+    name: 'informer-sync',
+    check() {
+      if (!cache.ready) throw new Error('the caches are not loaded');
+    },
+  };
+  const shutdown: HealthCheck = {
+    name: 'shutdown',
+    check() {
+      if (shuttingDown) throw new Error('process is shutting down');
+    },
+  };
+  const more = options.checks ?? [];
+  healthRoutes(paths, '/healthz', () => [ping, storage, ...more, ...hookChecks]);
+  healthRoutes(paths, '/livez', () => [ping, storage, ...hookChecks]);
+  healthRoutes(paths, '/readyz', () => [ping, storage, informers, ...more, ...hookChecks, shutdown]);
+  discoveryRoutes(paths, catalog, parts.discovery);
+  openApiRoutes(paths, parts.openapi);
+
+  const app: App = {
+    ...parts,
+    registry,
+    writer,
+    chain,
+    resources,
+    metrics,
+    onClose: (fn) => void closers.push(fn),
+    handle: (request, reply) => chain.handle(request, reply),
+    async upgrade(request, socket, head) {
+      try {
+        await chain.admitUpgrade(request);
+        const elsewhere = parts.aggregation.find(request.path);
+        if (elsewhere) await elsewhere.upgrade(request, socket, head);
+        else if (!request.info.isResourceRequest) throw pathNotFound();
+        else await serveUpgrade(resources, request, socket, head);
+        options.audit?.upgraded(request, socket);
+      } catch (error) {
+        options.audit?.refused(request, error instanceof StatusError ? error.code : 500);
+        refuseUpgrade(socket, error instanceof StatusError ? error : undefined);
+        if (!(error instanceof StatusError)) logger.error('upgrade failed', { path: request.path, error });
+      }
+    },
+    async bootstrap() {
+      for (const h of hooks) {
+        await h.run(app);
+        pending.delete(h.name);
+      }
+    },
+    beginShutdown() {
+      shuttingDown = true;
+    },
+    endWatches: () => stopping.abort(new Error('the server is shutting down')),
+    async close() {
+      app.endWatches();
+      for (const fn of closers.reverse()) await fn();
+      security.close?.();
+      await cache.close();
+      if (!options.store) await store.close();
+    },
+  };
+  return app;
+}
+
+async function openStore(s: ResourceStore, cache: ReturnType<typeof createWatchCache>): Promise<void> {
+  const d = s.definition;
+  s.open(
+    await cache.resource({
+      prefix: s.prefix,
+      namespaced: d.namespaced,
+      fields: d.selectableFields as ((object: never) => Record<string, string>) | undefined,
+      indexedFields: d.indexedFields,
+    }),
+  );
+}
+
+export interface StartOptions extends AppOptions {
+  tls: TlsFiles;
+  /** Defaults to all addresses. */
+  bindAddress?: string;
+  /** Defaults to 6443; 0 takes a free one. */
+  securePort?: number;
+  /** How long requests under way may take to be answered when the server stops, in ms; defaults to 2000. */
+  shutdownGraceMs?: number;
+  /** How long a shutdown waits between failing readiness and taking no more requests, in ms; defaults to 0. */
+  shutdownDelayMs?: number;
+  disableHttp2?: boolean;
+}
+
+export interface RunningServer {
+  readonly port: number;
+  readonly app: App;
+  setTls(tls: TlsFiles): void;
+  stop(): Promise<void>;
+}
+
+/** Starts an API server; resolves when it listens and its start-up hooks are done. */
+export async function start(options: StartOptions): Promise<RunningServer> {
+  const app = await createApp(options);
+  const server = await listen(
+    {
+      clock: app.clock,
+      tls: options.tls,
+      disableHttp2: options.disableHttp2,
+      handle: (request, reply) => app.handle(request, reply),
+      upgrade: (request, socket, head) => app.upgrade(request, socket, head),
+    },
+    options.bindAddress ?? '0.0.0.0',
+    options.securePort ?? 6443,
+  ).catch(async (error: unknown) => {
+    await app.close();
+    throw error;
+  });
+  try {
+    await app.bootstrap();
+  } catch (error) {
+    await server.close();
+    await app.close();
+    throw error;
+  }
+  let stopped: Promise<void> | undefined;
+  return {
+    port: server.port,
+    app,
+    setTls: (tls) => server.setTls(tls),
+    stop() {
+      stopped ??= (async () => {
+        app.beginShutdown();
+        if (options.shutdownDelayMs) await app.clock.sleep(options.shutdownDelayMs);
+        server.drain();
+        // Watches end in good order, ordinary requests get a moment to be answered.
+        app.endWatches();
+        await server.close(options.shutdownGraceMs ?? 2000);
+        await app.close();
+      })();
+      return stopped;
+    },
+  };
+}

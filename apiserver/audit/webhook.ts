@@ -1,0 +1,233 @@
+/** Events in batches to a webhook. Memory is bounded: what the webhook can't take in time is lost, and said so. */
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
+import { dirname, resolve } from 'node:path';
+import { parse } from 'yaml';
+import type { Clock, Timer } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { AuditBackend } from './auditor.ts';
+import { truncated } from './truncate.ts';
+
+/** Where the webhook is and who we are to it. */
+export interface WebhookTarget {
+  readonly url: string;
+  readonly ca?: Buffer;
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+  readonly serverName?: string;
+  readonly insecure?: boolean;
+  readonly token?: string;
+}
+
+export interface WebhookOptions {
+  clock: Clock;
+  logger: Logger;
+  target: WebhookTarget;
+  /** Events that may wait; defaults to 10,000. */
+  bufferSize?: number;
+  /** Events sent at a time; defaults to 400. */
+  batchSize?: number;
+  /** How long an event may wait for others, in ms; defaults to 30,000. */
+  maxWaitMs?: number;
+  /** Batches per second on average, and at once; default to 10 and 15. */
+  qps?: number;
+  burst?: number;
+  /** Before the second attempt, in ms; grows by half each time; defaults to 10,000. */
+  initialBackoffMs?: number;
+  /** Longer events lose their objects; unlimited when absent. */
+  maxEventBytes?: number;
+  /** Batches are at most so long, when events are bounded at all. */
+  maxBatchBytes?: number;
+}
+
+const ATTEMPTS = 5;
+const TIMEOUT_MS = 30_000;
+/** How long a webhook that doesn't answer may hold up the server's end, in ms. */
+const CLOSE_MS = 3000;
+
+class SendError extends Error {
+  readonly again: boolean;
+  constructor(message: string, again: boolean) {
+    super(message);
+    this.again = again;
+  }
+}
+
+export function createWebhookBackend(options: WebhookOptions): AuditBackend {
+  const { clock, logger, target } = options;
+  const bufferSize = options.bufferSize ?? 10_000;
+  const batchSize = options.batchSize ?? 400;
+  const maxWaitMs = options.maxWaitMs ?? 30_000;
+  const burst = options.burst ?? 15;
+  const qps = options.qps ?? 10;
+  const secure = target.url.startsWith('https:');
+  const agent = secure
+    ? new https.Agent({
+        keepAlive: true,
+        ca: target.ca,
+        cert: target.cert,
+        key: target.key,
+        rejectUnauthorized: target.insecure !== true,
+        ...(target.serverName === undefined ? {} : { servername: target.serverName }),
+      })
+    : new http.Agent({ keepAlive: true });
+  const stopping = new AbortController();
+  let waiting: string[] = [];
+  let lost = 0;
+  let timer: Timer | undefined;
+  let sending: Promise<void> | undefined;
+  let tokens = burst;
+  let tokensAt = clock.monotonic();
+
+  function post(body: Buffer): Promise<void> {
+    return new Promise((done, reject) => {
+      const headers: Record<string, string | number> = {
+        'content-type': 'application/json',
+        'content-length': body.length,
+        'user-agent': 'kube-apiserver-audit',
+      };
+      if (target.token !== undefined) headers['authorization'] = `Bearer ${target.token}`;
+      const request = (secure ? https : http).request(target.url, { method: 'POST', agent, headers }, (answer) => {
+        const code = answer.statusCode ?? 0;
+        answer.resume();
+        answer.once('end', () =>
+          code >= 200 && code < 300
+            ? done()
+            : reject(new SendError(`the webhook answered ${code}`, code === 429 || code >= 500)),
+        );
+        answer.once('error', (e: Error) => reject(new SendError(e.message, true)));
+      });
+      const limit = clock.after(TIMEOUT_MS, () => request.destroy(new Error('the webhook did not answer')), {
+        background: true,
+      });
+      request.once('close', () => limit.cancel());
+      request.once('error', (e: Error) => reject(new SendError(e.message, true)));
+      request.end(body);
+    });
+  }
+
+  /** The next events that go together. */
+  function nextBatch(): string[] {
+    let bytes = 0;
+    let n = 0;
+    const max = options.maxBatchBytes ?? Infinity;
+    while (n < waiting.length && n < batchSize) {
+      bytes += Buffer.byteLength(waiting[n]!) + 1;
+      if (n > 0 && bytes > max) break;
+      n++;
+    }
+    return waiting.splice(0, n);
+  }
+
+  async function throttle(): Promise<void> {
+    const now = clock.monotonic();
+    tokens = Math.min(burst, tokens + ((now - tokensAt) / 1000) * qps);
+    tokensAt = now;
+    tokens--;
+    if (tokens < 0) await clock.sleep((-tokens / qps) * 1000, stopping.signal).catch(() => {});
+  }
+
+  async function deliver(batch: readonly string[]): Promise<void> {
+    const body = Buffer.from(
+      `{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":[${batch.join(',')}]}`,
+    );
+    let pause = options.initialBackoffMs ?? 10_000;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await post(body);
+      } catch (error) {
+        const again = error instanceof SendError && error.again;
+        if (!again || attempt === ATTEMPTS || stopping.signal.aborted) {
+          logger.error('audit events could not be sent', { events: batch.length, error });
+          return;
+        }
+      }
+      await clock.sleep(pause, stopping.signal).catch(() => {});
+      pause *= 1.5;
+    }
+  }
+
+  /** Sends until less than a whole batch is left; everything with `all`. */
+  async function send(all: boolean): Promise<void> {
+    while (waiting.length >= batchSize || (all && waiting.length > 0)) {
+      const batch = nextBatch();
+      await throttle();
+      await deliver(batch);
+      if (lost > 0) {
+        logger.error('audit events were lost: the webhook is too slow', { events: lost });
+        lost = 0;
+      }
+    }
+  }
+
+  function flush(all: boolean): void {
+    timer?.cancel();
+    timer = undefined;
+    sending ??= send(all).finally(() => {
+      sending = undefined;
+      if (waiting.length > 0 && !stopping.signal.aborted) arm();
+    });
+  }
+
+  function arm(): void {
+    timer ??= clock.after(maxWaitMs, () => flush(true), { background: true });
+  }
+
+  return {
+    take(event, json) {
+      const text = truncated(event, json, options.maxEventBytes ?? Infinity);
+      if (text === undefined) return;
+      if (waiting.length >= bufferSize) {
+        lost++;
+        return;
+      }
+      waiting.push(text);
+      if (waiting.length >= batchSize) flush(false);
+      else if (!sending) arm();
+    },
+    async close() {
+      timer?.cancel();
+      stopping.abort(new Error('the server stops'));
+      const limit = clock.after(CLOSE_MS, () => agent.destroy(), { background: true });
+      await sending;
+      await send(true);
+      limit.cancel();
+      agent.destroy();
+    },
+  };
+}
+
+/** Reads the current context of a kubeconfig. Throws an Error that says what is missing. */
+export function readWebhookConfig(file: string): WebhookTarget {
+  type Named = Record<string, unknown> & { name?: string };
+  const config = (parse(readFileSync(file, 'utf8')) ?? {}) as Record<string, unknown>;
+  const pick = (list: string, part: string, name: unknown): Record<string, unknown> | undefined =>
+    ((config[list] ?? []) as Named[]).find((e) => e.name === name)?.[part] as Record<string, unknown> | undefined;
+  const context = pick('contexts', 'context', config['current-context']);
+  if (!context) throw new Error(`${file} has no current context`);
+  const cluster = pick('clusters', 'cluster', context['cluster']);
+  const url = cluster?.['server'];
+  if (!cluster || typeof url !== 'string' || !/^https?:\/\//.test(url)) throw new Error(`${file} names no server`);
+  const user = pick('users', 'user', context['user']) ?? {};
+  const text = (from: Record<string, unknown>, key: string) => {
+    const value = from[key];
+    return typeof value === 'string' ? value : undefined;
+  };
+  const beside = (path: string) => readFileSync(resolve(dirname(file), path));
+  const pem = (from: Record<string, unknown>, key: string) => {
+    const data = text(from, `${key}-data`);
+    const path = text(from, key);
+    return data === undefined ? path && beside(path) : Buffer.from(data, 'base64');
+  };
+  const tokenFile = text(user, 'tokenFile');
+  return {
+    url,
+    ca: pem(cluster, 'certificate-authority') || undefined,
+    cert: pem(user, 'client-certificate') || undefined,
+    key: pem(user, 'client-key') || undefined,
+    serverName: text(cluster, 'tls-server-name'),
+    insecure: cluster['insecure-skip-tls-verify'] === true,
+    token: text(user, 'token') ?? (tokenFile === undefined ? undefined : beside(tokenFile).toString('utf8').trim()),
+  };
+}

@@ -1,0 +1,98 @@
+/** Discovery in both forms, the index and /version. */
+import type { JsonObject } from '../../api/types.ts';
+import { notAcceptable, pathNotFound } from '../../api/status.ts';
+import { MethodPaths, type PathRoutes } from '../http/paths.ts';
+import { negotiate } from '../http/negotiate.ts';
+import { contentType, encodeObject } from '../http/render.ts';
+import { gzipIfWanted } from '../http/compress.ts';
+import type { ApiRequest, Reply } from '../http/request.ts';
+import type { DiscoveryOverlay } from './overlay.ts';
+import type { Catalog } from '../registry/catalog.ts';
+import { AggregatedDiscovery } from './aggregated.ts';
+import { groupList, groupOf, resourceList, coreVersions } from './legacy.ts';
+
+/** The version that this server answers for. */
+export const VERSION = {
+  major: '1',
+  minor: '36',
+  emulationMajor: '1',
+  emulationMinor: '36',
+  minCompatibilityMajor: '1',
+  minCompatibilityMinor: '35',
+  gitVersion: 'v1.36.3',
+  gitCommit: '',
+  gitTreeState: 'clean',
+  buildDate: '2026-01-01T00:00:00Z',
+  goVersion: '',
+  compiler: 'node',
+  platform: `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
+};
+
+const OFFER = { transforms: false, protobuf: true } as const;
+
+export function discoveryRoutes(paths: PathRoutes, catalog: Catalog, overlay: DiscoveryOverlay): void {
+  const aggregated = new AggregatedDiscovery(catalog, overlay);
+  const get = new MethodPaths(paths, ['GET', 'HEAD']);
+  const answer = (request: ApiRequest, reply: Reply, object: JsonObject) => {
+    const view = negotiate(request, OFFER);
+    gzipIfWanted(request, reply, 200, contentType(view), encodeObject(object, view));
+  };
+  for (const slash of ['', '/']) {
+    get.exact(`/version${slash}`, (request, reply) => {
+      // JSON only, also when a client would rather have protobuf
+      if (negotiate(request, { ...OFFER, protobuf: false }).media !== 'json')
+        throw notAcceptable('only the following media types are accepted: application/json');
+      reply.send(200, 'application/json', Buffer.from(JSON.stringify(VERSION, null, 2)));
+    });
+    get.exact(`/api${slash}`, (request, reply) => {
+      if (!aggregated.serve(request, reply, true)) answer(request, reply, coreVersions(request));
+    });
+    // Any method will do here, as upstream.
+    paths.exact(`/apis${slash}`, (request, reply) => {
+      if (!aggregated.serve(request, reply, false)) answer(request, reply, groupList(catalog, overlay));
+    });
+  }
+  get.prefix('/api/', (request, reply) => {
+    const [version, ...rest] = segments(request.path, '/api/');
+    if (rest.length > 0 || !version || !catalog.hasGroup('', version)) throw pathNotFound();
+    answer(request, reply, resourceList(catalog, '', version));
+  });
+  get.prefix('/apis/', (request, reply) => {
+    const [group, version, ...rest] = segments(request.path, '/apis/');
+    if (
+      rest.length > 0 ||
+      !group ||
+      !(catalog.hasGroup(group, version) || (version === undefined && overlay.groups(catalog).has(group)))
+    )
+      throw pathNotFound();
+    answer(
+      request,
+      reply,
+      version === undefined ? groupOf(catalog, overlay, group) : resourceList(catalog, group, version),
+    );
+  });
+  for (const index of ['/', '/index.html']) {
+    get.exact(index, (_request, reply) => {
+      const list = new Set(
+        paths
+          .paths()
+          .filter(
+            (p) => p !== '/' && p !== '/index.html' && (p === '/apis/' || p === '/openapi/v3/' || !p.endsWith('/')),
+          ),
+      );
+      list.add('/api/v1');
+      for (const [group, versions] of overlay.groups(catalog)) {
+        list.add(`/apis/${group}`);
+        for (const v of versions) list.add(`/apis/${group}/${v}`);
+      }
+      reply.send(200, 'application/json', Buffer.from(JSON.stringify({ paths: [...list].sort() }, null, 2)));
+    });
+  }
+}
+
+function segments(path: string, prefix: string): string[] {
+  return path
+    .slice(prefix.length)
+    .split('/')
+    .filter((s) => s !== '');
+}

@@ -1,0 +1,480 @@
+/**
+ * Validation of CustomResourceDefinitions. Paths are those of upstream's internal form: what all versions have in
+ * common stands at `spec.validation`, `spec.subresources` and so on.
+ */
+import {
+  Path,
+  duplicate,
+  forbiddenField,
+  invalid,
+  notSupported,
+  required,
+  tooMany,
+  type FieldError,
+} from '../../../api/field-errors.ts';
+import type { DeepReadonly, KubeObject } from '../../../api/types.ts';
+import { isDNS1035Label, isDNS1123Subdomain } from '../../../api/validation/names.ts';
+import type { StrategyContext } from '../../registry/definition.ts';
+import { Field } from '../../resources/validation/field.ts';
+import { objectMeta, objectMetaUpdate } from '../../resources/validation/meta.ts';
+import { sameValue, type Value } from '../schema/equal.ts';
+import { eachSchema, type SchemaProps } from '../schema/props.ts';
+import { fieldPathNames, schemaAtFieldPath } from '../schema/field-path.ts';
+import { validateConversion } from './conversion-rules.ts';
+import { hasUnknown, validateDefaults } from './defaults.ts';
+import { isAtomic, listKeyErrors, validateSchema, type SchemaDemands } from './schema-rules.ts';
+import { RuleChecker } from './rule-checker.ts';
+import { readsAsStructural, validateStructural } from './structural.ts';
+import {
+  isTrue,
+  type Crd,
+  type CrdColumn,
+  type CrdNames,
+  type CrdSpec,
+  type CrdSubresources,
+  type CrdVersion,
+} from './types.ts';
+
+const META = { anyFinalizer: true };
+const SPEC = Path.root('spec');
+const STATUS = Path.root('status');
+const MAX_SELECTABLE = 8;
+
+interface Demands extends SchemaDemands {
+  readonly recognizedReviewVersion: boolean;
+  readonly immutableNames: boolean;
+  readonly schema: boolean;
+  readonly structural: boolean;
+  readonly prunedDefaults: boolean;
+  readonly allowInvalidCaBundle: boolean;
+  readonly oldSelectable: ReadonlyMap<string, Value>;
+}
+
+const EVERYTHING: Demands = {
+  validTypes: true,
+  atomicSets: true,
+  listKeys: true,
+  recognizedReviewVersion: true,
+  immutableNames: false,
+  schema: true,
+  structural: true,
+  prunedDefaults: true,
+  allowInvalidCaBundle: true,
+  oldSelectable: new Map(),
+};
+
+export function validateDefinition(crd: Crd, _ctx: StrategyContext): FieldError[] {
+  const errors: FieldError[] = [];
+  const wanted = `${crd.spec?.names?.plural ?? ''}.${crd.spec?.group ?? ''}`;
+  const name = (n: string) => [
+    ...isDNS1123Subdomain(n),
+    ...(n === wanted ? [] : ['must be spec.names.plural+"."+spec.group']),
+  ];
+  objectMeta(new Field<KubeObject>(crd, errors), { namespaced: false }, name, META);
+  errors.push(
+    ...specErrors(crd.spec, EVERYTHING),
+    ...statusErrors(crd),
+    ...storedVersionErrors(crd),
+    ...approvalErrors(crd, undefined),
+  );
+  if (crd.spec.preserveUnknownFields) errors.push(preserveForbidden());
+  return errors;
+}
+
+export function validateDefinitionUpdate(crd: Crd, old: DeepReadonly<Crd>, _ctx: StrategyContext): FieldError[] {
+  const errors: FieldError[] = [];
+  objectMetaUpdate(new Field<KubeObject>(crd, errors), old, META);
+  const demands = demandsAfter(old as Crd);
+  errors.push(...specErrors(crd.spec, demands));
+  const same = (a: unknown, b: unknown, path: Path) => {
+    if (a !== b) errors.push(invalid(path, a, 'field is immutable'));
+  };
+  if (demands.immutableNames) {
+    same(crd.spec.scope, old.spec.scope, SPEC.child('scope'));
+    same(crd.spec.names.kind, old.spec.names.kind, SPEC.child('names', 'kind'));
+  }
+  same(crd.spec.group, old.spec.group, SPEC.child('group'));
+  same(crd.spec.names.plural, old.spec.names.plural, SPEC.child('names', 'plural'));
+  errors.push(...statusErrors(crd), ...storedVersionErrors(crd), ...approvalErrors(crd, old));
+  if (crd.spec.preserveUnknownFields && !old.spec.preserveUnknownFields) errors.push(preserveForbidden());
+  return errors;
+}
+
+export function validateDefinitionStatus(crd: Crd, old: DeepReadonly<Crd>): FieldError[] {
+  const errors: FieldError[] = [];
+  objectMetaUpdate(new Field<KubeObject>(crd, errors), old, META);
+  return [...errors, ...statusErrors(crd)];
+}
+
+const preserveForbidden = () =>
+  invalid(
+    SPEC.child('preserveUnknownFields'),
+    true,
+    'cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead',
+  );
+
+const schemasOf = (spec: CrdSpec): SchemaProps[] => spec.versions.flatMap((v) => v.schema?.openAPIV3Schema ?? []);
+
+/** What was let pass once is let pass again. */
+function demandsAfter(old: Crd): Demands {
+  const schemas = schemasOf(old.spec);
+  const every = (good: (s: SchemaProps) => boolean) => schemas.every((root) => [...eachSchema(root)].every(good));
+  const versions = old.spec.conversion?.webhook?.conversionReviewVersions ?? [];
+  const types = new Set(['', 'string', 'number', 'integer', 'boolean', 'array', 'object']);
+  const set = (s: SchemaProps) =>
+    s['x-kubernetes-list-type'] !== 'set' || s.items === undefined || Array.isArray(s.items) || isAtomic(s.items);
+  return {
+    validTypes: every((s) => types.has(s.type ?? '')),
+    atomicSets: every(set),
+    listKeys: every((s) => listKeyErrors(s, SPEC).length === 0),
+    recognizedReviewVersion: versions.length === 0 || versions.some((v) => v === 'v1' || v === 'v1beta1'),
+    immutableNames: isTrue(old, 'Established'),
+    schema: schemas.length === old.spec.versions.length,
+    structural: schemas.every((s) => readsAsStructural(s) && validateStructural(s, SPEC).length === 0),
+    prunedDefaults: every((s) => s.default === undefined || s.default === null || !hasUnknown(s, s.default)),
+    allowInvalidCaBundle: !isTrue(old, 'Established'),
+    oldSelectable: new Map(old.spec.versions.map((v) => [v.name, (v.selectableFields ?? []) as unknown as Value])),
+  };
+}
+
+/** A part of all versions that is the same in each of them belongs to the whole. */
+function shared<T>(
+  versions: readonly CrdVersion[],
+  part: (v: CrdVersion) => T | undefined,
+): { value: T | undefined; all: boolean } {
+  const first = versions[0] && part(versions[0]);
+  const all = versions.every((v) => sameValue((part(v) ?? null) as Value, (first ?? null) as Value));
+  return { value: all ? first : undefined, all };
+}
+
+function specErrors(spec: CrdSpec, asked: Demands): FieldError[] {
+  const errors: FieldError[] = [];
+  const group = spec.group ?? '';
+  if (group === '') errors.push(required(SPEC.child('group')));
+  else {
+    const wrong = isDNS1123Subdomain(group);
+    if (wrong.length > 0) errors.push(invalid(SPEC.child('group'), group, wrong.join(',')));
+    else if (!group.includes('.'))
+      errors.push(invalid(SPEC.child('group'), group, 'should be a domain with at least one dot'));
+  }
+  errors.push(...oneOf(SPEC.child('scope'), spec.scope, ['Cluster', 'Namespaced']));
+  const versions = spec.versions ?? [];
+  const preserve = spec.preserveUnknownFields === true;
+  const schemas = schemasOf(spec);
+  const has = (what: (s: SchemaProps) => boolean) => schemas.some((root) => [...eachSchema(root)].some(what));
+  const defaults = has((s) => s.default !== undefined && s.default !== null);
+  const extended = has(
+    (s) =>
+      s['x-kubernetes-embedded-resource'] === true ||
+      s['x-kubernetes-preserve-unknown-fields'] !== undefined ||
+      s['x-kubernetes-int-or-string'] === true ||
+      s['x-kubernetes-list-type'] !== undefined ||
+      (s['x-kubernetes-validations']?.length ?? 0) > 0,
+  );
+  if (asked.schema || !preserve)
+    versions.forEach((v, i) => {
+      if (!v.schema?.openAPIV3Schema && (asked.schema || v.served))
+        errors.push(
+          required(
+            SPEC.child('versions').index(i).child('schema', 'openAPIV3Schema'),
+            asked.schema ? '' : 'because otherwise all fields are pruned',
+          ),
+        );
+    });
+  if (defaults && preserve)
+    errors.push(
+      invalid(SPEC.child('preserveUnknownFields'), true, 'must be false in order to use defaults in the schema'),
+    );
+  const demands = { ...asked, structural: asked.structural || !preserve || defaults || extended };
+
+  const names = versions.map((v) => v.name);
+  const schema = shared(versions, (v) => v.schema);
+  const subresources = shared(versions, (v) => v.subresources);
+  const columns = shared(versions, (v) => v.additionalPrinterColumns);
+  const selectable = shared(versions, (v) => v.selectableFields);
+  versions.forEach((v, i) => {
+    const at = SPEC.child('versions').index(i);
+    const wrong = isDNS1035Label(v.name ?? '');
+    if (wrong.length > 0) errors.push(invalid(at.child('name'), v.name ?? '', wrong.join(',')));
+    for (const why of deprecationErrors(v))
+      errors.push(invalid(at.child('deprecationWarning'), v.deprecationWarning, why));
+    if (!schema.all)
+      errors.push(
+        ...schemaErrors(v.schema?.openAPIV3Schema, v.subresources?.status !== undefined, demands, at.child('schema')),
+      );
+    if (!subresources.all) errors.push(...subresourceErrors(v.subresources, at.child('subresources')));
+    if (!columns.all)
+      (v.additionalPrinterColumns ?? []).forEach((c, n) =>
+        errors.push(...columnErrors(c, at.child('additionalPrinterColumns').index(n))),
+      );
+    if (!selectable.all) errors.push(...selectableErrors(v, at.child('selectableFields'), demands, v.name));
+  });
+  const first = isDNS1035Label(names[0] ?? 'v1');
+  if (first.length > 0) errors.push(invalid(SPEC.child('version'), names[0], first.join(',')));
+  if (new Set(names).size !== names.length)
+    errors.push(invalid(SPEC.child('versions'), names, 'must contain unique version names'));
+  if (versions.filter((v) => v.storage).length !== 1)
+    errors.push(invalid(SPEC.child('versions'), names, 'must have exactly one version marked as storage version'));
+  const { names: n } = spec;
+  for (const k of ['plural', 'singular', 'kind', 'listKind'] as const)
+    if (!n?.[k]) errors.push(required(SPEC.child('names', k)));
+  errors.push(...nameErrors(n, SPEC.child('names')));
+  if (schema.all)
+    errors.push(
+      ...schemaErrors(
+        schema.value?.openAPIV3Schema,
+        versions.some((v) => v.subresources?.status !== undefined),
+        demands,
+        SPEC.child('validation'),
+      ),
+    );
+  if (subresources.all) errors.push(...subresourceErrors(subresources.value, SPEC.child('subresources')));
+  if (columns.all)
+    (columns.value ?? []).forEach((c, i) =>
+      errors.push(...columnErrors(c, SPEC.child('additionalPrinterColumns').index(i))),
+    );
+  if (selectable.all && versions[0])
+    errors.push(...selectableErrors(versions[0], SPEC.child('selectableFields'), demands, versions[0].name));
+  return [...errors, ...validateConversion(spec.conversion, preserve, demands, SPEC.child('conversion'))];
+}
+
+const oneOf = (path: Path, value: string | undefined, known: readonly string[]): FieldError[] =>
+  !value ? [required(path)] : known.includes(value) ? [] : [notSupported(path, value, known)];
+
+function deprecationErrors(v: CrdVersion): string[] {
+  const text = v.deprecationWarning;
+  if (text === undefined) return [];
+  if (!v.deprecated) return ['can only be set for deprecated versions'];
+  const out: string[] = [];
+  if (Buffer.byteLength(text) > 256) out.push('must be <= 256 characters long');
+  if (text === '') out.push('must not be an empty string');
+  const bad = text.search(/[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/u);
+  if (bad >= 0) out.push(`must only contain printable UTF-8 characters; non-printable character found at index ${bad}`);
+  return out;
+}
+
+function nameErrors(n: CrdNames | undefined, path: Path): FieldError[] {
+  const errors: FieldError[] = [];
+  if (!n) return errors;
+  const check = (value: string | undefined, at: Path, mixed = false) => {
+    const wrong = value ? isDNS1035Label(mixed ? value.toLowerCase() : value) : [];
+    if (wrong.length > 0)
+      errors.push(
+        invalid(at, value, `${mixed ? 'may have mixed case, but should otherwise match: ' : ''}${wrong.join(',')}`),
+      );
+  };
+  check(n.plural, path.child('plural'));
+  check(n.singular, path.child('singular'));
+  check(n.kind, path.child('kind'), true);
+  check(n.listKind, path.child('listKind'), true);
+  n.shortNames?.forEach((s, i) => check(s === '' ? ' ' : s, path.child('shortNames').index(i)));
+  if (n.kind && n.kind === n.listKind)
+    errors.push(invalid(path.child('listKind'), n.listKind, 'kind and listKind may not be the same'));
+  n.categories?.forEach((c, i) => check(c === '' ? ' ' : c, path.child('categories').index(i)));
+  return errors;
+}
+
+const statusErrors = (crd: Crd): FieldError[] => nameErrors(crd.status?.acceptedNames, STATUS.child('acceptedNames'));
+
+function storedVersionErrors(crd: Crd): FieldError[] {
+  const stored = crd.status?.storedVersions ?? [];
+  const path = STATUS.child('storedVersions');
+  if (stored.length === 0) return [invalid(path, stored, 'must have at least one stored version')];
+  const errors: FieldError[] = [];
+  for (const v of crd.spec.versions)
+    if (v.storage && !stored.includes(v.name))
+      errors.push(invalid(path, stored, `must have the storage version ${v.name}`));
+  stored.forEach((s, i) => {
+    if (!crd.spec.versions.some((v) => v.name === s))
+      errors.push(
+        invalid(
+          path.index(i),
+          s,
+          `missing from spec.versions; ${s} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in ${s} and removes ${s} from status.storedVersions`,
+        ),
+      );
+  });
+  return errors;
+}
+
+/** Fields that may stand at the root when the status is a resource of its own. */
+const AT_ROOT = new Set([
+  'description',
+  'type',
+  'format',
+  'title',
+  'maximum',
+  'exclusiveMaximum',
+  'minimum',
+  'exclusiveMinimum',
+  'maxLength',
+  'minLength',
+  'pattern',
+  'maxItems',
+  'minItems',
+  'uniqueItems',
+  'multipleOf',
+  'required',
+  'items',
+  'properties',
+  'externalDocs',
+  'example',
+  'x-kubernetes-preserve-unknown-fields',
+  'x-kubernetes-validations',
+]);
+
+function schemaErrors(schema: SchemaProps | undefined, status: boolean, demands: Demands, path: Path): FieldError[] {
+  if (!schema) return [];
+  const errors: FieldError[] = [];
+  const at = path.child('openAPIV3Schema');
+  if (status) {
+    if (schema.type && schema.type !== 'object')
+      errors.push(
+        invalid(
+          at.child('type'),
+          schema.type,
+          'only "object" is allowed as the type at the root of the schema if the status subresource is enabled',
+        ),
+      );
+    else if (Object.entries(schema).some(([k, v]) => v !== undefined && v !== false && !AT_ROOT.has(k)))
+      errors.push(
+        invalid(
+          at,
+          '',
+          `only ${[...AT_ROOT].join(', ')} fields are allowed at the root of the schema if the status subresource is enabled`,
+        ),
+      );
+  }
+  if (schema.nullable)
+    errors.push(forbiddenField(path.child('openAPIV3Schema.nullable'), 'nullable cannot be true at the root'));
+  let rules: RuleChecker | undefined;
+  let unreadable: FieldError[] = [];
+  if (demands.structural) {
+    if (!readsAsStructural(schema))
+      unreadable = [invalid(at, '', "OpenAPIV3Schema 'items' must be a schema, but is an array")];
+    else {
+      const found = validateStructural(schema, at);
+      const wrong = found.length > 0 ? found : validateDefaults(schema, at, demands.prunedDefaults);
+      if (wrong.length > 0) errors.push(...wrong);
+      else rules = new RuleChecker();
+    }
+  }
+  errors.push(...validateSchema(schema, at, demands, rules));
+  if (errors.length === 0) errors.push(...unreadable);
+  if (rules) errors.push(...rules.total(at));
+  return errors;
+}
+
+function simplePath(path: string, at: Path): FieldError[] {
+  if (path === '') return [invalid(at, path, 'must not be empty')];
+  return path.startsWith('.') ? [] : [invalid(at, path, 'must be a simple json path starting with .')];
+}
+
+function subresourceErrors(s: CrdSubresources | undefined, path: Path): FieldError[] {
+  const scale = s?.scale;
+  if (!scale) return [];
+  const errors: FieldError[] = [];
+  const check = (name: string, value: string | undefined, under: readonly string[], needed: boolean) => {
+    const at = path.child(`scale.${name}`);
+    if (!value) {
+      if (needed) errors.push(required(at));
+      return;
+    }
+    const wrong = simplePath(value, at);
+    if (wrong.length > 0) errors.push(...wrong);
+    else if (!under.some((u) => value.startsWith(`${u}.`)))
+      errors.push(
+        invalid(
+          at,
+          value,
+          `should be a json path under ${under.length > 1 ? `either ${under.join(' or ')}` : under[0]}`,
+        ),
+      );
+  };
+  check('specReplicasPath', scale.specReplicasPath, ['.spec'], true);
+  check('statusReplicasPath', scale.statusReplicasPath, ['.status'], true);
+  check('labelSelectorPath', scale.labelSelectorPath, ['.spec', '.status'], false);
+  return errors;
+}
+
+const COLUMN_TYPES = ['boolean', 'date', 'integer', 'number', 'string'];
+const COLUMN_FORMATS = ['byte', 'date', 'date-time', 'double', 'float', 'int32', 'int64', 'password'];
+
+function columnErrors(c: CrdColumn, path: Path): FieldError[] {
+  const errors: FieldError[] = [];
+  if (!c.name) errors.push(required(path.child('name')));
+  const types = `must be one of ${COLUMN_TYPES.join(',')}`;
+  if (!c.type) errors.push(required(path.child('type'), types));
+  else if (!COLUMN_TYPES.includes(c.type)) errors.push(invalid(path.child('type'), c.type, types));
+  if (c.format && !COLUMN_FORMATS.includes(c.format))
+    errors.push(invalid(path.child('format'), c.format, `must be one of ${COLUMN_FORMATS.join(',')}`));
+  if (!c.jsonPath) errors.push(required(path.child('JSONPath')));
+  else errors.push(...simplePath(c.jsonPath, path.child('JSONPath')));
+  return errors;
+}
+
+function selectableErrors(v: CrdVersion, path: Path, demands: Demands, version: string): FieldError[] {
+  const fields = v.selectableFields ?? [];
+  if (fields.length === 0) return [];
+  const schema = v.schema?.openAPIV3Schema;
+  if (!schema) return [invalid(path, '', 'may only be set when validations.schema is included')];
+  const errors: FieldError[] = [];
+  const seen = new Set<string>();
+  fields.forEach((f, i) => {
+    const at = path.index(i).child('jsonPath');
+    if (!f.jsonPath) return errors.push(required(at));
+    const names = fieldPathNames(f.jsonPath);
+    const found = f.jsonPath.includes('[') ? undefined : schemaAtFieldPath(schema, f.jsonPath);
+    if (!names || (!found && names[0] !== 'metadata'))
+      return errors.push(invalid(at, f.jsonPath, 'is an invalid path'));
+    if (names[0] === 'metadata') errors.push(invalid(at, f.jsonPath, 'must not point to fields in metadata'));
+    if (!found || !['string', 'boolean', 'integer'].includes(found.type ?? ''))
+      errors.push(
+        invalid(
+          at,
+          f.jsonPath,
+          'must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.',
+        ),
+      );
+    const key = names.join('\n');
+    if (seen.has(key)) errors.push(duplicate(at, f.jsonPath));
+    seen.add(key);
+    return undefined;
+  });
+  const unchanged = sameValue(demands.oldSelectable.get(version), fields as unknown as Value);
+  if (seen.size > MAX_SELECTABLE && !unchanged) errors.push(tooMany(path, seen.size, MAX_SELECTABLE));
+  return errors;
+}
+
+const APPROVED = 'api-approved.kubernetes.io';
+const isProtected = (group: string) => /(^|\.)(k8s\.io|kubernetes\.io)$/.test(group);
+
+/** Groups of the community's domains need a word of approval. KEP-1111. */
+function approvalErrors(crd: Crd, old: DeepReadonly<Crd> | undefined): FieldError[] {
+  if (!isProtected(crd.spec.group ?? '')) return [];
+  const state = (value: string | undefined) => {
+    if (!value) return 'missing';
+    if (value.startsWith('unapproved')) return 'bypassed';
+    return URL.canParse(value) && new URL(value).host !== '' ? 'approved' : 'invalid';
+  };
+  const value = crd.metadata?.annotations?.[APPROVED];
+  const now = state(value);
+  if (old && state(old.metadata?.annotations?.[APPROVED]) === now) return [];
+  const at = Path.root('metadata', 'annotations').key(APPROVED);
+  if (now === 'missing')
+    return [
+      required(
+        at,
+        'protected groups must have approval annotation "api-approved.kubernetes.io", see https://github.com/kubernetes/enhancements/pull/1111',
+      ),
+    ];
+  if (now === 'invalid')
+    return [
+      invalid(
+        at,
+        value,
+        'protected groups must have approval annotation "api-approved.kubernetes.io" with either a URL or a reason starting with "unapproved", see https://github.com/kubernetes/enhancements/pull/1111',
+      ),
+    ];
+  return [];
+}

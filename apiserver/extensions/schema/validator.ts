@@ -1,0 +1,396 @@
+/**
+ * Validation of values against an openAPIV3Schema, compiled once into closures. Complaints have the paths and reasons
+ * that kube-apiserver gives. With an old value at hand, complaints about unchanged parts are dropped (KEP-4008).
+ */
+import { invalid, notSupported, required, tooMany, typeInvalid, type FieldError } from '../../../api/field-errors.ts';
+import { formatCheck, isKnownFormat } from './formats.ts';
+import { correlateItem, correlateKey, isObject, sameValue, type Correlated, type Value } from './equal.ts';
+import { compilePattern } from './pattern.ts';
+import type { SchemaProps } from './props.ts';
+
+/** What one schema says of one value; `matches` tells the closest of several alternatives. */
+interface Result {
+  errors: FieldError[] | undefined;
+  matches: number;
+}
+
+/** `old` is present when the value can be compared with an earlier one. */
+type Check = (value: Value, path: string, old: Correlated | undefined) => Result;
+
+/** Complaints that concern no field by name (alternatives, numbers out of their type's range). */
+export const NO_FIELD = '<nil>';
+
+const OK: Result = { errors: undefined, matches: 0 };
+
+export class SchemaValidator {
+  readonly #check: Check;
+
+  constructor(schema: SchemaProps) {
+    this.#check = compile(schema);
+  }
+
+  /** Complaints about `value`; `base` is the path of the value itself ('' for a whole object). */
+  validate(value: Value, base = ''): FieldError[] {
+    return withBase(this.#check(value, '', undefined).errors ?? [], base);
+  }
+
+  /** As `validate`, but what has not changed since `old` is let pass. */
+  validateUpdate(value: Value, old: Value | undefined, base = ''): FieldError[] {
+    if (old === undefined) return this.validate(value, base);
+    const errors = this.#check(value, '', { old }).errors;
+    if (!errors || sameValue(value, old)) return [];
+    return withBase(errors, base);
+  }
+}
+
+/** Paths so far start with a dot; complaints without a field are about the base, when there is one. */
+function withBase(errors: FieldError[], base: string): FieldError[] {
+  return errors.map((e) => {
+    if (e.field === NO_FIELD) return base === '' ? e : { ...e, field: base };
+    const own = e.field.startsWith('.') ? e.field.slice(1) : e.field;
+    const join = own === '' || own.startsWith('[') || base === '' ? `${base}${own}` : `${base}.${own}`;
+    return { ...e, field: join === '' ? NO_FIELD : join };
+  });
+}
+
+const typeOf = (v: Value): string => {
+  if (v === null) return 'null';
+  if (Array.isArray(v)) return 'array';
+  switch (typeof v) {
+    case 'boolean':
+      return 'boolean';
+    case 'string':
+      return 'string';
+    case 'number':
+      return Number.isInteger(v) ? 'integer' : 'number';
+    case 'bigint':
+      return 'integer';
+    default:
+      return 'object';
+  }
+};
+
+const show = (path: string) => (path.startsWith('.') ? path.slice(1) : path);
+
+const compiledSchemas = new WeakMap<SchemaProps, Check>();
+function compile(schema: SchemaProps): Check {
+  const known = compiledSchemas.get(schema);
+  if (known) return known;
+  const made = build(schema);
+  compiledSchemas.set(schema, made);
+  return made;
+}
+
+function build(schema: SchemaProps): Check {
+  const types = schema['x-kubernetes-int-or-string'] ? ['integer', 'string'] : schema.type ? [schema.type] : [];
+  const single = types.length === 1 ? types[0]! : '';
+  const format = schema.format && isKnownFormat(schema.format, single) ? schema.format : '';
+  const checkType = typeCheck(types, format, schema.nullable ?? false);
+  const checkEnum = enumCheck(schema.enum);
+  const combined = combinations(schema);
+  const checkString = stringCheck(schema, format);
+  const checkNumber = numberCheck(schema, single, format);
+  const checkList = listCheck(schema);
+  const checkObject = objectCheck(schema);
+  return (value, path, old) => {
+    const errors: FieldError[] = [];
+    // Every check that applies counts, so that the best of several alternatives can be told.
+    let matches = 0;
+    const take = (r: Result) => {
+      if (r.errors) errors.push(...r.errors);
+      matches += r.matches + 1;
+    };
+    if (checkType) {
+      const complaint = checkType(value, path);
+      if (complaint) errors.push(complaint);
+      else matches++;
+      matches++;
+    }
+    if (value !== null) {
+      if (combined) take(combined(value, path, old));
+      else matches += 2;
+      if (typeof value === 'string') checkString?.(value, path, errors);
+      else if (typeof value === 'number' || typeof value === 'bigint') checkNumber(value, path, errors);
+      else if (Array.isArray(value)) {
+        if (checkList) take(checkList(value as Value[], path, old));
+      } else if (isObject(value) && checkObject) take(checkObject(value, path, old));
+    }
+    const notOne = checkEnum?.(value, path);
+    if (notOne) errors.push(notOne);
+    return { errors: errors.length > 0 ? errors : undefined, matches: matches + 1 };
+  };
+}
+
+function typeCheck(
+  types: readonly string[],
+  format: string,
+  nullable: boolean,
+): ((v: Value, path: string) => FieldError | undefined) | undefined {
+  if (types.length === 0 && format === '') return undefined;
+  const wanted = types.join(',');
+  const numeric = types.includes('number') || types.includes('integer');
+  const wrong = (v: Value, path: string, what: string) => {
+    const found = typeOf(v);
+    const shown = v ?? '';
+    return typeInvalid(path, shown, `${show(path)} in body must be of type ${what}: ${JSON.stringify(found)}`);
+  };
+  return (v, path) => {
+    if (v === null) return types.length > 0 && !nullable ? wrong(v, path, wanted) : undefined;
+    const found = typeOf(v);
+    // A string with a format is the format's business.
+    if (!numeric && format !== '' && (found === 'string' || found === 'array')) return undefined;
+    if (types.length === 0) return wrong(v, path, format);
+    if (types.includes(found) || (found === 'integer' && types.includes('number'))) return undefined;
+    return wrong(v, path, wanted);
+  };
+}
+
+function enumCheck(values: SchemaProps['enum']): ((v: Value, path: string) => FieldError | undefined) | undefined {
+  if (!values || values.length === 0) return undefined;
+  const texts = values.map((v) => (typeof v === 'string' ? v : JSON.stringify(v)));
+  return (v, path) => (v !== null && values.some((e) => sameValue(e, v)) ? undefined : notSupported(path, v, texts));
+}
+
+/** Characters as people count them: code points. */
+function runes(text: string): number {
+  let n = 0;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c >= 0xd800 && c <= 0xdbff && i + 1 < text.length) i++;
+    n++;
+  }
+  return n;
+}
+
+function stringCheck(
+  schema: SchemaProps,
+  format: string,
+): ((v: string, path: string, errors: FieldError[]) => void) | undefined {
+  const { maxLength, minLength, pattern } = schema;
+  const check = format === '' ? undefined : formatCheck(format);
+  if (maxLength === undefined && minLength === undefined && !pattern && !check) return undefined;
+  const regex = pattern ? compilePattern(pattern) : undefined;
+  const shape = (v: string, path: string): FieldError | undefined => {
+    if (maxLength !== undefined && v.length > maxLength && runes(v) > maxLength)
+      return { type: 'FieldValueTooLong', field: path, message: `Too long: may not be more than ${maxLength} bytes` };
+    if (minLength !== undefined && (v.length < minLength || runes(v) < minLength))
+      return invalid(path, v, `${show(path)} in body should be at least ${minLength} chars long`);
+    if (pattern && !(regex?.matcher(v).find() ?? false))
+      return invalid(path, v, `${show(path)} in body should match '${pattern}'`);
+    return undefined;
+  };
+  return (v, path, errors) => {
+    const complaint = shape(v, path);
+    if (complaint) errors.push(complaint);
+    if (check && !check(v))
+      errors.push(typeInvalid(path, v, `${show(path)} in body must be of type ${format}: ${JSON.stringify(v)}`));
+  };
+}
+
+const INT32 = 2_147_483_648;
+const INT64 = 9_223_372_036_854_775_808n;
+const MAX_FLOAT32 = 3.402_823_466_385_288_6e38;
+
+/** Whether a number fits the type that the schema names. */
+function fits(v: number | bigint, type: string, format: string): boolean {
+  if (type === 'integer') {
+    if (typeof v === 'number' && !Number.isInteger(v)) return false;
+    if (format === 'int32') return v >= -INT32 && v < INT32;
+    return typeof v === 'bigint' ? v >= -INT64 && v < INT64 : Math.abs(v) < Number(INT64);
+  }
+  if (type === 'number' && format === 'float') return Math.abs(Number(v)) <= MAX_FLOAT32;
+  return true;
+}
+
+function numberCheck(
+  schema: SchemaProps,
+  type: string,
+  format: string,
+): (v: number | bigint, path: string, errors: FieldError[]) => void {
+  const { multipleOf, maximum, minimum } = schema;
+  const over = schema.exclusiveMaximum ?? false;
+  const under = schema.exclusiveMinimum ?? false;
+  const misfit = (what: string, path: string) =>
+    invalid(
+      NO_FIELD,
+      '',
+      `${what} value must be of type ${type}${format === '' ? ' (default format)' : ` with format ${format}`} in ${show(path)}`,
+    );
+  return (v, path, errors) => {
+    if (!fits(v, type, format)) errors.push(misfit('Checked', path));
+    // Whole numbers are compared with whole bounds, as upstream does, unless the bound doesn't fit the type.
+    const whole = typeof v === 'bigint' || Number.isInteger(v);
+    const bound = (limit: number, what: string): number => {
+      const good = fits(limit, type, format);
+      if (!good) errors.push(misfit(what, path));
+      return good && whole ? Math.trunc(limit) : limit;
+    };
+    if (multipleOf !== undefined) {
+      const factor = bound(multipleOf, 'MultipleOf');
+      if (!isMultiple(v, factor))
+        errors.push(invalid(path, v, `${show(path)} in body should be a multiple of ${multipleOf}`));
+    }
+    if (maximum !== undefined) {
+      const limit = bound(maximum, 'Maximum boundary');
+      if (over ? v >= limit : v > limit)
+        errors.push(
+          invalid(path, v, `${show(path)} in body should be less than ${over ? '' : 'or equal to '}${maximum}`),
+        );
+    }
+    if (minimum !== undefined) {
+      const limit = bound(minimum, 'Minimum boundary');
+      if (under ? v <= limit : v < limit)
+        errors.push(
+          invalid(path, v, `${show(path)} in body should be greater than ${under ? '' : 'or equal to '}${minimum}`),
+        );
+    }
+  };
+}
+
+function isMultiple(v: number | bigint, factor: number): boolean {
+  if (factor <= 0) return false;
+  if (typeof v === 'bigint' && Number.isInteger(factor)) return v % BigInt(factor) === 0n;
+  const n = Number(v);
+  if (Number.isInteger(n) && Number.isInteger(factor)) return n % factor === 0;
+  const times = factor < 1 ? (1 / factor) * n : n / factor;
+  return Math.abs(times - Math.round(times)) < 1e-9;
+}
+
+/** Items and fields: with their old value when it is known, and then let pass when nothing changed. */
+function inner(check: Check, value: Value, path: string, old: Correlated | undefined): Result {
+  const r = check(value, path, old);
+  return r.errors && old && sameValue(value, old.old) ? { errors: undefined, matches: r.matches } : r;
+}
+
+function listCheck(
+  schema: SchemaProps,
+): ((v: readonly Value[], path: string, old: Correlated | undefined) => Result) | undefined {
+  const { maxItems, minItems } = schema;
+  const single = Array.isArray(schema.items) ? undefined : schema.items;
+  const each = Array.isArray(schema.items) ? schema.items.map(compile) : undefined;
+  const items = single && compile(single);
+  return (v, path, old) => {
+    const errors: FieldError[] = [];
+    let matches = 1;
+    for (let i = 0; i < v.length; i++) {
+      const check = items ?? each?.[i];
+      if (!check) break;
+      const r = inner(check, v[i]!, `${path}[${i}]`, correlateItem(schema, old, v[i]!));
+      if (r.errors) errors.push(...r.errors);
+      matches += r.matches;
+    }
+    if (minItems !== undefined && v.length < minItems)
+      errors.push(invalid(path, v.length, `${show(path)} in body should have at least ${minItems} items`));
+    if (maxItems !== undefined && v.length > maxItems) errors.push(tooMany(path, v.length, maxItems));
+    if (schema.uniqueItems && v.some((x, i) => v.slice(0, i).some((y) => sameValue(x, y))))
+      errors.push(invalid(path, '', `${show(path)} in body shouldn't contain duplicates`));
+    return { errors: errors.length > 0 ? errors : undefined, matches };
+  };
+}
+
+function objectCheck(
+  schema: SchemaProps,
+): ((v: { readonly [k: string]: Value | undefined }, path: string, old: Correlated | undefined) => Result) | undefined {
+  const { maxProperties, minProperties } = schema;
+  const fields = new Map(Object.entries(schema.properties ?? {}).map(([k, s]) => [k, compile(s)]));
+  const more = typeof schema.additionalProperties === 'object' ? compile(schema.additionalProperties) : undefined;
+  const closed = schema.additionalProperties === false;
+  const needed = schema.required ?? [];
+  if (
+    fields.size === 0 &&
+    !more &&
+    !closed &&
+    needed.length === 0 &&
+    maxProperties === undefined &&
+    minProperties === undefined
+  )
+    return undefined;
+  return (v, path, old) => {
+    const errors: FieldError[] = [];
+    let matches = 0;
+    let count = 0;
+    for (const key of Object.keys(v)) {
+      const value = v[key];
+      if (value === undefined) continue;
+      count++;
+      const own = fields.get(key);
+      const check = own ?? more;
+      if (!own && closed) errors.push(invalid(path, '', `${show(path)}.${key} in body is a forbidden property`));
+      if (!check) continue;
+      // kind and apiVersion are not what was stored: both sides are in the request's version.
+      const typeMeta = path === '' && (key === 'kind' || key === 'apiVersion');
+      const r = inner(check, value, `${path}.${key}`, typeMeta ? undefined : correlateKey(old, key));
+      if (r.errors) errors.push(...r.errors);
+      matches += r.matches;
+    }
+    if (minProperties !== undefined && count < minProperties)
+      errors.push(invalid(path, '', `${show(path)} in body should have at least ${minProperties} properties`));
+    if (maxProperties !== undefined && count > maxProperties) errors.push(tooMany(path, count, maxProperties));
+    for (const k of needed) if (!Object.hasOwn(v, k) || v[k] === undefined) errors.push(required(`${path}.${k}`));
+    return { errors: errors.length > 0 ? errors : undefined, matches };
+  };
+}
+
+/** allOf, anyOf, oneOf and not. */
+function combinations(schema: SchemaProps): Check | undefined {
+  const any = schema.anyOf?.map(compile) ?? [];
+  const one = schema.oneOf?.map(compile) ?? [];
+  const all = schema.allOf?.map(compile) ?? [];
+  const not = schema.not && compile(schema.not);
+  if (any.length + one.length + all.length === 0 && !not) return undefined;
+  return (value, path, old) => {
+    const errors: FieldError[] = [];
+    let matches = 1;
+    const composite = (text: string) => errors.push(invalid(NO_FIELD, '', `${JSON.stringify(show(path))} ${text}`));
+    const merge = (r: Result) => {
+      if (r.errors) errors.push(...r.errors);
+      matches += r.matches;
+    };
+    if (any.length > 0) {
+      let best: Result = OK;
+      let passed = false;
+      for (const check of any) {
+        const r = check(value, path, old);
+        if (!r.errors) {
+          best = r;
+          passed = true;
+          break;
+        }
+        if (best === OK || r.matches > best.matches) best = r;
+      }
+      if (!passed) composite('must validate at least one schema (anyOf)');
+      merge(best);
+    }
+    if (one.length > 0) {
+      let best: Result | undefined;
+      let first: Result | undefined;
+      let passed = 0;
+      for (const check of one) {
+        const r = check(value, path, old);
+        if (!r.errors) {
+          passed++;
+          first ??= r;
+        } else if (passed === 0 && (!best || r.matches > best.matches)) best = r;
+      }
+      if (passed === 1) merge(first!);
+      else {
+        composite(
+          `must validate one and only one schema (oneOf). ${passed === 0 ? 'Found none valid' : `Found ${passed} valid alternatives`}`,
+        );
+        if (passed === 0 && best) merge(best);
+      }
+    }
+    if (all.length > 0) {
+      let failed = 0;
+      for (const check of all) {
+        const r = check(value, path, old);
+        if (r.errors) failed++;
+        merge(r);
+      }
+      if (failed > 0)
+        composite(`must validate all the schemas (allOf)${failed === all.length ? '. None validated' : ''}`);
+    }
+    if (not && !not(value, path, old).errors) composite('must not validate the schema (not)');
+    return { errors: errors.length > 0 ? errors : undefined, matches: matches + 1 };
+  };
+}

@@ -1,0 +1,241 @@
+/**
+ * The one ordered chain that every request and every upgrade passes, in Kubernetes' order:
+ * request info, authentication, audit, impersonation, max in flight, authorization, routing.
+ */
+import { internalError, timeout, tooManyRequests, unauthorized, StatusError } from '../../api/status.ts';
+import type { Clock, Ids } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Authenticated, Authenticator, Credentials, UserInfo } from '../authentication/types.ts';
+import { bearerToken } from '../authentication/headers.ts';
+import { hasImpersonationHeaders } from '../authentication/impersonation.ts';
+import { forbiddenRequest } from '../authorization/errors.ts';
+import type { AuthorizationAttributes, Authorizer, Decision } from '../authorization/types.ts';
+import { sendError, statusOf } from './errors.ts';
+import { ANONYMOUS, type ApiRequest, type Reply } from './request.ts';
+import { isLongRunning, parseRequestInfo, type RequestInfo } from './request-info.ts';
+import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import { ValueTransformError } from '../storage/transform.ts';
+
+/** Follows requests for the audit log. */
+export interface RequestAudit {
+  /** The user is known. */
+  received(request: ApiRequest): void;
+  /** The credentials were refused; `received` isn't called then. */
+  unauthenticated(request: ApiRequest, code: number): void;
+  authorized(request: ApiRequest, decision: Decision): void;
+  /** The handler is done; the answer may still be on its way. */
+  answered(request: ApiRequest, reply: Reply): void;
+  /** An upgrade got its connection. */
+  upgraded(request: ApiRequest, socket: Duplex): void;
+  /** An upgrade was refused. */
+  refused(request: ApiRequest, code: number): void;
+  /** Something broke that shouldn't. */
+  failed(request: ApiRequest, text: string): void;
+}
+
+/** Seams that other parts fill in; each may be absent. */
+export interface ChainSeams {
+  audit?: RequestAudit;
+  /** Returns the user to act as; throws 403. */
+  impersonate?(request: ApiRequest): Promise<UserInfo | undefined>;
+  /** Counts and times each answered request. */
+  metrics?: {
+    observe(request: ApiRequest, code: number, bytes: number, seconds: number): void;
+    inFlight?(mutating: boolean, delta: number): void;
+  };
+}
+
+export interface ChainOptions extends ChainSeams {
+  clock: Clock;
+  ids: Ids;
+  logger: Logger;
+  authenticator: Authenticator;
+  authorizer: Authorizer;
+  /** Users without credentials are let in as system:anonymous. Defaults to true. */
+  anonymousAuth?: boolean;
+  /** Requests that read, at once; defaults to 400. 0 is no limit. */
+  maxRequestsInFlight?: number;
+  /** Requests that write, at once; defaults to 200. 0 is no limit. */
+  maxMutatingRequestsInFlight?: number;
+  /** Seconds for ordinary requests; defaults to 60. */
+  requestTimeoutSeconds?: number;
+  /** Names of headers that name a user on behalf of a front proxy; a connection that sends one isn't remembered. */
+  proxyUserHeaders?: readonly string[];
+  /** What answers once everything is allowed. */
+  route(request: ApiRequest, reply: Reply): Promise<void> | void;
+}
+
+export interface Chain {
+  handle(request: ApiRequest, reply: Reply): Promise<void>;
+  /** Runs the chain up to authorization: for upgrades. Throws a StatusError. */
+  admitUpgrade(request: ApiRequest): Promise<void>;
+  /** Plain requests that are being worked on. */
+  readonly inFlight: number;
+}
+
+/** A connection's identity is looked at again after this long: certificates run out, authorities change. */
+const IDENTITY_MS = 60_000;
+
+const READ_VERBS = new Set(['get', 'list', 'watch']);
+
+export function createChain(options: ChainOptions): Chain {
+  const { clock, logger } = options;
+  const limits = { read: options.maxRequestsInFlight ?? 400, write: options.maxMutatingRequestsInFlight ?? 200 };
+  const running = { read: 0, write: 0, all: 0 };
+  const timeoutMs = (options.requestTimeoutSeconds ?? 60) * 1000;
+  const proxyHeaders = (options.proxyUserHeaders ?? ['x-remote-user']).map((h) => h.toLowerCase());
+  const anonymous = options.anonymousAuth ?? true;
+  const identities = new WeakMap<object, { readonly found: Authenticated; readonly until: number }>();
+
+  async function authenticate(request: ApiRequest): Promise<void> {
+    const { headers } = request;
+    const socket = request.socket;
+    const plain =
+      headers['authorization'] === undefined &&
+      headers['sec-websocket-protocol'] === undefined &&
+      !proxyHeaders.some((h) => headers[h] !== undefined);
+    if (plain) {
+      const known = identities.get(socket);
+      if (known && known.until > request.receivedAt) {
+        request.user = known.found.user;
+        return;
+      }
+    }
+    const found = await options.authenticator.authenticate(credentialsOf(request, socket));
+    if (!found) {
+      if (!anonymous || headers['authorization'] !== undefined) throw unauthorized();
+      request.user = ANONYMOUS;
+      return;
+    }
+    request.user = found.user;
+    if (plain && found.reusable !== false) identities.set(socket, { found, until: request.receivedAt + IDENTITY_MS });
+  }
+
+  async function authorize(request: ApiRequest): Promise<void> {
+    const attributes = attributesOf(request.info, request);
+    const made = options.authorizer.authorize(attributes);
+    const decision = made instanceof Promise ? await made : made;
+    options.audit?.authorized(request, decision);
+    if (decision.decision === 'allow') return;
+    if (decision.error !== undefined) throw internalError(decision.error);
+    throw forbiddenRequest(attributes, decision.reason);
+  }
+
+  async function before(request: ApiRequest): Promise<void> {
+    try {
+      await authenticate(request);
+    } catch (error) {
+      if (error instanceof StatusError && error.code === 401) options.audit?.unauthenticated(request, error.code);
+      throw error;
+    }
+    options.audit?.received(request);
+    if (options.impersonate && hasImpersonationHeaders(request.headers)) {
+      const as = await options.impersonate(request);
+      if (as) request.user = as;
+    }
+  }
+
+  function prepare(request: ApiRequest): void {
+    request.info = parseRequestInfo(request.method, request.path, request.query);
+    request.auditId = request.header('audit-id') ?? options.ids.uuid();
+  }
+
+  return {
+    get inFlight() {
+      return running.all;
+    },
+    async admitUpgrade(request) {
+      prepare(request);
+      try {
+        await before(request);
+        await authorize(request);
+      } catch (error) {
+        options.audit?.refused(request, error instanceof StatusError ? error.code : 500);
+        throw error;
+      }
+    },
+    async handle(request, reply) {
+      let slot: 'read' | 'write' | undefined;
+      let release: (() => void) | undefined;
+      running.all++;
+      try {
+        prepare(request);
+        reply.header('audit-id', request.auditId);
+        const long = isLongRunning(request.info);
+        if (!long) {
+          const timer = clock.after(
+            timeoutMs,
+            () => {
+              request.abort(new Error('the request took too long'));
+              sendError(request, reply, timeout('request did not complete within the allotted timeout'));
+            },
+            { background: true },
+          );
+          release = () => timer.cancel();
+        }
+        await before(request);
+        if (!long) {
+          slot = READ_VERBS.has(request.info.verb) ? 'read' : 'write';
+          if (limits[slot] > 0 && running[slot] >= limits[slot] && !request.user.groups.includes('system:masters')) {
+            slot = undefined;
+            throw tooManyRequests('the server has received too many requests and has asked us to try again later');
+          }
+          running[slot]++;
+          options.metrics?.inFlight?.(slot === 'write', 1);
+        }
+        await authorize(request);
+        await options.route(request, reply);
+      } catch (error) {
+        const status = statusOf(error, logger, request);
+        if (options.audit && status.code === 500 && isUnexpected(error)) options.audit.failed(request, String(error));
+        sendError(request, reply, status);
+      } finally {
+        running.all--;
+        if (slot) {
+          running[slot]--;
+          options.metrics?.inFlight?.(slot === 'write', -1);
+        }
+        release?.();
+        if (options.metrics)
+          options.metrics.observe(request, reply.code, reply.bytes, (clock.monotonic() - request.receivedAt) / 1000);
+        options.audit?.answered(request, reply);
+      }
+    },
+  };
+}
+
+const isUnexpected = (error: unknown) => !(error instanceof StatusError || error instanceof ValueTransformError);
+
+/** What authentication may look at. */
+function credentialsOf(request: ApiRequest, socket: TLSSocket): Credentials {
+  const { headers } = request;
+  const peer = socket.getPeerCertificate?.() as { raw?: Buffer } | undefined;
+  return {
+    clientCertificate: peer?.raw,
+    bearerToken: bearerToken(request),
+    header: (name) => request.header(name.toLowerCase()),
+    headers,
+    rawHeaders: request.native.rawHeaders,
+    path: request.path,
+  };
+}
+
+/** What authorization is asked. */
+export function attributesOf(info: RequestInfo, request: ApiRequest): AuthorizationAttributes {
+  const query = request.rawQuery === '' ? undefined : request.query;
+  return {
+    user: request.user,
+    verb: info.verb,
+    resourceRequest: info.isResourceRequest,
+    path: info.path,
+    namespace: info.namespace,
+    apiGroup: info.apiGroup,
+    apiVersion: info.apiVersion,
+    resource: info.resource,
+    subresource: info.subresource,
+    name: info.name,
+    labelSelector: query?.get('labelSelector') ?? undefined,
+    fieldSelector: query?.get('fieldSelector') ?? undefined,
+  };
+}

@@ -1,0 +1,151 @@
+/**
+ * The listening side: one TLS port for HTTP/2 and HTTP/1.1. Express stands in front of HTTP/1.1 only
+ * (docs/decisions/http.md); both lead into the same chain.
+ */
+import express from 'express';
+import http2 from 'node:http2';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Clock } from '../../base/clock.ts';
+import { ApiRequest, Reply } from './request.ts';
+
+export interface TlsFiles {
+  readonly cert: Buffer | string;
+  readonly key: Buffer | string;
+  /** Authorities of client certificates. */
+  readonly clientCa?: readonly (Buffer | string)[];
+}
+
+export interface ServerOptions {
+  clock: Clock;
+  tls: TlsFiles;
+  /** Streams that one HTTP/2 connection may have open; defaults to 1000. */
+  maxConcurrentStreams?: number;
+  /** Speak HTTP/1.1 only. */
+  disableHttp2?: boolean;
+  handle(request: ApiRequest, reply: Reply): Promise<void>;
+  upgrade(request: ApiRequest, socket: Duplex, head: Buffer): Promise<void>;
+}
+
+/** How long sockets may take to send what was written when the server closes. */
+const FLUSH_MS = 500;
+
+export interface ListeningServer {
+  readonly port: number;
+  /** Replaces the certificate for new connections. */
+  setTls(tls: TlsFiles): void;
+  /** Takes no more connections. */
+  drain(): void;
+  /** Waits until all answers are over, at most `graceMs`; then ends everything. */
+  close(graceMs?: number): Promise<void>;
+}
+
+const tlsOptions = (tls: TlsFiles) => ({
+  cert: tls.cert,
+  key: tls.key,
+  ca: tls.clientCa as (Buffer | string)[] | undefined,
+  requestCert: true,
+  rejectUnauthorized: false,
+  minVersion: 'TLSv1.2' as const,
+});
+
+/** Listens on `host`:`port` (0 takes any free port). */
+export async function listen(options: ServerOptions, host: string, port: number): Promise<ListeningServer> {
+  const { clock } = options;
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  /** Answers that aren't over yet. */
+  let open = 0;
+  let settled: (() => void) | undefined;
+  const begin = (req: IncomingMessage | Http2ServerRequest, res: ServerResponse | Http2ServerResponse) => {
+    open++;
+    const request = new ApiRequest(req, clock.monotonic());
+    res.once('close', () => {
+      request.over();
+      if (--open === 0) settled?.();
+    });
+    void options.handle(request, new Reply(res));
+  };
+  const handleHttp1 = (req: IncomingMessage, res: ServerResponse) => begin(req, res);
+  app.use(handleHttp1);
+
+  const server = http2.createSecureServer({
+    ...tlsOptions(options.tls),
+    allowHTTP1: true,
+    ALPNProtocols: options.disableHttp2 ? ['http/1.1'] : ['h2', 'http/1.1'],
+    settings: { maxConcurrentStreams: options.maxConcurrentStreams ?? 1000, initialWindowSize: 256 * 1024 },
+    maxSessionMemory: 100,
+    unknownProtocolTimeout: 10_000,
+  });
+  const sessions = new Set<http2.ServerHttp2Session>();
+  const sockets = new Set<Socket>();
+  server.on('session', (session) => {
+    sessions.add(session);
+    session.once('close', () => sessions.delete(session));
+    session.on('error', () => session.destroy());
+  });
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    socket.setNoDelay(true);
+  });
+  server.on('request', (req: Http2ServerRequest, res: Http2ServerResponse) => {
+    if (req.httpVersionMajor >= 2) {
+      res.stream?.on('error', ignore);
+      begin(req, res);
+    } else (app as unknown as (a: unknown, b: unknown) => void)(req, res);
+  });
+  server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', ignore);
+    void options.upgrade(new ApiRequest(req, clock.monotonic()), socket, head);
+  });
+  server.on('tlsClientError', ignore);
+  const secure = new Set<Socket>();
+  server.on('secureConnection', (socket) => {
+    socket.on('error', ignore);
+    secure.add(socket);
+    socket.once('close', () => secure.delete(socket));
+  });
+  // Streams may be quiet for as long as they like.
+  Object.assign(server, { timeout: 0, requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 120_000 });
+
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port }, () => {
+      server.removeListener('error', reject);
+      resolve();
+    });
+  });
+  server.on('error', ignore);
+  let closed: Promise<void> | undefined;
+  const drain = () => {
+    closed ??= new Promise((resolve) => server.close(() => resolve()));
+    for (const s of sessions) s.close();
+  };
+  return {
+    port: (server.address() as AddressInfo).port,
+    setTls: (tls) => server.setSecureContext(tlsOptions(tls)),
+    drain,
+    async close(graceMs = 0) {
+      drain();
+      if (open > 0 && graceMs > 0) {
+        const timer = clock.after(graceMs, () => settled?.());
+        await new Promise<void>((resolve) => (settled = resolve));
+        timer.cancel();
+      }
+      // What is written already still leaves, unless the other side doesn't read.
+      for (const s of secure) s.destroySoon();
+      const force = clock.after(FLUSH_MS, () => {
+        for (const s of sessions) s.destroy();
+        for (const s of sockets) s.destroy();
+      });
+      await closed;
+      force.cancel();
+    },
+  };
+}
+
+function ignore(): void {}

@@ -1,0 +1,51 @@
+/** Which resource a path means, and whether it offers the verb. */
+import { badRequest, methodNotAllowed, notFound, pathNotFound } from '../../api/status.ts';
+import type { Catalog, ServedResource, ServedSubresource } from '../registry/catalog.ts';
+import { methodRefused } from './paths.ts';
+import type { ApiRequest } from './request.ts';
+
+/** What a request is about, once found. */
+export interface Target {
+  readonly served: ServedResource;
+  readonly sub: ServedSubresource | undefined;
+}
+
+/** Finds the resource of a request; throws 404 and 405 as the paths and verbs demand. */
+export function resolveTarget(catalog: Catalog, request: ApiRequest): Target {
+  const { info } = request;
+  // what lies behind a proxy takes any method
+  const proxied = info.subresource === 'proxy';
+  if ((request.method === 'HEAD' || info.verb === '') && !proxied) throw methodRefused();
+  const served = catalog.get(info.apiGroup, info.apiVersion, info.resource);
+  if (!served) throw pathNotFound();
+  const inNamespace = info.resource !== 'namespaces' && info.namespace !== '';
+  const named = info.parts.length > 1;
+  if (inNamespace && !served.namespaced) throw pathNotFound();
+  if (served.namespaced && !inNamespace && named) throw pathNotFound();
+  let sub: ServedSubresource | undefined;
+  if (info.subresource !== '') {
+    sub = served.subresources.get(info.subresource);
+    if (!sub) throw served.custom ? notFound(served, info.name) : pathNotFound();
+    if (info.parts.length > 3 && !proxied) throw pathNotFound();
+    if (info.deprecatedWatch) throw pathNotFound();
+    if (!proxied && !sub.verbs.includes(info.verb))
+      throw served.custom ? methodNotAllowed(served, info.verb) : methodRefused();
+    return { served, sub };
+  }
+  // `list` and `watch` of everything in all namespaces is all that a namespaced resource offers without one.
+  const verb = info.verb;
+  if (named && (verb === 'list' || verb === 'deletecollection')) throw methodRefused();
+  if (named && verb === 'create') throw methodRefused();
+  if (!named && (verb === 'update' || verb === 'patch'))
+    throw served.custom ? badRequest('name must be provided') : methodRefused();
+  if (served.namespaced && !inNamespace && !served.store) throw pathNotFound();
+  if (served.namespaced && !inNamespace && verb !== 'list' && verb !== 'watch')
+    throw served.custom ? pathNotFound() : methodRefused();
+  if (!served.verbs.includes(verb)) {
+    const paths = named
+      ? served.verbs.some((v) => v === 'get' || v === 'update' || v === 'delete' || v === 'patch')
+      : true;
+    throw paths ? methodRefused() : pathNotFound();
+  }
+  return { served, sub };
+}

@@ -1,0 +1,312 @@
+/** WATCH: a stream of frames, each made once for all watchers with the same view. */
+import { constants, type Http2ServerResponse } from 'node:http2';
+import type { Writable } from 'node:stream';
+import { StatusError, resourceExpired } from '../../api/status.ts';
+import type { DeepReadonly, JsonObject, KubeObject, Status } from '../../api/types.ts';
+import type { Clock, Rand, Timer } from '../../base/clock.ts';
+import { preparedEntries, sequenced } from '../registry/prepared.ts';
+import type { ServedResource } from '../registry/catalog.ts';
+import { matcherOf, scopeOf, type ListOptions } from '../registry/list-options.ts';
+import type { CacheEvent, CacheWatcher, Entry } from '../storage/cache.ts';
+import { CompactedError } from '../storage/store.ts';
+import { parseReadVersion } from './list.ts';
+import { MEDIA_TYPES, type View } from './negotiate.ts';
+import {
+  encodeObject,
+  entryProtobuf,
+  servedJson,
+  transformObject,
+  type AnyObject,
+  type IncludeObject,
+} from './render.ts';
+import { encodeProtobuf, watchFrame } from './protobuf.ts';
+
+export type EventType = 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+
+export interface WatchDeps {
+  readonly clock: Clock;
+  readonly rand: Rand;
+  /** Watches without a timeout end after this long or up to twice it, in seconds. */
+  readonly minRequestTimeoutSeconds: number;
+  /** A watcher that has more bytes than this waiting is cut off; it comes back and lists again. Defaults to 16 MiB. */
+  readonly maxPendingBytes?: number;
+  /** Ends all watches (shutdown). */
+  readonly stopping: AbortSignal;
+}
+
+export interface WatchTarget {
+  readonly served: ServedResource;
+  readonly namespace: string;
+  readonly name: string;
+  readonly options: ListOptions;
+  readonly view: View;
+  readonly include: IncludeObject;
+}
+
+/** Where frames go: a response, or a WebSocket. */
+export interface FrameSink {
+  /** Bytes that wait to be sent. */
+  readonly pending: number;
+  write(frame: Buffer): void;
+  /** Ends in good order. */
+  end(): void;
+  /** Breaks off. */
+  destroy(): void;
+  onClose(fn: () => void): void;
+}
+
+/** A response as a sink; frames of one turn leave together. */
+export function responseSink(out: Writable): FrameSink {
+  let corked = false;
+  const uncork = () => {
+    if (!corked) return;
+    corked = false;
+    out.uncork();
+  };
+  return {
+    get pending() {
+      return out.writableLength;
+    },
+    write(frame) {
+      if (!corked) {
+        corked = true;
+        out.cork();
+        process.nextTick(uncork);
+      }
+      out.write(frame);
+    },
+    end() {
+      // a corked HTTP/1.1 response forgets what waits when it is ended
+      uncork();
+      out.end();
+    },
+    destroy() {
+      // A reset with a code: without one the client would take the end for a good one.
+      (out as Partial<Http2ServerResponse>).stream?.close(constants.NGHTTP2_CANCEL);
+      out.destroy();
+    },
+    onClose: (fn) => void out.once('close', fn),
+  };
+}
+
+/** The Content-Type of a watch. */
+export function watchContentType(view: View): string {
+  return view.media === 'protobuf' ? `${MEDIA_TYPES.protobuf};stream=watch` : MEDIA_TYPES.json;
+}
+
+/** One frame around an encoded object. */
+function frameOf(type: EventType, object: Buffer, view: View): Buffer {
+  if (view.media === 'protobuf') return watchFrame(type, object);
+  const head = HEADS[type];
+  const out = Buffer.allocUnsafe(head.length + object.length + 2);
+  head.copy(out, 0);
+  object.copy(out, head.length);
+  out[out.length - 2] = 0x7d;
+  out[out.length - 1] = 0x0a;
+  return out;
+}
+const head = (type: EventType) => Buffer.from(`{"type":"${type}","object":`);
+const HEADS: Record<EventType, Buffer> = {
+  ADDED: head('ADDED'),
+  MODIFIED: head('MODIFIED'),
+  DELETED: head('DELETED'),
+  BOOKMARK: head('BOOKMARK'),
+  ERROR: head('ERROR'),
+};
+
+function encodeLine(object: AnyObject, view: View): Buffer {
+  if (view.media === 'protobuf') return encodeProtobuf(object as KubeObject);
+  const line = encodeObject(object, { ...view, pretty: false, media: 'json' });
+  return line.subarray(0, line.length - 1);
+}
+
+/** Serves one watch until the client leaves, time is up, or history is gone. Errors before the first frame are thrown. */
+export async function serveWatch(
+  deps: WatchDeps,
+  target: WatchTarget,
+  open: () => FrameSink | Promise<FrameSink>,
+): Promise<void> {
+  const { served, options: o, view } = target;
+  const maxPending = deps.maxPendingBytes ?? 16 * 1024 * 1024;
+  const cache = served.store!.cache;
+  const scope = scopeOf(o, target.namespace, target.name);
+  const matches = matcherOf(o);
+  const version = parseReadVersion(o.resourceVersion);
+  const initialList = o.sendInitialEvents === true;
+  let revision = version;
+  let initial: readonly Entry[] = [];
+  if (initialList || o.resourceVersion === '' || version === 0) {
+    if (o.resourceVersion === '' || (initialList && version === 0 && o.resourceVersion === '')) {
+      const list = await cache.list(scope);
+      revision = list.revision;
+      if (o.sendInitialEvents !== false) initial = list.entries;
+    } else {
+      if (version > 0) await cache.waitFor(version);
+      const list = cache.snapshot(scope);
+      revision = list.revision;
+      if (o.sendInitialEvents !== false) initial = list.entries;
+    }
+  }
+  await preparedEntries(served, initial);
+  let frameViewKey = view.as === '' && !served.convert ? view.media : `${view.key}@${served.apiVersion}`;
+  if (view.as === 'Table') frameViewKey += `#${target.include}`;
+  let sink: FrameSink | undefined;
+  let watcher: CacheWatcher | undefined;
+  let ended = false;
+  let columnsSent = false;
+  let started = false;
+  let timer: Timer | undefined;
+  const early: (() => void)[] = [];
+
+  const finish = (cut: boolean) => {
+    if (ended) return;
+    ended = true;
+    watcher?.close();
+    timer?.cancel();
+    deps.stopping.removeEventListener('abort', onStop);
+    if (cut) sink?.destroy();
+    else sink?.end();
+  };
+  const onStop = () => finish(false);
+
+  const encodeEntry = (entry: Entry): Buffer => {
+    if (view.as === '') return view.media === 'protobuf' ? entryProtobuf(served, entry) : servedJson(served, entry);
+    const columns = !columnsSent;
+    columnsSent = true;
+    return encodeLine(transformObject(served, entry.object(), view, deps.clock.now(), target.include, columns), view);
+  };
+  const put = (frame: Buffer): boolean => {
+    sink!.write(frame);
+    if (sink!.pending <= maxPending) return true;
+    finish(true);
+    return false;
+  };
+  const emit = (type: EventType, event: CacheEvent, entry: Entry): boolean => {
+    // The first row of a Table watch carries the columns, so it is nobody else's.
+    if (view.as === 'Table') return put(frameOf(type, encodeEntry(entry), view));
+    const key = `${type}:${frameViewKey}`;
+    let frame = event.frames.get(key);
+    if (!frame) event.frames.set(key, (frame = frameOf(type, encodeEntry(entry), view)));
+    return put(frame);
+  };
+  const bookmark = (at: number, first: boolean) => {
+    const metadata: JsonObject = { resourceVersion: String(at) };
+    if (first) metadata.annotations = { 'k8s.io/initial-events-end': 'true' };
+    const object = {
+      kind: served.kind,
+      apiVersion: served.apiVersion,
+      metadata,
+    } as unknown as DeepReadonly<KubeObject>;
+    let shown: AnyObject = object;
+    if (view.as === 'Table')
+      shown = {
+        kind: 'Table',
+        apiVersion: `meta.k8s.io/${view.asVersion}`,
+        metadata,
+        columnDefinitions: null,
+        rows: null,
+      } as unknown as JsonObject;
+    else if (view.as !== '') shown = transformObject(served, object, view, 0, 'None');
+    put(frameOf('BOOKMARK', encodeLine(shown, view), view));
+  };
+  const fail = (error: Error) => {
+    const status: Status =
+      error instanceof StatusError
+        ? error.status
+        : error instanceof CompactedError
+          ? expired(version, error).status
+          : new StatusError(500, 'InternalError', 'the watch has failed').status;
+    put(frameOf('ERROR', encodeLine(status as unknown as JsonObject, { ...view, as: '' }), view));
+    finish(false);
+  };
+
+  const handlers = {
+    event(event: CacheEvent): boolean {
+      if (ended) return false;
+      if (!sink) {
+        early.push(() => void handlers.event(event));
+        return true;
+      }
+      if (!matches) {
+        if (event.type === 'delete') return emit('DELETED', event, event.entry);
+        return emit(event.previous ? 'MODIFIED' : 'ADDED', event, event.entry);
+      }
+      const before = event.previous !== undefined && matches(event.previous);
+      if (event.type === 'delete')
+        return before || (!event.previous && matches(event.entry)) ? emit('DELETED', event, event.entry) : true;
+      const now = matches(event.entry);
+      if (now) return emit(before ? 'MODIFIED' : 'ADDED', event, event.entry);
+      if (!before) return true;
+      return emitGone(event);
+    },
+    progress(at: number): void {
+      // The first call says that the initial events are over, which clients only hear of when they asked for them.
+      if (!started) {
+        started = true;
+        return;
+      }
+      if (!ended && sink && o.allowWatchBookmarks) bookmark(at, false);
+    },
+    end(error: Error): void {
+      if (ended) return;
+      if (sink) fail(error);
+      else early.push(() => fail(error));
+    },
+  };
+  /** The object stopped matching: watchers see their last matching state go, at the revision of the change. */
+  const emitGone = (event: CacheEvent): boolean => {
+    const old = event.previous!.object() as KubeObject;
+    const object = {
+      ...old,
+      metadata: { ...old.metadata, resourceVersion: String(event.revision) },
+    } as DeepReadonly<KubeObject>;
+    if (view.as === 'Table') {
+      const columns = !columnsSent;
+      columnsSent = true;
+      return put(
+        frameOf(
+          'DELETED',
+          encodeLine(transformObject(served, object, view, deps.clock.now(), target.include, columns), view),
+          view,
+        ),
+      );
+    }
+    const key = `GONE:${frameViewKey}`;
+    let frame = event.frames.get(key);
+    if (!frame) {
+      const shown = transformObject(served, object, view, deps.clock.now(), target.include);
+      event.frames.set(key, (frame = frameOf('DELETED', encodeLine(shown, view), view)));
+    }
+    return put(frame);
+  };
+
+  try {
+    watcher = cache.watch(revision, scope, sequenced(served, handlers));
+  } catch (error) {
+    if (!(error instanceof CompactedError)) throw error;
+    sink = await open();
+    fail(error);
+    return;
+  }
+  const opened = open();
+  sink = opened instanceof Promise ? await opened : opened;
+  sink.onClose(() => finish(false));
+  for (const entry of initial) {
+    if (ended) return;
+    if (!matches || matches(entry)) put(frameOf('ADDED', encodeEntry(entry), view));
+  }
+  if (initialList && o.allowWatchBookmarks && !ended) bookmark(revision, true);
+  for (const fn of early.splice(0)) if (!ended) fn();
+  if (ended) return;
+  if (deps.stopping.aborted) return finish(false);
+  deps.stopping.addEventListener('abort', onStop, { once: true });
+  const seconds =
+    o.timeoutSeconds && o.timeoutSeconds > 0
+      ? o.timeoutSeconds
+      : deps.minRequestTimeoutSeconds * (1 + deps.rand.next());
+  timer = deps.clock.after(seconds * 1000, () => finish(false), { background: true });
+}
+
+function expired(asked: number, error: CompactedError): StatusError {
+  return resourceExpired(`too old resource version: ${asked} (${error.compactRevision})`);
+}

@@ -1,0 +1,171 @@
+/** What write requests say beside their object: options, names, patches. */
+import { encodeJson } from '../../api/codec/json.ts';
+import {
+  forbiddenField,
+  invalid,
+  invalidObject,
+  notSupported,
+  required,
+  tooLong,
+  type FieldError,
+} from '../../api/field-errors.ts';
+import { StatusError, badRequest, unsupportedMediaType } from '../../api/status.ts';
+import type { JsonObject, JsonValue, KubeObject } from '../../api/types.ts';
+import type { ServedResource } from '../registry/catalog.ts';
+import type { WriteRequest } from '../registry/operation.ts';
+import { PATCH_MEDIA, type PatchKind } from '../registry/patch-forms.ts';
+import { decodeBytes, decodeTyped, type ExpectedKind } from './body.ts';
+import type { FieldValidation } from '../registry/decode.ts';
+import type { ApiRequest } from './request.ts';
+
+/** What a write request carries, from the query and the headers. */
+export function writeRequest(
+  request: ApiRequest,
+  served: ServedResource,
+  subresource: string,
+  kind: string,
+): WriteRequest {
+  const { query, info } = request;
+  const dryRun = dryRunOf(query, kind);
+  const validation = query.get('fieldValidation');
+  const manager = query.get('fieldManager') ?? '';
+  const errors: FieldError[] = [];
+  if (
+    validation !== null &&
+    validation !== '' &&
+    validation !== 'Ignore' &&
+    validation !== 'Warn' &&
+    validation !== 'Strict'
+  )
+    errors.push(notSupported('fieldValidation', validation, ['', 'Ignore', 'Strict', 'Warn']));
+  if (Buffer.byteLength(manager) > 128) errors.push(tooLong('fieldManager', 128));
+  else if (/[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/u.test(manager))
+    errors.push(invalid('fieldManager', manager, 'should only contain printable characters'));
+  if (kind === 'PatchOptions') {
+    const apply = (request.header('content-type') ?? '').startsWith('application/apply-patch');
+    if (apply && manager === '') errors.push(required('fieldManager', 'is required for apply patch'));
+    if (!apply && query.has('force')) errors.push(forbiddenField('force', 'may not be specified for non-apply patch'));
+  }
+  if (errors.length > 0) throw invalidObject({ group: 'meta.k8s.io', kind }, '', errors);
+  const options: KubeObject & Record<string, unknown> = { kind, apiVersion: 'meta.k8s.io/v1' };
+  if (dryRun) options.dryRun = ['All'];
+  if (manager !== '') options.fieldManager = manager;
+  if (validation) options.fieldValidation = validation;
+  return {
+    served,
+    subresource,
+    namespace: served.namespaced ? info.namespace : '',
+    name: info.name,
+    user: request.user,
+    dryRun,
+    fieldManager: manager !== '' ? manager : managerOfAgent(request.header('user-agent') ?? ''),
+    options,
+    warn: (text) => request.warn(text),
+    annotate: (key, value) => request.annotate(key, value),
+  };
+}
+
+function dryRunOf(query: URLSearchParams, kind: string): boolean {
+  const values = query.getAll('dryRun').filter((v) => v !== '');
+  if (values.length === 0) return false;
+  const wrong = values.filter((v) => v !== 'All');
+  if (wrong.length > 0)
+    throw invalidObject({ group: 'meta.k8s.io', kind }, '', [notSupported('dryRun', values, ['All'])]);
+  return true;
+}
+
+/** The first part of a User-Agent, at most 128 bytes. */
+function managerOfAgent(agent: string): string {
+  return agent.split('/', 1)[0]!.slice(0, 128);
+}
+
+/** The name in the body is the one in the URL; patches needn't say it. */
+export function checkNames(request: ApiRequest, served: ServedResource, object: KubeObject): void {
+  const meta = (object.metadata ??= {});
+  if (!meta.name && request.info.verb === 'update')
+    throw badRequest(
+      `the name of the object (${request.info.name} based on URL) was undeterminable: name must be provided`,
+    );
+  if (meta.name && meta.name !== request.info.name)
+    throw badRequest(`the name of the object (${meta.name}) does not match the name on the URL (${request.info.name})`);
+  meta.name = request.info.name;
+  if (served.namespaced) {
+    if (meta.namespace && meta.namespace !== request.info.namespace)
+      throw badRequest(
+        `the namespace of the object (${meta.namespace}) does not match the namespace on the request (${request.info.namespace})`,
+      );
+    meta.namespace = request.info.namespace;
+  }
+}
+
+/** A patch as errors show it: strategic ones as Go prints the decoded map, others as they were sent. */
+export function showPatch(kind: PatchKind, patch: JsonValue): string {
+  return kind === 'strategic' ? goText(patch) : encodeJson(patch);
+}
+
+function goText(value: JsonValue | undefined): string {
+  if (value === null || value === undefined) return '<nil>';
+  if (typeof value !== 'object') return String(value);
+  if (Array.isArray(value)) return `[${value.map(goText).join(' ')}]`;
+  const keys = Object.keys(value).sort();
+  return `map[${keys.map((k) => `${k}:${goText(value[k])}`).join(' ')}]`;
+}
+
+/** Types what a patch made; what doesn't fit is the patch's fault (422). */
+export function typedPatch(
+  value: JsonValue,
+  expected: ExpectedKind,
+  duplicates: readonly string[],
+  validation: FieldValidation,
+  shown: () => string,
+  warn: (text: string) => void,
+): KubeObject {
+  try {
+    return decodeTyped(value, expected, duplicates, validation, warn);
+  } catch (error) {
+    if (!(error instanceof StatusError) || error.reason !== 'BadRequest') throw error;
+    throw invalidPatch(shown, error.message);
+  }
+}
+
+/** A patch may not make another kind of the object. */
+export function checkedKind(value: JsonValue, served: ServedResource, shown: () => string): JsonValue {
+  const o = value as JsonObject | null;
+  // Custom resources' own rules say so.
+  if (served.custom) return value;
+  if (typeof o === 'object' && o !== null && (o.kind !== served.kind || o.apiVersion !== served.apiVersion))
+    throw invalidPatch(
+      shown,
+      `${JSON.stringify(o.kind)} in version ${JSON.stringify(o.apiVersion)} is not ${served.kind} in version ${JSON.stringify(served.apiVersion)}`,
+    );
+  return value;
+}
+
+export function invalidPatch(shown: () => string, why: string): StatusError {
+  const error = invalidObject({ group: '', kind: '' }, '', [invalid('patch', shown(), why)]);
+  delete error.status.details!.kind;
+  return error;
+}
+
+/** Reads a PATCH body; throws 415 for media types that aren't patches. */
+export async function readPatch(request: ApiRequest, served: ServedResource) {
+  const type = (request.header('content-type') ?? '').split(';', 1)[0]!.trim().toLowerCase();
+  const kind = PATCH_MEDIA[type];
+  if (!kind) {
+    const error = unsupportedMediaType(
+      `the body of the request was in an unknown format - accepted media types include: ${Object.keys(PATCH_MEDIA).join(', ')}`,
+    );
+    if (!served.custom) error.status.details = {};
+    throw error;
+  }
+  const forced = request.query.get('force');
+  const body = await request.body();
+  const { value, duplicates, notes } = decodeBytes(body, kind === 'apply' ? 'yaml' : 'json');
+  return {
+    kind,
+    patch: value as JsonValue,
+    duplicates,
+    notes: notes ?? [],
+    force: forced !== null && forced !== '0' && forced.toLowerCase() !== 'false',
+  };
+}

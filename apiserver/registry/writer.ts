@@ -1,0 +1,120 @@
+/** Writes of the server itself: through the registry, past authentication and admission. */
+import { StatusError } from '../../api/status.ts';
+import { normalize } from '../../api/schema/normalize.ts';
+import type { DeepReadonly, JsonObject, KubeObject } from '../../api/types.ts';
+import type { AdmissionDeps } from '../admission/types.ts';
+import type { UserInfo } from '../authentication/types.ts';
+import type { ServedResource } from './catalog.ts';
+import { createObject } from './create.ts';
+import { setDefaults } from './decode.ts';
+import { deleteObject } from './delete.ts';
+import type { AdmissionChain, RegistryDeps, WriteOutcome, WriteRequest } from './operation.ts';
+import { parseObject } from './resource-store.ts';
+import { updateObject } from './update.ts';
+
+const NOTHING: AdmissionChain = { handles: () => false, async admit() {}, async validate() {} };
+/** The server's own user. */
+export const SELF: UserInfo = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
+
+export interface Writer {
+  create<T extends KubeObject>(resource: string, namespace: string, object: T): Promise<T>;
+  update<T extends KubeObject>(
+    resource: string,
+    namespace: string,
+    name: string,
+    change: (current: DeepReadonly<T>) => T | undefined,
+    subresource?: string,
+  ): Promise<T>;
+  delete(resource: string, namespace: string, name: string): Promise<void>;
+}
+
+/** `resource` is `group/resource`; the stored version of it is written. */
+export function createWriter(deps: Omit<RegistryDeps, 'admission'>): Writer & AdmissionDeps['writer'] {
+  const own: RegistryDeps = { ...deps, admission: NOTHING };
+  const requestOf = (resource: string, namespace: string, name: string, subresource = ''): WriteRequest => ({
+    served: servedOf(deps, resource),
+    subresource,
+    namespace,
+    name,
+    user: SELF,
+    dryRun: false,
+    fieldManager: 'kube-apiserver',
+    options: {},
+    warn() {},
+    annotate() {},
+  });
+  return {
+    async create<T extends KubeObject>(resource: string, namespace: string, object: T) {
+      const request = requestOf(resource, namespace, '');
+      return result<T>(await createObject(own, request, settled(request.served, object)));
+    },
+    async update<T extends KubeObject>(
+      resource: string,
+      namespace: string,
+      name: string,
+      change: (current: DeepReadonly<T>) => T | undefined,
+      subresource?: string,
+    ) {
+      const request = requestOf(resource, namespace, name, subresource);
+      let kept: KubeObject | undefined;
+      try {
+        return result<T>(
+          await updateObject(own, request, {
+            createWhenAbsent: false,
+            requireVersion: false,
+            attempts: Number.MAX_SAFE_INTEGER,
+            produce(live) {
+              const changed = change(live as unknown as DeepReadonly<T>);
+              if (changed === undefined) {
+                kept = live;
+                throw new Unchanged();
+              }
+              const object = settled(request.served, changed);
+              if (!own.fields || !request.served.type) return object;
+              return own.fields.update({
+                type: request.served.type,
+                live: live as DeepReadonly<KubeObject>,
+                object,
+                manager: request.fieldManager,
+                apiVersion: request.served.apiVersion,
+                kind: request.served,
+                subresource: subresource ?? '',
+                resetFields: undefined,
+                resource: request.served,
+              });
+            },
+          }),
+        );
+      } catch (error) {
+        if (error instanceof Unchanged) return kept as T;
+        throw error;
+      }
+    },
+    async delete(resource, namespace, name) {
+      await deleteObject(own, requestOf(resource, namespace, name), {});
+    },
+  };
+}
+
+/** The object in normal form, as if it had come over the wire. */
+function settled(served: ServedResource, object: KubeObject): KubeObject {
+  const named = { ...object, kind: served.kind, apiVersion: served.apiVersion, metadata: { ...object.metadata } };
+  const own = (served.type ? normalize(named as unknown as JsonObject, served.type).object : named) as KubeObject;
+  setDefaults(served, own);
+  return own;
+}
+
+class Unchanged extends Error {}
+
+function result<T>(outcome: WriteOutcome): T {
+  return (outcome.json ? parseObject(outcome.json) : outcome.object) as T;
+}
+
+function servedOf(deps: Omit<RegistryDeps, 'admission'>, resource: string): ServedResource {
+  const slash = resource.indexOf('/');
+  const group = slash < 0 ? '' : resource.slice(0, slash);
+  const name = resource.slice(slash + 1);
+  const found = deps.catalog.all().find((r) => r.group === group && r.resource === name && !r.convert);
+  if (!found) throw new StatusError(404, 'NotFound', `no such resource: ${resource}`);
+  return found;
+}

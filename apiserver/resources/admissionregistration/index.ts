@@ -1,0 +1,2 @@
+export * from './policies.ts';
+export { mutatingWebhookConfigurations, validatingWebhookConfigurations } from './webhooks.ts';

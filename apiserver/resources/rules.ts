@@ -1,0 +1,63 @@
+/** Validation of a kind put together: metadata, its own rules, and what may not change. */
+import type { DeepReadonly, KubeObject } from '../../api/types.ts';
+import type { Strategy, StrategyContext } from '../registry/definition.ts';
+import { Field, type Format, type Rule } from './validation/field.ts';
+import type { FieldError } from '../../api/field-errors.ts';
+import { objectMeta, objectMetaUpdate } from './validation/meta.ts';
+import { dns1123Subdomain } from './validation/names.ts';
+
+export interface Rules<T extends KubeObject> {
+  scope: 'Namespaced' | 'Cluster';
+  /** The form of names; a DNS subdomain unless said otherwise. */
+  name?: Format;
+  /** Any finalizer is taken, also one without a domain. */
+  anyFinalizer?: boolean;
+  /** Holds on create and on update. */
+  always?: (f: Field<T>, ctx: StrategyContext, old: DeepReadonly<T> | undefined) => void;
+  /** Holds on create only. */
+  create?: (f: Field<T>, ctx: StrategyContext) => void;
+  /** Holds on update only. */
+  update?: (f: Field<T>, old: DeepReadonly<T>, ctx: StrategyContext) => void;
+}
+
+/** The two validation hooks of a strategy. */
+export function rules<T extends KubeObject>(r: Rules<T>): Pick<Strategy<T>, 'validate' | 'validateUpdate'> {
+  const name = r.name ?? dns1123Subdomain;
+  const namespaced = r.scope === 'Namespaced';
+  return {
+    validate(object, ctx) {
+      const errors: FieldError[] = [];
+      const f = new Field<T>(object, errors);
+      objectMeta(f as Field<KubeObject>, { namespaced }, name, r);
+      r.always?.(f, ctx, undefined);
+      r.create?.(f, ctx);
+      return errors;
+    },
+    validateUpdate(object, old, ctx) {
+      const errors: FieldError[] = [];
+      const f = new Field<T>(object, errors);
+      objectMetaUpdate(f as Field<KubeObject>, old, r);
+      r.always?.(f, ctx, old);
+      r.update?.(f, old, ctx);
+      return errors;
+    },
+  };
+}
+
+/** The update hook of a status endpoint. */
+export function statusRules<T extends KubeObject>(
+  rule?: (f: Field<T>, old: DeepReadonly<T>, ctx: StrategyContext) => void,
+  options: { anyFinalizer?: boolean } = {},
+): Pick<Strategy<T>, 'validateUpdate'> {
+  return {
+    validateUpdate(object, old, ctx) {
+      const errors: FieldError[] = [];
+      const f = new Field<T>(object, errors);
+      objectMetaUpdate(f as Field<KubeObject>, old, options);
+      rule?.(f, old, ctx);
+      return errors;
+    },
+  };
+}
+
+export type { Rule };

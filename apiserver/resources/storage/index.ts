@@ -1,0 +1,2 @@
+export * from './classes.ts';
+export { persistentVolumeClaims, persistentVolumes } from './volumes.ts';

@@ -1,0 +1,18 @@
+/** The namespaces that every cluster has. */
+import { StatusError } from '../../api/status.ts';
+import type { Writer } from '../registry/writer.ts';
+import type { ObjectReader } from '../registry/definition.ts';
+
+export const SYSTEM_NAMESPACES = ['kube-system', 'kube-public', 'kube-node-lease', 'default'];
+
+/** Creates those that are missing. */
+export async function ensureSystemNamespaces(reader: ObjectReader, writer: Writer): Promise<void> {
+  for (const name of SYSTEM_NAMESPACES) {
+    if (reader.get('namespaces', '', name)) continue;
+    try {
+      await writer.create('namespaces', '', { metadata: { name } });
+    } catch (error) {
+      if (!(error instanceof StatusError && error.reason === 'AlreadyExists')) throw error;
+    }
+  }
+}

@@ -1,0 +1,115 @@
+/** One object at one revision, as bytes; everything else is made when first asked for. */
+import type { DeepReadonly, KubeObject } from '../../../api/types.ts';
+import type { Entry, ResourceCacheOptions } from '../cache.ts';
+import { replaceRevision, spliceRevision } from './splice.ts';
+
+const NO_FIELDS: Readonly<Record<string, string>> = Object.freeze({});
+
+/** See Entry. */
+export class CachedEntry implements Entry {
+  readonly key: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly revision: number;
+  readonly json: Buffer;
+  readonly #options: ResourceCacheOptions;
+  #labels: Readonly<Record<string, string>> | undefined;
+  #fields: Readonly<Record<string, string>> | undefined;
+  #views: Map<string, Buffer> | undefined;
+  /** The parsed object: strongly while an event about it is handed round, else weakly. */
+  #object: DeepReadonly<KubeObject> | WeakRef<DeepReadonly<KubeObject>> | undefined;
+  #held = false;
+  #asked = false;
+
+  constructor(options: ResourceCacheOptions, key: string, json: Buffer, revision: number) {
+    const slash = options.namespaced ? key.indexOf('/', options.prefix.length) : -1;
+    this.key = key;
+    this.namespace = slash < 0 ? '' : key.slice(options.prefix.length, slash);
+    this.name = key.slice(slash < 0 ? options.prefix.length : slash + 1);
+    this.revision = revision;
+    this.json = json;
+    this.#options = options;
+  }
+
+  /** An entry of what the store holds. */
+  static of(options: ResourceCacheOptions, key: string, value: Buffer, revision: number): CachedEntry {
+    return new CachedEntry(options, key, spliceRevision(value, revision), revision);
+  }
+
+  /** The same object under the revision of its deletion. */
+  deletedAt(revision: number): CachedEntry {
+    const e = new CachedEntry(this.#options, this.key, replaceRevision(this.json, revision), revision);
+    e.#labels = this.#labels;
+    e.#fields = this.#fields;
+    return e;
+  }
+
+  get labels(): Readonly<Record<string, string>> | undefined {
+    if (!this.#fields) this.#extract();
+    return this.#labels;
+  }
+
+  get fields(): Readonly<Record<string, string>> {
+    if (!this.#fields) this.#extract();
+    return this.#fields!;
+  }
+
+  get views(): Map<string, Buffer> {
+    return (this.#views ??= new Map());
+  }
+
+  /** Another revision has taken its place: what was encoded of this one isn't worth its memory any more. */
+  dropViews(): void {
+    this.#views = undefined;
+  }
+
+  object(): DeepReadonly<KubeObject> {
+    this.#asked = true;
+    const known = this.#known();
+    if (known) return known;
+    const object = this.#parse();
+    if (!this.#held) this.#object = new WeakRef(object);
+    return object;
+  }
+
+  /** Keeps the object, once parsed, until `release`. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  /**
+   * Takes an object somebody has at hand (without resourceVersion), which spares a parse. Call between hold and
+   * release.
+   */
+  adopt(object: DeepReadonly<KubeObject>): void {
+    this.#object = { ...object, metadata: { ...object.metadata, resourceVersion: String(this.revision) } };
+  }
+
+  /** Lets go of the parsed object; who uses it keeps it, who asks later may have to parse. */
+  release(): void {
+    this.#held = false;
+    if (this.#object && !(this.#object instanceof WeakRef)) {
+      this.#object = this.#asked ? new WeakRef(this.#object) : undefined;
+    }
+  }
+
+  #known(): DeepReadonly<KubeObject> | undefined {
+    return this.#object instanceof WeakRef ? this.#object.deref() : this.#object;
+  }
+
+  #parse(): DeepReadonly<KubeObject> {
+    const object = this.#options.parse ? this.#options.parse(this.json) : parseJson(this.json);
+    if (this.#held) this.#object = object;
+    return object;
+  }
+
+  #extract(): void {
+    const object = this.#known() ?? this.#parse();
+    this.#labels = object.metadata?.labels as Readonly<Record<string, string>> | undefined;
+    this.#fields = this.#options.fields?.(object) ?? NO_FIELDS;
+  }
+}
+
+function parseJson(json: Buffer): DeepReadonly<KubeObject> {
+  return JSON.parse(json.toString('utf8')) as KubeObject;
+}

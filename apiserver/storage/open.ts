@@ -1,0 +1,43 @@
+/** Chooses and opens a storage engine. */
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { EtcdOptions } from './etcd/connection.ts';
+import { createEtcdStore } from './etcd/store.ts';
+import { openLmdbStore } from './lmdb/store.ts';
+import { createMemoryStore } from './memory/store.ts';
+import type { Store } from './store.ts';
+import { transformValues, type ValueTransformer } from './transform.ts';
+
+/** The values of --storage-backend. */
+export type StorageBackend = 'memory' | 'lmdb' | 'etcd3';
+
+export interface StoreOptions {
+  backend: StorageBackend;
+  clock: Clock;
+  logger: Logger;
+  /** For lmdb: where the database lies. */
+  dataDir?: string;
+  /** For etcd3. */
+  etcd?: EtcdOptions;
+  /** Changes value bytes on their way in and out (encryption at rest). */
+  transformer?: ValueTransformer;
+}
+
+/** Opens the store; throws a plain sentence when options are missing or the data directory is taken. */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  const store = await openEngine(options);
+  return options.transformer ? transformValues(store, options.transformer) : store;
+}
+
+async function openEngine({ backend, clock, logger, dataDir, etcd }: StoreOptions): Promise<Store> {
+  switch (backend) {
+    case 'memory':
+      return createMemoryStore({ clock });
+    case 'lmdb':
+      if (!dataDir) throw new Error('the lmdb storage backend needs a data directory (--data-dir)');
+      return openLmdbStore({ dataDir, clock, logger });
+    case 'etcd3':
+      if (!etcd?.servers.length) throw new Error('the etcd3 storage backend needs --etcd-servers');
+      return createEtcdStore({ ...etcd, clock });
+  }
+}

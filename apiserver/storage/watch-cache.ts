@@ -1,0 +1,316 @@
+/**
+ * Feeds the caches of all resources from one watch on the whole store. Since that watch sees every write, the
+ * cache's revision follows the store's, and a consistent read needs only the store's revision and a short wait.
+ */
+import type { DeepReadonly, KubeObject } from '../../api/types.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { OwnWrite, ResourceCache, ResourceCacheOptions, WatchCache } from './cache.ts';
+import { Freshness, RevisionWaits } from './cache/freshness.ts';
+import type { History, LoggedEvent } from './cache/history.ts';
+import { CachedResource, type Feed } from './cache/resource.ts';
+import {
+  CompactedError,
+  type Store,
+  type StoreEvent,
+  type StoreWatch,
+  type StoreWatchHandlers,
+  StoreUnavailableError,
+} from './store.ts';
+
+export interface WatchCacheOptions {
+  store: Store;
+  clock: Clock;
+  logger: Logger;
+  /** Between progress calls to one watcher; defaults to 60,000 ms. */
+  bookmarkMs?: number;
+  /** How long events are kept for watches that resume; defaults to 300,000 ms. */
+  historyMs?: number;
+  /** Events kept over all resources; defaults to 100,000. */
+  historyEvents?: number;
+  /** Bytes of events kept over all resources; defaults to 256 MiB. */
+  historyBytes?: number;
+  /** How long a consistent read waits before the cache writes a key of its own to move on; defaults to 100 ms. */
+  patienceMs?: number;
+}
+
+/** The key that is written to move the watch on; its value says nothing. */
+export const PROGRESS_KEY = '/k8ts.io/progress';
+
+/** A watch cache that starts at once and follows `store` until closed. */
+export function createWatchCache(options: WatchCacheOptions): WatchCache {
+  return new StoreWatchCache(options);
+}
+
+interface Logged {
+  readonly history: History;
+  readonly event: LoggedEvent;
+}
+
+class StoreWatchCache implements WatchCache, Feed {
+  readonly store: Store;
+  readonly bookmarkMs: number;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #historyMs: number;
+  readonly #maxEvents: number;
+  readonly #maxBytes: number;
+  readonly #resources = new Map<string, CachedResource>();
+  readonly #loads = new Map<string, Promise<ResourceCache>>();
+  readonly #waits: RevisionWaits;
+  readonly #freshness: Freshness;
+  readonly #hints = new WeakMap<Buffer, DeepReadonly<KubeObject>>();
+  /** Own writes ahead of the watch, by revision. */
+  readonly #ahead = new Map<number, OwnWrite>();
+  readonly #closing = new AbortController();
+  readonly #started: Promise<void>;
+  readonly #ticker: Timer;
+  #log: Logged[] = [];
+  #logHead = 0;
+  #logBytes = 0;
+  #sequence = 0;
+  #revision = 0;
+  #watch: StoreWatch | undefined;
+  #ready = false;
+
+  constructor(options: WatchCacheOptions) {
+    this.store = options.store;
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+    this.bookmarkMs = options.bookmarkMs ?? 60_000;
+    this.#historyMs = options.historyMs ?? 300_000;
+    this.#maxEvents = options.historyEvents ?? 100_000;
+    this.#maxBytes = options.historyBytes ?? 256 * 1024 * 1024;
+    const current = () => this.#revision;
+    this.#waits = new RevisionWaits(this.#clock, current);
+    this.#freshness = new Freshness({
+      store: this.store,
+      clock: this.#clock,
+      waits: this.#waits,
+      current,
+      patienceMs: options.patienceMs ?? 100,
+      nudge: () => this.#nudge(),
+    });
+    this.#ticker = this.#clock.every(Math.max(100, this.bookmarkMs / 10), () => this.#tick(), { background: true });
+    this.#started = this.#start();
+    this.#started.catch(() => {});
+  }
+
+  get revision(): number {
+    return this.#revision;
+  }
+  get ready(): boolean {
+    return this.#ready;
+  }
+  now(): number {
+    return this.#clock.monotonic();
+  }
+  nextSequence(): number {
+    return ++this.#sequence;
+  }
+  freshen(): Promise<void> {
+    return this.#freshness.freshen();
+  }
+  waitFor(revision: number): Promise<void> {
+    return this.#waits.wait(revision);
+  }
+  handlerFailed(error: unknown): void {
+    this.#logger.error('a watch handler failed; its watch is dropped', { error });
+  }
+
+  unreadable(key: string, revision: number, error: unknown): void {
+    this.#logger.error("a stored object can't be read and is left out", { key, revision, error });
+  }
+
+  async #start(): Promise<void> {
+    this.#revision = await this.#retry('read the revision', () => this.store.currentRevision());
+    this.#follow();
+    this.#ready = true;
+  }
+
+  /** Repeats something until it succeeds, with growing pauses, while the store can't be reached. */
+  async #retry<T>(what: string, action: () => Promise<T>): Promise<T> {
+    for (let pause = 50; ; pause = Math.min(pause * 2, 5000)) {
+      this.#closing.signal.throwIfAborted();
+      try {
+        return await action();
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError || error instanceof CompactedError)) throw error;
+        this.#logger.warn(`the store can't ${what}, trying again`, { error, pause });
+        await this.#clock.sleep(pause, this.#closing.signal);
+      }
+    }
+  }
+
+  #follow(): void {
+    const handlers: StoreWatchHandlers = {
+      events: (events) => this.#take(events),
+      error: (error) => {
+        this.#watch = undefined;
+        void this.#recover(error).catch((e: unknown) => {
+          if (!this.#closing.signal.aborted) this.#logger.error("the cache can't follow the store", { error: e });
+        });
+      },
+    };
+    // What was there before a change, the cache knows itself.
+    this.#watch = this.store.watch('/', this.#revision, handlers, { previous: false });
+  }
+
+  async #recover(error: Error): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    if (!(error instanceof CompactedError)) {
+      this.#logger.warn('the watch on the store broke; it goes on where it was', { error, revision: this.#revision });
+      await this.#clock.sleep(100, this.#closing.signal);
+      await this.#retry('resume the watch', () => this.store.ping());
+      if (!this.#closing.signal.aborted) this.#follow();
+      return;
+    }
+    // What happened meanwhile can't be told any more: clients read anew, and so do we.
+    this.#logger.warn('the store has forgotten what the cache missed; reading everything anew', { error });
+    this.#ready = false;
+    const resources = [...this.#resources.values()];
+    for (const r of resources) r.beginLoad();
+    this.#ahead.clear();
+    this.#revision = await this.#retry('read the revision', () => this.store.currentRevision());
+    this.#follow();
+    for (const r of resources) await this.#retry('read ' + r.options.prefix, () => r.load());
+    for (const r of resources) r.endWatches(error, false);
+    this.#waits.reached(this.#revision);
+    this.#ready = true;
+  }
+
+  #take(events: readonly StoreEvent[]): void {
+    for (let i = 0; i < events.length; i++) {
+      const e = events[i]!;
+      if (e.revision <= this.#revision) continue;
+      const own = this.#ahead.size > 0 ? this.#ahead.get(e.revision) : undefined;
+      this.#apply(e, own?.object ?? this.#hints.get(e.value));
+      // The revision counts only when its last event is in.
+      if (events[i + 1]?.revision !== e.revision) this.#advance(e.revision);
+    }
+    this.#takeAhead();
+  }
+
+  #apply(e: StoreEvent, object: DeepReadonly<KubeObject> | undefined): void {
+    const resource = this.#resourceOf(e.key);
+    if (!resource) return;
+    try {
+      resource.apply(e, object);
+    } catch (error) {
+      this.unreadable(e.key, e.revision, error);
+    }
+  }
+
+  #advance(revision: number): void {
+    if (this.#ahead.size > 0) this.#ahead.delete(revision);
+    this.#revision = revision;
+    this.#waits.reached(revision);
+  }
+
+  #resourceOf(key: string): CachedResource | undefined {
+    for (let i = key.indexOf('/', 1); i > 0; i = key.indexOf('/', i + 1)) {
+      const r = this.#resources.get(key.slice(0, i + 1));
+      if (r) return r;
+    }
+    return undefined;
+  }
+
+  hint(value: Buffer, object: DeepReadonly<KubeObject>): void {
+    this.#hints.set(value, object);
+  }
+
+  wrote(write: OwnWrite): void {
+    if (write.revision <= this.#revision || !this.#ready) return;
+    this.#ahead.set(write.revision, write);
+    this.#takeAhead();
+  }
+
+  /** An own write is the only change of its revision, so it may go in as soon as the one before it is in. */
+  #takeAhead(): void {
+    while (this.#ahead.size > 0) {
+      const w = this.#ahead.get(this.#revision + 1);
+      if (!w) {
+        // What the watch has passed meanwhile is of no use.
+        for (const r of this.#ahead.keys()) if (r <= this.#revision) this.#ahead.delete(r);
+        return;
+      }
+      this.#apply(w, w.object);
+      this.#advance(w.revision);
+    }
+  }
+
+  async #nudge(): Promise<void> {
+    const value = Buffer.from('{}');
+    const current = await this.store.get(PROGRESS_KEY);
+    // Losing to another server is as good: its write moves the watch on as well.
+    if (current) await this.store.update(PROGRESS_KEY, value, current.revision);
+    else await this.store.create(PROGRESS_KEY, value);
+  }
+
+  resource(options: ResourceCacheOptions): Promise<ResourceCache> {
+    const known = this.#loads.get(options.prefix);
+    if (known) return known;
+    const resource = new CachedResource(options, this);
+    resource.beginLoad();
+    this.#resources.set(options.prefix, resource);
+    const load = this.#started
+      .then(() => this.#retry('read ' + options.prefix, () => resource.load()))
+      .then(() => resource);
+    this.#loads.set(options.prefix, load);
+    load.catch(() => {
+      if (this.#loads.get(options.prefix) === load) this.removeResource(options.prefix);
+    });
+    return load;
+  }
+
+  removeResource(prefix: string): void {
+    const resource = this.#resources.get(prefix);
+    this.#resources.delete(prefix);
+    this.#loads.delete(prefix);
+    resource?.endWatches(new CompactedError(this.#revision), true);
+  }
+
+  logged(history: History, event: LoggedEvent): void {
+    this.#log.push({ history, event });
+    this.#logBytes += event.entry.json.length;
+    this.#forget(event.at);
+  }
+
+  #forget(now: number): void {
+    for (;;) {
+      const oldest = this.#log[this.#logHead];
+      if (!oldest) break;
+      const count = this.#log.length - this.#logHead;
+      const keep =
+        count <= this.#maxEvents && this.#logBytes <= this.#maxBytes && oldest.event.at >= now - this.#historyMs;
+      if (keep) break;
+      this.#log[this.#logHead++] = undefined as unknown as Logged;
+      this.#logBytes -= oldest.event.entry.json.length;
+      // A resource that was read anew has dropped its events already.
+      if (oldest.history.oldest === oldest.event) oldest.history.shift();
+    }
+    if (this.#logHead > 1024 && this.#logHead * 2 > this.#log.length) {
+      this.#log = this.#log.slice(this.#logHead);
+      this.#logHead = 0;
+    }
+  }
+
+  #tick(): void {
+    const now = this.now();
+    this.#forget(now);
+    if (!this.#ready || !this.#watch) return;
+    for (const r of this.#resources.values()) r.progress(now);
+  }
+
+  async close(): Promise<void> {
+    this.#ready = false;
+    const error = new StoreUnavailableError('the cache is closed');
+    this.#closing.abort(error);
+    this.#ticker.cancel();
+    this.#watch?.close();
+    this.#waits.close(error);
+    for (const r of this.#resources.values()) r.endWatches(error, true);
+    this.#resources.clear();
+    await this.#started.catch(() => {});
+  }
+}

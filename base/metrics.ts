@@ -1,0 +1,148 @@
+/** Counters, gauges and histograms in the Prometheus text format. */
+
+type Labels = readonly string[];
+
+/** A family of values, told apart by label values in the order of its label names. */
+interface Family {
+  write(lines: string[]): void;
+}
+
+const escape = (v: string) => v.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n');
+
+function labelText(names: Labels, values: readonly string[], more = ''): string {
+  const parts = names.map((n, i) => `${n}="${escape(values[i] ?? '')}"`);
+  if (more !== '') parts.push(more);
+  return parts.length === 0 ? '' : `{${parts.join(',')}}`;
+}
+
+/** A value that only grows. */
+export class Counter implements Family {
+  readonly #name: string;
+  readonly #help: string;
+  readonly #labels: Labels;
+  readonly #type: string;
+  readonly #values = new Map<string, { labels: readonly string[]; value: number }>();
+
+  constructor(name: string, help: string, labels: Labels, type = 'counter') {
+    this.#name = name;
+    this.#help = help;
+    this.#labels = labels;
+    this.#type = type;
+  }
+  /** Adds `n` (1 by default) to the value with these labels. */
+  add(labels: readonly string[], n = 1): void {
+    this.#at(labels).value += n;
+  }
+  protected at(labels: readonly string[]): { value: number } {
+    return this.#at(labels);
+  }
+  #at(labels: readonly string[]) {
+    const key = labels.join('\u0000');
+    let v = this.#values.get(key);
+    if (!v) this.#values.set(key, (v = { labels, value: 0 }));
+    return v;
+  }
+  write(lines: string[]): void {
+    lines.push(`# HELP ${this.#name} ${this.#help}`, `# TYPE ${this.#name} ${this.#type}`);
+    for (const { labels, value } of this.#values.values())
+      lines.push(`${this.#name}${labelText(this.#labels, labels)} ${value}`);
+  }
+}
+
+/** A value that goes up and down. */
+export class Gauge extends Counter {
+  constructor(name: string, help: string, labels: Labels) {
+    super(name, help, labels, 'gauge');
+  }
+  set(labels: readonly string[], value: number): void {
+    this.at(labels).value = value;
+  }
+}
+
+/** How often values fall below each bound. */
+export class Histogram implements Family {
+  readonly #name: string;
+  readonly #help: string;
+  readonly #labels: Labels;
+  readonly #bounds: readonly number[];
+  readonly #values = new Map<string, { labels: readonly string[]; counts: number[]; sum: number; count: number }>();
+
+  constructor(name: string, help: string, labels: Labels, bounds: readonly number[]) {
+    this.#name = name;
+    this.#help = help;
+    this.#labels = labels;
+    this.#bounds = bounds;
+  }
+  observe(labels: readonly string[], value: number): void {
+    const key = labels.join('\u0000');
+    let v = this.#values.get(key);
+    if (!v) this.#values.set(key, (v = { labels, counts: this.#bounds.map(() => 0), sum: 0, count: 0 }));
+    v.sum += value;
+    v.count++;
+    for (let i = 0; i < this.#bounds.length; i++)
+      if (value <= this.#bounds[i]!) {
+        v.counts[i]!++;
+        break;
+      }
+  }
+  write(lines: string[]): void {
+    lines.push(`# HELP ${this.#name} ${this.#help}`, `# TYPE ${this.#name} histogram`);
+    for (const { labels, counts, sum, count } of this.#values.values()) {
+      let below = 0;
+      this.#bounds.forEach((b, i) => {
+        below += counts[i]!;
+        lines.push(`${this.#name}_bucket${labelText(this.#labels, labels, `le="${b}"`)} ${below}`);
+      });
+      lines.push(`${this.#name}_bucket${labelText(this.#labels, labels, 'le="+Inf"')} ${count}`);
+      lines.push(
+        `${this.#name}_sum${labelText(this.#labels, labels)} ${sum}`,
+        `${this.#name}_count${labelText(this.#labels, labels)} ${count}`,
+      );
+    }
+  }
+}
+
+/** A set of families that is shown together. */
+export class MetricsRegistry {
+  readonly #families: Family[] = [];
+  readonly #collectors: (() => void)[] = [];
+
+  counter(name: string, help: string, labels: Labels = []): Counter {
+    return this.#add(new Counter(name, help, labels));
+  }
+  gauge(name: string, help: string, labels: Labels = []): Gauge {
+    return this.#add(new Gauge(name, help, labels));
+  }
+  histogram(name: string, help: string, labels: Labels, bounds: readonly number[]): Histogram {
+    return this.#add(new Histogram(name, help, labels, bounds));
+  }
+  /** Called before each `text`, to bring gauges up to date. */
+  onCollect(fn: () => void): void {
+    this.#collectors.push(fn);
+  }
+  text(): string {
+    for (const fn of this.#collectors) fn();
+    const lines: string[] = [];
+    for (const f of this.#families) f.write(lines);
+    return lines.join('\n') + '\n';
+  }
+  #add<F extends Family>(f: F): F {
+    this.#families.push(f);
+    return f;
+  }
+}
+
+/** Memory, CPU time and open files of this process. */
+export function processMetrics(registry: MetricsRegistry, startedAt: number): void {
+  const cpu = registry.gauge('process_cpu_seconds_total', 'User and system CPU time in seconds.');
+  const resident = registry.gauge('process_resident_memory_bytes', 'Resident memory in bytes.');
+  const heap = registry.gauge('nodejs_heap_used_bytes', 'JavaScript heap in use in bytes.');
+  registry.gauge('process_start_time_seconds', 'Start time since the epoch in seconds.').set([], startedAt / 1000);
+  registry.onCollect(() => {
+    const usage = process.cpuUsage();
+    cpu.set([], (usage.user + usage.system) / 1e6);
+    const memory = process.memoryUsage();
+    resident.set([], memory.rss);
+    heap.set([], memory.heapUsed);
+  });
+}

@@ -1,0 +1,332 @@
+/**
+ * The REST client of every component: JSON over HTTPS, one object form, errors as StatusError.
+ * Watches are async iterables; see client/informer.ts for the cache on top.
+ */
+import https from 'node:https';
+import http from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { createSecureContext } from 'node:tls';
+import { StatusError } from '../api/status.ts';
+import type { KubeList, KubeObject, Status, WatchEvent } from '../api/types.ts';
+import type { ConnectionOptions } from './kubeconfig.ts';
+import { resourcePath, type ResourceRef } from './resources.ts';
+
+export type PatchType = 'merge' | 'strategic' | 'json' | 'apply';
+const PATCH_TYPES: Record<PatchType, string> = {
+  merge: 'application/merge-patch+json',
+  strategic: 'application/strategic-merge-patch+json',
+  json: 'application/json-patch+json',
+  apply: 'application/apply-patch+yaml',
+};
+
+export interface ListOptions {
+  /** All namespaces when absent. */
+  namespace?: string;
+  labelSelector?: string;
+  fieldSelector?: string;
+  resourceVersion?: string;
+  resourceVersionMatch?: string;
+  limit?: number;
+  continue?: string;
+  /** The Accept header; defaults to application/json. */
+  accept?: string;
+  signal?: AbortSignal;
+}
+
+export interface WatchOptions extends ListOptions {
+  allowWatchBookmarks?: boolean;
+  timeoutSeconds?: number;
+  sendInitialEvents?: boolean;
+}
+
+export interface WriteOptions {
+  namespace?: string;
+  subresource?: string;
+  fieldManager?: string;
+  force?: boolean;
+  dryRun?: boolean;
+}
+
+export interface DeleteOptions {
+  namespace?: string;
+  gracePeriodSeconds?: number;
+  propagationPolicy?: 'Orphan' | 'Background' | 'Foreground';
+  preconditions?: { uid?: string; resourceVersion?: string };
+}
+
+/** The Accept header that asks for metadata alone; servers that can't do it answer with whole objects. */
+export const METADATA_ONLY_LIST = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json';
+export const METADATA_ONLY = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json';
+
+export interface RequestOptions {
+  method?: string;
+  /** With the leading slash; `query` is appended. */
+  path: string;
+  query?: Record<string, string | number | boolean | undefined>;
+  body?: unknown;
+  contentType?: string;
+  accept?: string;
+  signal?: AbortSignal;
+  /** Milliseconds without an answer after which the request fails; defaults to 60,000; 0 is none. */
+  timeoutMs?: number;
+}
+
+export interface ClientOptions extends ConnectionOptions {
+  /** Sent as User-Agent; its first part is the field manager of writes. */
+  userAgent: string;
+  /** Open sockets for plain requests; defaults to 32. Watches have sockets of their own. */
+  maxSockets?: number;
+  /** Uses that client's connections: for others of the same server without a certificate of their own. */
+  sharing?: Client;
+}
+
+/** Every failed request rejects with a StatusError, or with the socket's error when no answer came. */
+export interface Client {
+  readonly options: ClientOptions;
+  /** The sockets, for clients that share them. */
+  readonly agents: { readonly plain: http.Agent; readonly watch: http.Agent };
+  get<T extends object>(r: ResourceRef<T>, name: string, namespace?: string): Promise<T>;
+  list<T extends object>(r: ResourceRef<T>, options?: ListOptions): Promise<KubeList<T>>;
+  watch<T extends object>(r: ResourceRef<T>, options?: WatchOptions): AsyncIterable<WatchEvent<T>>;
+  create<T extends object>(r: ResourceRef<T>, object: T, options?: WriteOptions & { name?: string }): Promise<T>;
+  update<T extends object>(r: ResourceRef<T>, object: T, options?: WriteOptions): Promise<T>;
+  updateStatus<T extends object>(r: ResourceRef<T>, object: T, options?: WriteOptions): Promise<T>;
+  patch<T extends object>(
+    r: ResourceRef<T>,
+    name: string,
+    type: PatchType,
+    patch: unknown,
+    options?: WriteOptions,
+  ): Promise<T>;
+  delete<T extends object>(r: ResourceRef<T>, name: string, options?: DeleteOptions): Promise<void>;
+  deleteCollection<T extends object>(r: ResourceRef<T>, options?: ListOptions & DeleteOptions): Promise<void>;
+  /** Any other request; resolves with the parsed JSON answer (or the text when it is not JSON). */
+  request<R = unknown>(options: RequestOptions): Promise<R>;
+  /** The answer as a stream, for logs and watches. */
+  stream(options: RequestOptions): Promise<IncomingMessage>;
+  /** Ends idle sockets. */
+  close(): void;
+}
+
+function queryString(query: RequestOptions['query']): string {
+  if (!query) return '';
+  const parts: string[] = [];
+  for (const [k, v] of Object.entries(query))
+    if (v !== undefined && v !== '') parts.push(`${k}=${encodeURIComponent(String(v))}`);
+  return parts.length ? `?${parts.join('&')}` : '';
+}
+
+function listQuery(o: ListOptions): RequestOptions['query'] {
+  const { labelSelector, fieldSelector, resourceVersion, resourceVersionMatch, limit } = o;
+  return { labelSelector, fieldSelector, resourceVersion, resourceVersionMatch, limit, continue: o.continue };
+}
+
+function readAll(res: IncomingMessage): Promise<Buffer> {
+  // Events, not an async iterator: that costs a good part of what a small request costs altogether.
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    res.on('data', (chunk: Buffer) => chunks.push(chunk));
+    res.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
+    res.on('error', reject);
+  });
+}
+
+function parseError(res: IncomingMessage, body: Buffer): StatusError {
+  const text = body.toString('utf8');
+  try {
+    const status = JSON.parse(text) as Status;
+    if (status.kind === 'Status') return StatusError.from(status);
+  } catch {
+    // not JSON: fall through
+  }
+  return new StatusError(res.statusCode ?? 500, '', text.trim() || `HTTP ${res.statusCode}`);
+}
+
+/** Lines of an NDJSON stream as parsed events. */
+async function* readEvents<T>(res: IncomingMessage): AsyncGenerator<WatchEvent<T>> {
+  let rest: Buffer[] = [];
+  for await (const chunk of res as AsyncIterable<Buffer>) {
+    let start = 0;
+    for (let nl = chunk.indexOf(10); nl >= 0; nl = chunk.indexOf(10, start)) {
+      const part = chunk.subarray(start, nl);
+      start = nl + 1;
+      const line = rest.length ? Buffer.concat([...rest, part]) : part;
+      rest = [];
+      if (line.length > 1) yield JSON.parse(line.toString('utf8')) as WatchEvent<T>;
+    }
+    if (start < chunk.length) rest.push(Buffer.from(chunk.subarray(start)));
+  }
+}
+
+/** A client for one server; cheap to make, keeps connections alive until `close`. */
+export function createClient(options: ClientOptions): Client {
+  const url = new URL(options.server);
+  const transport = url.protocol === 'http:' ? http : https;
+  const { ca, cert, key } = options;
+  const tls = {
+    // Made once: agents otherwise parse the PEM for each socket and make it a part of each request's pool key.
+    secureContext: url.protocol === 'https:' ? createSecureContext({ ca, cert, key }) : undefined,
+    servername: options.serverName,
+    rejectUnauthorized: !options.insecureSkipTlsVerify,
+  };
+  const shared = options.sharing?.agents;
+  const agent =
+    shared?.plain ??
+    new transport.Agent({
+      keepAlive: true,
+      maxSockets: options.maxSockets ?? 32,
+      scheduling: 'fifo',
+      ...tls,
+    });
+  // One server and one identity: working out a key for the pool at each request would be for nothing.
+  agent.getName = () => url.host;
+  const watchAgent = shared?.watch ?? new transport.Agent({ keepAlive: false, ...tls });
+
+  function send(o: RequestOptions, use: http.Agent): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const body =
+        o.body === undefined ? undefined : Buffer.from(typeof o.body === 'string' ? o.body : JSON.stringify(o.body));
+      const headers: Record<string, string | number> = {
+        'User-Agent': options.userAgent,
+        Accept: o.accept ?? 'application/json',
+      };
+      const token = typeof options.token === 'function' ? options.token() : options.token;
+      if (token) headers['Authorization'] = `Bearer ${token}`;
+      if (body) {
+        headers['Content-Type'] = o.contentType ?? 'application/json';
+        headers['Content-Length'] = body.length;
+      }
+      const req = transport.request(
+        {
+          host: url.hostname.replace(/^\[|\]$/g, ''),
+          port: url.port || (url.protocol === 'http:' ? 80 : 443),
+          path: url.pathname.replace(/\/$/, '') + o.path + queryString(o.query),
+          method: o.method ?? 'GET',
+          headers,
+          agent: use,
+          signal: o.signal,
+        },
+        (res) => {
+          req.setTimeout(0);
+          resolve(res);
+        },
+      );
+      const limit = o.timeoutMs ?? 60_000;
+      if (limit > 0)
+        req.setTimeout(limit, () =>
+          req.destroy(new Error(`no answer within ${limit} ms: ${o.method ?? 'GET'} ${o.path}`)),
+        );
+      req.on('error', reject);
+      req.end(body);
+    });
+  }
+
+  async function request<R>(o: RequestOptions): Promise<R> {
+    const res = await send(o, agent);
+    const body = await readAll(res);
+    if ((res.statusCode ?? 500) >= 400) throw parseError(res, body);
+    const type = res.headers['content-type'] ?? '';
+    return (type.startsWith('application/json') ? JSON.parse(body.toString('utf8')) : body.toString('utf8')) as R;
+  }
+
+  async function stream(o: RequestOptions): Promise<IncomingMessage> {
+    const res = await send(o, watchAgent);
+    if ((res.statusCode ?? 500) >= 400) throw parseError(res, await readAll(res));
+    return res;
+  }
+
+  const meta = (object: object) => (object as KubeObject).metadata ?? {};
+  const body = <T extends object>(r: ResourceRef<T>, object: T) => ({
+    kind: r.kind,
+    apiVersion: r.group === '' ? r.version : `${r.group}/${r.version}`,
+    ...object,
+  });
+  const writeQuery = (o: WriteOptions) => ({
+    fieldManager: o.fieldManager,
+    force: o.force,
+    dryRun: o.dryRun ? 'All' : undefined,
+  });
+
+  return {
+    options,
+    agents: { plain: agent, watch: watchAgent },
+    get: (r, name, namespace) => request({ path: resourcePath(r, namespace, name) }),
+    async list(r, o = {}) {
+      const path = resourcePath(r, o.namespace);
+      const list = await request<KubeList<never>>({ path, query: listQuery(o), accept: o.accept, signal: o.signal });
+      // Go writes an empty list of metadata as null.
+      list.items ??= [];
+      return list;
+    },
+    async *watch<T extends object>(r: ResourceRef<T>, o: WatchOptions = {}) {
+      const res = await stream({
+        path: resourcePath(r, o.namespace),
+        query: {
+          ...listQuery(o),
+          watch: true,
+          allowWatchBookmarks: o.allowWatchBookmarks,
+          timeoutSeconds: o.timeoutSeconds,
+          sendInitialEvents: o.sendInitialEvents,
+        },
+        accept: o.accept,
+        signal: o.signal,
+      });
+      // A peer that vanished without a word must not leave us waiting for events for ever.
+      res.socket.setKeepAlive(true, 30_000);
+      try {
+        yield* readEvents<T>(res);
+      } finally {
+        res.destroy();
+      }
+    },
+    create: (r, object, o = {}) =>
+      request({
+        method: 'POST',
+        path: resourcePath(r, o.namespace ?? meta(object).namespace, o.name, o.subresource),
+        query: writeQuery(o),
+        body: o.subresource ? object : body(r, object),
+      }),
+    update: (r, object, o = {}) =>
+      request({
+        method: 'PUT',
+        path: resourcePath(r, o.namespace ?? meta(object).namespace, meta(object).name, o.subresource),
+        query: writeQuery(o),
+        body: body(r, object),
+      }),
+    updateStatus(r, object, o = {}) {
+      return this.update(r, object, { ...o, subresource: 'status' });
+    },
+    patch: (r, name, type, patch, o = {}) =>
+      request({
+        method: 'PATCH',
+        path: resourcePath(r, o.namespace, name, o.subresource),
+        query: writeQuery(o),
+        body: patch,
+        contentType: PATCH_TYPES[type],
+      }),
+    async delete(r, name, o = {}) {
+      const { gracePeriodSeconds, propagationPolicy, preconditions } = o;
+      await request({
+        method: 'DELETE',
+        path: resourcePath(r, o.namespace, name),
+        body: { kind: 'DeleteOptions', apiVersion: 'v1', gracePeriodSeconds, propagationPolicy, preconditions },
+      });
+    },
+    async deleteCollection(r, o = {}) {
+      const { gracePeriodSeconds, propagationPolicy, preconditions } = o;
+      await request({
+        method: 'DELETE',
+        path: resourcePath(r, o.namespace),
+        query: listQuery(o),
+        body: { kind: 'DeleteOptions', apiVersion: 'v1', gracePeriodSeconds, propagationPolicy, preconditions },
+      });
+    },
+    request,
+    stream,
+    close() {
+      if (shared) return;
+      agent.destroy();
+      watchAgent.destroy();
+    },
+  };
+}

@@ -1,0 +1,430 @@
+/** Rolls Deployments out: one ReplicaSet per template, sizes moved from the old to the new. */
+import type { Deployment, LabelSelector, PodTemplateSpec, ReplicaSet } from '../../api/types.ts';
+import { splitKey, type Informer } from '../../client/informer.ts';
+import { deployments, pods, replicaSets } from '../../client/resources.ts';
+import { defineController, type Deps, type Result } from '../framework.ts';
+import { templateHash } from '../lib/hash.ts';
+import { body, byAge, controllerOf, controllerRef, isControlledBy, isDeleting, keyFor, meta } from '../lib/meta.ts';
+import { claim, concernsOwner, controlledBy, ownerKeys, ownerOrSelectorKeys } from '../lib/ownership.ts';
+import { errorText, isAlreadyExists, isNamespaceTerminating, isNotFound } from '../lib/podcontrol.ts';
+import { isFinished } from '../lib/pods.ts';
+import { lenientSelector } from '../lib/selectors.ts';
+import { concurrency } from '../options.ts';
+import * as rev from './revisions.ts';
+import type { DeploymentView, SetView } from './revisions.ts';
+import { maxSurge, newSetSize, proportionalSizes, shrinkOldSets, type RolloutSpec } from './rollout.ts';
+import * as st from './status.ts';
+
+const KIND = { apiVersion: 'apps/v1', kind: 'Deployment' };
+const inputs = { deployments, replicaSets, pods };
+type D = Deps<typeof inputs, undefined>;
+
+/** One turn's work on one Deployment: what was read, what was changed so far. */
+interface Turn {
+  readonly deps: D;
+  readonly key: string;
+  readonly d: DeploymentView;
+  readonly spec: RolloutSpec;
+  readonly now: number;
+  /** The status as this turn has changed it. */
+  status: st.DeploymentStatus;
+  /** The Deployment's revision annotation as it shall be. */
+  revision: string | undefined;
+  newest: SetView | undefined;
+  old: SetView[];
+}
+
+/** An error after which the status is still to be written. */
+class CollisionError extends Error {}
+
+function warn(t: Turn, reason: string, message: string): void {
+  t.deps.recorder.event(t.d, 'Warning', reason, message, KIND);
+}
+function note(t: Turn, reason: string, message: string): void {
+  t.deps.recorder.event(t.d, 'Normal', reason, message, KIND);
+}
+const setsInformer = (t: Turn) => t.deps.informers.replicaSets as unknown as Informer<object>;
+
+/** Writes a changed ReplicaSet and waits for the cache to show it before the next turn. */
+async function updateSet(t: Turn, set: ReplicaSet): Promise<SetView> {
+  const written = await t.deps.client.update(replicaSets, set);
+  t.deps.expectations.wrote(t.key, setsInformer(t), written);
+  if (t.newest && meta(t.newest).uid === meta(written).uid) t.newest = written;
+  else t.old = t.old.map((s) => (meta(s).uid === meta(written).uid ? written : s));
+  return written;
+}
+
+/** Sets a ReplicaSet's size and its size annotations; resolves with whether the size changed. */
+async function scale(t: Turn, set: SetView, size: number, always = false): Promise<boolean> {
+  const before = rev.replicasOf(set);
+  if (before === size && !always) return false;
+  const desired = String(t.spec.replicas);
+  const max = String(t.spec.replicas + maxSurge(t.spec));
+  const annotations = set.metadata?.annotations ?? {};
+  if (before === size && annotations[rev.DESIRED_REPLICAS] === desired && annotations[rev.MAX_REPLICAS] === max)
+    return false;
+  const wanted = body<ReplicaSet>(set);
+  await updateSet(t, {
+    ...wanted,
+    metadata: {
+      ...wanted.metadata,
+      annotations: { ...annotations, [rev.DESIRED_REPLICAS]: desired, [rev.MAX_REPLICAS]: max },
+    },
+    spec: { ...wanted.spec!, replicas: size },
+  });
+  if (before === size) return false;
+  note(
+    t,
+    'ScalingReplicaSet',
+    `Scaled ${before < size ? 'up' : 'down'} replica set ${meta(set).name} from ${before} to ${size}`,
+  );
+  return true;
+}
+
+/** Makes the newest set's annotations right, or makes the set itself when it is missing and `create` is set. */
+async function syncNewest(t: Turn, create: boolean): Promise<void> {
+  const revision = t.old.map(rev.revisionOf).reduce((max, r) => (r > max ? r : max), 0n) + 1n;
+  const { d, newest, now } = t;
+  if (!newest) {
+    if (create) await createNewest(t, revision);
+    return;
+  }
+  const annotations = rev.newestAnnotations(d, newest.metadata?.annotations, revision);
+  const minReadySeconds = d.spec?.minReadySeconds ?? 0;
+  if (
+    JSON.stringify(annotations) !== JSON.stringify(newest.metadata?.annotations ?? {}) ||
+    (newest.spec?.minReadySeconds ?? 0) !== minReadySeconds
+  ) {
+    const wanted = body<ReplicaSet>(newest);
+    await updateSet(t, {
+      ...wanted,
+      metadata: { ...wanted.metadata, annotations },
+      spec: { ...wanted.spec!, minReadySeconds },
+    });
+  }
+  t.revision = annotations[rev.REVISION];
+  if (st.hasDeadline(d) && !st.conditionOf(t.status, 'Progressing'))
+    setProgressing(
+      t,
+      st.newCondition('Progressing', 'True', 'FoundNewReplicaSet', `Found new replica set "${meta(newest).name}"`, now),
+    );
+}
+
+function setProgressing(t: Turn, c: st.DeploymentCondition): void {
+  t.status = { ...t.status, conditions: st.withCondition(t.status.conditions ?? [], c) };
+}
+
+async function createNewest(t: Turn, revision: bigint): Promise<void> {
+  const { d, deps, spec, now } = t;
+  const { name, namespace } = meta(d);
+  const template = body<Deployment>(d).spec!.template;
+  const hash = templateHash(template, d.status?.collisionCount);
+  const labels = { ...template.metadata?.labels, [rev.HASH_LABEL]: hash };
+  const selector = d.spec!.selector;
+  const replicas = newSetSize(spec, t.old.map(rev.sizeOf), 0);
+  const annotations = {
+    ...rev.newestAnnotations(d, undefined, revision),
+    [rev.DESIRED_REPLICAS]: String(spec.replicas),
+    [rev.MAX_REPLICAS]: String(spec.replicas + maxSurge(spec)),
+  };
+  const set: ReplicaSet = {
+    metadata: {
+      name: `${name.slice(0, 252 - hash.length)}-${hash}`,
+      namespace,
+      ownerReferences: [controllerRef(d, KIND.apiVersion, KIND.kind)],
+      labels,
+      annotations,
+    },
+    spec: {
+      replicas,
+      minReadySeconds: d.spec?.minReadySeconds,
+      selector: { ...body<LabelSelector>(selector), matchLabels: { ...selector.matchLabels, [rev.HASH_LABEL]: hash } },
+      template: { ...template, metadata: { ...template.metadata, labels } },
+    },
+  };
+  let created: ReplicaSet;
+  try {
+    created = await deps.client.create(replicaSets, set);
+    if (replicas > 0) note(t, 'ScalingReplicaSet', `Scaled up replica set ${set.metadata!.name} from 0 to ${replicas}`);
+    if (st.hasDeadline(d))
+      setProgressing(
+        t,
+        st.newCondition(
+          'Progressing',
+          'True',
+          'NewReplicaSetCreated',
+          `Created new replica set "${set.metadata!.name}"`,
+          now,
+        ),
+      );
+  } catch (error) {
+    if (isAlreadyExists(error)) {
+      created = await deps.client.get(replicaSets, set.metadata!.name!, namespace);
+      if (!isControlledBy(created, meta(d).uid) || !rev.sameTemplate(created.spec?.template, template)) {
+        t.status = { ...t.status, collisionCount: (t.status.collisionCount ?? 0) + 1 };
+        throw new CollisionError(`replica set ${set.metadata!.name} exists and has another template`);
+      }
+    } else {
+      if (isNamespaceTerminating(error)) throw error;
+      const message = `Failed to create new replica set "${set.metadata!.name}": ${errorText(error)}`;
+      if (st.hasDeadline(d))
+        setProgressing(t, st.newCondition('Progressing', 'False', 'ReplicaSetCreateError', message, now));
+      warn(t, 'ReplicaSetCreateError', message);
+      throw new CollisionError(message, { cause: error });
+    }
+  }
+  deps.expectations.wrote(t.key, setsInformer(t), created);
+  t.newest = created;
+  t.revision = String(revision);
+}
+
+const all = (t: Turn): SetView[] => (t.newest ? [...t.old, t.newest] : t.old);
+const active = (sets: readonly SetView[]) => sets.filter((s) => rev.replicasOf(s) > 0);
+
+/** Whether the Deployment's size was changed since its sets were last scaled. */
+function isScaling(t: Turn): boolean {
+  return active(all(t)).some((s) => {
+    const desired = rev.numberAnnotation(s, rev.DESIRED_REPLICAS);
+    return desired !== undefined && desired !== t.spec.replicas;
+  });
+}
+
+async function applySize(t: Turn): Promise<void> {
+  const running = active(all(t));
+  const only =
+    running.length === 1 ? running[0] : running.length === 0 ? (t.newest ?? t.old.toSorted(byAge).at(-1)) : undefined;
+  if (running.length <= 1) {
+    if (only) await scale(t, only, t.spec.replicas);
+    return;
+  }
+  const { newest } = t;
+  const saturated =
+    newest &&
+    rev.numberAnnotation(newest, rev.DESIRED_REPLICAS) === t.spec.replicas &&
+    rev.replicasOf(newest) === t.spec.replicas &&
+    (newest.status?.availableReplicas ?? 0) === t.spec.replicas;
+  if (saturated) {
+    for (const s of active(t.old)) await scale(t, s, 0);
+    return;
+  }
+  if (!t.spec.rolling) return;
+  const sizes = proportionalSizes(t.spec, t.d.status?.replicas ?? 0, running.map(rev.sizeOf));
+  for (const s of running) await scale(t, s, sizes.get(meta(s).name)!, true);
+}
+
+/** Deletes the oldest sets beyond revisionHistoryLimit. */
+async function cleanup(t: Turn): Promise<void> {
+  const limit = t.d.spec?.revisionHistoryLimit;
+  if (limit === undefined || limit === 2 ** 31 - 1) return;
+  const candidates = t.old.filter((s) => !isDeleting(s));
+  const tooMany = candidates.length - limit;
+  if (tooMany <= 0) return;
+  const oldest = candidates
+    .toSorted((a, b) => Number(rev.revisionOf(a) - rev.revisionOf(b)) || byAge(a, b))
+    .slice(0, tooMany);
+  for (const s of oldest) {
+    if (
+      (s.status?.replicas ?? 0) !== 0 ||
+      rev.replicasOf(s) !== 0 ||
+      (meta(s).generation ?? 0) > (s.status?.observedGeneration ?? 0)
+    )
+      continue;
+    await t.deps.client
+      .delete(replicaSets, meta(s).name, { namespace: meta(s).namespace, propagationPolicy: 'Background' })
+      .catch((error: unknown) => {
+        if (!isNotFound(error)) throw error;
+      });
+  }
+}
+
+async function rollBack(t: Turn, revision: bigint): Promise<void> {
+  await syncNewest(t, true);
+  const sets = all(t);
+  const { d } = t;
+  const wanted = revision === 0n ? rev.lastRevision(sets) : revision;
+  const target = wanted === 0n ? undefined : sets.find((s) => rev.revisionOf(s) === wanted);
+  const { [rev.ROLLBACK_TO]: _gone, ...annotations } = d.metadata?.annotations ?? {};
+  let next: Deployment = { ...body<Deployment>(d), metadata: { ...body<Deployment>(d).metadata, annotations } };
+  if (!target)
+    warn(
+      t,
+      'DeploymentRollbackRevisionNotFound',
+      wanted === 0n ? 'Unable to find last revision.' : 'Unable to find the revision to rollback to.',
+    );
+  else if (rev.sameTemplate(d.spec?.template, target.spec?.template))
+    warn(
+      t,
+      'DeploymentRollbackTemplateUnchanged',
+      `The rollback revision contains the same template as current deployment "${meta(d).name}"`,
+    );
+  else {
+    const { [rev.ROLLBACK_TO]: _also, ...kept } = rev.rolledBackAnnotations(d, target);
+    next = {
+      ...next,
+      metadata: { ...next.metadata, annotations: kept },
+      spec: { ...next.spec!, template: body<PodTemplateSpec>(rev.withoutHash(target.spec?.template)!) },
+    };
+    note(t, 'DeploymentRollback', `Rolled back deployment "${meta(d).name}" to revision ${wanted}`);
+  }
+  t.deps.expectations.wrote(
+    t.key,
+    t.deps.informers.deployments as unknown as Informer<object>,
+    await t.deps.client.update(deployments, next),
+  );
+}
+
+async function roll(t: Turn): Promise<void> {
+  await syncNewest(t, true);
+  const newest = t.newest!;
+  if (await scale(t, newest, newSetSize(t.spec, all(t).map(rev.sizeOf), rev.replicasOf(newest)))) return;
+  const sizes = shrinkOldSets(t.spec, rev.sizeOf(newest), active(t.old).map(rev.sizeOf));
+  for (const s of t.old) {
+    const size = sizes.get(meta(s).name);
+    if (size !== undefined) await scale(t, s, size);
+  }
+  if (sizes.size === 0 && st.isComplete(t.d, t.d.status)) await cleanup(t);
+}
+
+async function recreate(t: Turn): Promise<void> {
+  await syncNewest(t, false);
+  let shrunk = false;
+  for (const s of active(t.old)) shrunk = (await scale(t, s, 0)) || shrunk;
+  if (shrunk || oldPodsRun(t)) return;
+  if (!t.newest) await syncNewest(t, true);
+  await scale(t, t.newest!, t.spec.replicas);
+  if (st.isComplete(t.d, t.d.status)) await cleanup(t);
+}
+
+function oldPodsRun(t: Turn): boolean {
+  return t.old.some(
+    (s) =>
+      (s.status?.replicas ?? 0) > 0 || controlledBy(t.deps.informers.pods, meta(s).uid).some((p) => !isFinished(p)),
+  );
+}
+
+/** Notes that the Deployment was paused or resumed, so that the time in between doesn't count. */
+function notePause(t: Turn): void {
+  if (!st.hasDeadline(t.d)) return;
+  const c = st.conditionOf(t.status, 'Progressing');
+  if (c?.reason === 'ProgressDeadlineExceeded') return;
+  const noted = c?.reason === 'DeploymentPaused';
+  const paused = t.d.spec?.paused === true;
+  if (paused && !noted)
+    setProgressing(t, st.newCondition('Progressing', 'Unknown', 'DeploymentPaused', 'Deployment is paused', t.now));
+  if (!paused && noted)
+    setProgressing(t, st.newCondition('Progressing', 'Unknown', 'DeploymentResumed', 'Deployment is resumed', t.now));
+}
+
+/** Writes status and revision when they differ from what was read. */
+async function writeStatus(t: Turn, status: st.DeploymentStatus): Promise<void> {
+  const { d, deps } = t;
+  const newRevision = t.revision !== undefined && t.revision !== d.metadata?.annotations?.[rev.REVISION];
+  if (!newRevision && !st.statusDiffers(d.status, status)) return;
+  const have = body<Deployment>(d);
+  const metadata = newRevision
+    ? { ...have.metadata, annotations: { ...have.metadata!.annotations, [rev.REVISION]: t.revision! } }
+    : have.metadata;
+  const written = await deps.client.updateStatus(deployments, { ...have, metadata, status });
+  deps.expectations.wrote(t.key, deps.informers.deployments as unknown as Informer<object>, written);
+}
+
+async function sync(t: Turn): Promise<Result | void> {
+  const { d } = t;
+  const rolling = async (): Promise<Result | void> => {
+    const status = st.rolloutStatus(d, t.status, t.newest, all(t), t.now);
+    await writeStatus(t, status);
+    const after = st.deadlineCheck(d, status, t.now);
+    return after === undefined ? undefined : { requeueAfterMs: after };
+  };
+  if (isDeleting(d)) {
+    await syncNewest(t, false);
+    return writeStatus(t, st.countStatus(d, t.status, t.newest, all(t), t.now));
+  }
+  notePause(t);
+  const rollbackTo = d.metadata?.annotations?.[rev.ROLLBACK_TO];
+  if (!d.spec?.paused && rollbackTo !== undefined && /^[0-9]+$/.test(rollbackTo))
+    return rollBack(t, BigInt(rollbackTo));
+  if (d.spec?.paused || isScaling(t)) {
+    await syncNewest(t, false);
+    await applySize(t);
+    if (d.spec?.paused) await cleanup(t);
+    return writeStatus(t, st.countStatus(d, t.status, t.newest, all(t), t.now));
+  }
+  await (t.spec.rolling ? roll(t) : recreate(t));
+  return rolling();
+}
+
+export const deploymentController = defineController({
+  name: 'deployment-controller',
+  account: 'deployment-controller',
+  inputs,
+  outputs: [
+    'get,update deployments.apps',
+    'update deployments/status.apps',
+    'create,delete,get,patch,update replicasets.apps',
+  ],
+  workers: concurrency('deployment'),
+  triggers: {
+    deployments: 'self',
+    replicaSets: {
+      keys: (set, deps: D) =>
+        ownerOrSelectorKeys(set, KIND.kind, deps.informers.deployments, (d) => lenientSelector(d.spec?.selector)),
+      when: concernsOwner,
+    },
+    // Recreate waits for the last old pod.
+    pods: {
+      keys(pod, deps: D) {
+        const ref = controllerOf(pod);
+        const set =
+          ref?.kind === 'ReplicaSet' ? deps.informers.replicaSets.get(ref.name, meta(pod).namespace) : undefined;
+        const keys = set ? ownerKeys(set, KIND.kind, deps.informers.deployments) : [];
+        return keys.filter((k) => {
+          const { name, namespace } = splitKey(k);
+          return deps.informers.deployments.get(name, namespace)?.spec?.strategy?.type === 'Recreate';
+        });
+      },
+      when: (now, before) => now.status?.phase !== before.status?.phase,
+    },
+  },
+  async reconcile(key, deps: D) {
+    const { name, namespace } = splitKey(key);
+    const d = deps.informers.deployments.get(name, namespace);
+    if (!d) return deps.expectations.forget(key);
+    if (!deps.expectations.satisfied(key)) return;
+    const selector = lenientSelector(d.spec?.selector);
+    if (selector.empty) {
+      deps.recorder.event(
+        d,
+        'Warning',
+        'SelectingAll',
+        'This deployment is selecting all pods. A non-empty selector is required.',
+        KIND,
+      );
+      return;
+    }
+    const sets = await claim({
+      client: deps.client,
+      resource: replicaSets,
+      informer: deps.informers.replicaSets,
+      owner: d,
+      ownerResource: deployments,
+      selector,
+    });
+    const t: Turn = {
+      deps,
+      key: keyFor(namespace!, name),
+      d,
+      spec: rev.rolloutSpec(d),
+      now: deps.clock.now(),
+      status: { ...body<Deployment>(d).status },
+      revision: undefined,
+      ...rev.splitSets(d, sets),
+    };
+    try {
+      return await sync(t);
+    } catch (error) {
+      if (error instanceof CollisionError) await writeStatus(t, { ...t.status });
+      throw error;
+    }
+  },
+});

@@ -1,0 +1,59 @@
+#!/usr/bin/env node
+// The entry of every npm script. Plain JavaScript for any Node from 18 on: installs the packages when they are
+// missing or out of date, then goes on under the Node that package-lock.json pins.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+function installPackages() {
+  const want = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
+  const stamp = join(root, 'node_modules', '.k8ts-lock');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === want) return;
+  process.stderr.write('installing packages (npm ci) ...\n');
+  const done = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+  });
+  if (done.error || done.status !== 0) {
+    process.stderr.write('npm ci failed: is npm installed and its registry reachable?\n');
+    process.exit(done.status ?? 1);
+  }
+  mkdirSync(dirname(stamp), { recursive: true });
+  writeFileSync(stamp, want);
+}
+
+installPackages();
+const node = join(root, 'node_modules', `node-linux-${process.arch}`, 'bin', 'node');
+if (!existsSync(node)) {
+  process.stderr.write(`no pinned Node for linux-${process.arch} in node_modules; k8ts runs on linux x64 and arm64\n`);
+  process.exit(1);
+}
+const [command, ...args] = process.argv.slice(2);
+const scripts = {
+  test: 'test/run.ts',
+  check: 'test/check.ts',
+  bench: 'test/bench/main.ts',
+  conformance: 'test/conformance/main.ts',
+};
+const target = scripts[command];
+const argv = target
+  ? [join(root, target), ...args]
+  : [join(root, 'deploy/main.ts'), ...(command ? [command] : []), ...args];
+const env = {
+  ...process.env,
+  NODE_COMPILE_CACHE: join(root, 'node_modules', '.cache', 'node'),
+  PATH: `${dirname(node)}:${join(root, 'node_modules/.bin')}:${process.env.PATH}`,
+};
+const run = spawnSync(node, ['--disable-warning=ExperimentalWarning', ...argv], {
+  cwd: target ? root : process.cwd(),
+  stdio: 'inherit',
+  env,
+});
+if (run.signal) process.kill(process.pid, run.signal);
+process.exit(run.status ?? 1);

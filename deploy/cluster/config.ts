@@ -1,0 +1,97 @@
+/** What one cluster on this machine is: its name, its addresses, its folders. Everything it makes bears its name. */
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+export const VERSION = 'v1.36.3';
+
+/** The cluster's own facts, kept in cluster.json from before the first thing is made until after the last is gone. */
+export interface ClusterConfig {
+  name: string;
+  /** Third octet of the node network 10.101.N.0/24; unique among this machine's clusters. */
+  index: number;
+  store: 'lmdb' | 'etcd';
+  /** Names of the nodes that `up` made, in order. */
+  nodes: string[];
+  podCidr: string;
+  serviceCidr: string;
+  dnsAddress: string;
+  clusterDomain: string;
+  /** Folders that `up` had to create on the machine as mount points; removed by `down` when empty. */
+  createdFolders: string[];
+}
+
+/** A cluster's place on disk and the names of its parts. */
+export interface Cluster extends ClusterConfig {
+  readonly dir: string;
+}
+
+/** Where clusters of this machine live; K8TS_HOME moves it. */
+export function homeDir(): string {
+  return process.env['K8TS_HOME'] ?? '/var/lib/k8ts';
+}
+
+/** A short tag for interface names, which Linux bounds to 15 characters. */
+export function tagOf(name: string): string {
+  return name.length <= 6 ? name : createHash('sha256').update(name).digest('hex').slice(0, 6);
+}
+
+/** A dot separates the parts, since neither may hold one. */
+export const netnsOf = (cluster: Cluster, host: string) => `k8ts-${cluster.name}.${host}`;
+export const cgroupOf = (cluster: Cluster) => `k8ts-${cluster.name}`;
+export const serverAddress = (cluster: Cluster) => `10.101.${cluster.index}.10`;
+export const switchAddress = (cluster: Cluster) => `10.101.${cluster.index}.1`;
+export const hostAddress = (cluster: Cluster) => `10.101.${cluster.index}.254`;
+export const nodeAddress = (cluster: Cluster, i: number) => `10.101.${cluster.index}.${11 + i}`;
+export const serverUrl = (cluster: Cluster) => `https://${serverAddress(cluster)}:6443`;
+export const pkiDir = (cluster: Cluster) => join(cluster.dir, 'server', 'pki');
+export const kubeconfigFile = (cluster: Cluster) => join(cluster.dir, 'kubeconfig');
+
+/** Throws with one sentence when a name can't be used. */
+export function checkName(name: string): void {
+  if (!/^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/.test(name))
+    throw new Error(
+      `cluster name ${JSON.stringify(name)} must be lower-case letters, digits and '-', at most 32 characters`,
+    );
+}
+
+export function loadCluster(name: string): Cluster | undefined {
+  const dir = join(homeDir(), name);
+  const file = join(dir, 'cluster.json');
+  if (!existsSync(file)) return undefined;
+  return { ...(JSON.parse(readFileSync(file, 'utf8')) as ClusterConfig), dir };
+}
+
+export function listClusters(): Cluster[] {
+  if (!existsSync(homeDir())) return [];
+  return readdirSync(homeDir())
+    .map((name) => loadCluster(name))
+    .filter((c) => c !== undefined);
+}
+
+export function saveCluster(cluster: Cluster): void {
+  const { dir, ...config } = cluster;
+  mkdirSync(dir, { recursive: true });
+  const file = join(dir, 'cluster.json');
+  writeFileSync(`${file}.new`, JSON.stringify(config, undefined, 2) + '\n');
+  renameSync(`${file}.new`, file);
+}
+
+/** A new cluster's facts; `taken` are the network indexes that can't be used. */
+export function newCluster(name: string, store: 'lmdb' | 'etcd', taken: ReadonlySet<number>): Cluster {
+  let index = 0;
+  while (taken.has(index)) index++;
+  if (index > 250) throw new Error('no free node network is left on this machine');
+  return {
+    name,
+    index,
+    store,
+    nodes: [],
+    podCidr: '10.244.0.0/16',
+    serviceCidr: '10.96.0.0/16',
+    dnsAddress: '10.96.0.10',
+    clusterDomain: 'cluster.local',
+    createdFolders: [],
+    dir: join(homeDir(), name),
+  };
+}

@@ -1,0 +1,101 @@
+/**
+ * The machine-internal network of a cluster: one namespace with a bridge (the switch), one for the server, one per
+ * node, each with an `eth0` on the bridge. The machine itself joins with one veth, so that kubectl and a browser
+ * reach the API server and NodePorts. Nothing leaves the machine: the switch's default route is unreachable.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import type { Exec } from '../../base/exec.ts';
+import { hostAddress, netnsOf, switchAddress, tagOf, type Cluster } from './config.ts';
+
+const RUN_NETNS = '/var/run/netns';
+export const netnsPath = (netns: string) => `${RUN_NETNS}/${netns}`;
+/** The machine's end of the link into the cluster's switch. */
+export const hostInterface = (cluster: Cluster) => `k8ts-${tagOf(cluster.name)}`;
+
+/** The node networks that interfaces of this machine already use. */
+export function usedIndexes(): Set<number> {
+  const used = new Set<number>();
+  for (const list of Object.values(networkInterfaces()))
+    for (const a of list ?? []) {
+      const m = /^10\.101\.(\d+)\./.exec(a.address);
+      if (m) used.add(Number(m[1]));
+    }
+  return used;
+}
+
+async function ensureNetns(exec: Exec, netns: string): Promise<boolean> {
+  if (existsSync(netnsPath(netns))) return false;
+  await exec('ip', ['netns', 'add', netns]);
+  await exec('ip', ['-n', netns, 'link', 'set', 'lo', 'up']);
+  return true;
+}
+
+const sysctlIn = (exec: Exec, netns: string, settings: Record<string, string>) =>
+  exec('nsenter', [
+    `--net=${netnsPath(netns)}`,
+    'sysctl',
+    '-qw',
+    ...Object.entries(settings).map(([k, v]) => `${k}=${v}`),
+  ]);
+
+/** Makes the switch and the machine's link to it; keeps what is there. */
+export async function ensureSwitch(exec: Exec, cluster: Cluster): Promise<void> {
+  const sw = netnsOf(cluster, 'switch');
+  if (await ensureNetns(exec, sw)) {
+    await exec('ip', ['-n', sw, 'link', 'add', 'br0', 'type', 'bridge']);
+    await exec('ip', ['-n', sw, 'addr', 'add', `${switchAddress(cluster)}/24`, 'dev', 'br0']);
+    await exec('ip', ['-n', sw, 'link', 'set', 'br0', 'up']);
+    await exec('ip', ['-n', sw, 'route', 'add', 'unreachable', 'default']);
+    await sysctlIn(exec, sw, { 'net.ipv4.ip_forward': '1' });
+  }
+  const host = hostInterface(cluster);
+  if (!(host in networkInterfaces())) {
+    await exec('ip', ['link', 'del', host]).catch(() => {});
+    await exec('ip', ['link', 'add', host, 'type', 'veth', 'peer', 'name', 'host', 'netns', sw]);
+    await exec('ip', ['-n', sw, 'link', 'set', 'host', 'master', 'br0', 'up']);
+    await exec('ip', ['addr', 'add', `${hostAddress(cluster)}/24`, 'dev', host]);
+    await exec('ip', ['link', 'set', host, 'up']);
+  }
+}
+
+/** Plugs one more machine (a network namespace) into the switch. */
+export async function ensureHost(exec: Exec, cluster: Cluster, host: string, address: string): Promise<void> {
+  const netns = netnsOf(cluster, host);
+  if (!(await ensureNetns(exec, netns))) return;
+  const sw = netnsOf(cluster, 'switch');
+  const port = `p${address.split('.').pop()}`;
+  await exec('ip', ['-n', sw, 'link', 'del', port]).catch(() => {});
+  await exec('ip', ['link', 'add', port, 'netns', sw, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', netns]);
+  await exec('ip', ['-n', sw, 'link', 'set', port, 'master', 'br0', 'up']);
+  await exec('ip', ['-n', netns, 'addr', 'add', `${address}/24`, 'dev', 'eth0']);
+  await exec('ip', ['-n', netns, 'link', 'set', 'eth0', 'up']);
+  await exec('ip', ['-n', netns, 'route', 'add', 'default', 'via', switchAddress(cluster)]);
+  await sysctlIn(exec, netns, {
+    'net.ipv4.ip_forward': '1',
+    'net.ipv4.conf.all.rp_filter': '0',
+    'net.ipv4.conf.default.rp_filter': '0',
+  });
+  // only there once br_netfilter is loaded; the proxy needs it for pods of one node behind one Service
+  await sysctlIn(exec, netns, { 'net.bridge.bridge-nf-call-iptables': '1' }).catch(() => {});
+}
+
+/** Takes one machine off the switch. */
+export async function removeHost(exec: Exec, cluster: Cluster, host: string): Promise<void> {
+  if (existsSync(netnsPath(netnsOf(cluster, host)))) await exec('ip', ['netns', 'del', netnsOf(cluster, host)]);
+}
+
+/** The hosts that have a namespace, the switch included. */
+export function hostsOf(cluster: Cluster): string[] {
+  if (!existsSync(RUN_NETNS)) return [];
+  const prefix = netnsOf(cluster, '');
+  return readdirSync(RUN_NETNS)
+    .filter((name) => name.startsWith(prefix))
+    .map((n) => n.slice(prefix.length));
+}
+
+/** Removes every namespace and interface of the cluster. */
+export async function removeNetwork(exec: Exec, cluster: Cluster): Promise<void> {
+  await exec('ip', ['link', 'del', hostInterface(cluster)]).catch(() => {});
+  for (const host of hostsOf(cluster)) await removeHost(exec, cluster, host);
+}

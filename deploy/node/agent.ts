@@ -1,0 +1,83 @@
+/** `k8ts agent`: joins this machine to a cluster and keeps its node programs running. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '../../base/clock.ts';
+import { findProgram } from '../../base/exec.ts';
+import type { Logger } from '../../base/log.ts';
+import { supervise, type Program } from '../cluster/supervisor.ts';
+import { program } from '../paths.ts';
+import { discover } from './discovery.ts';
+import { nodeFiles, writeNodeFiles, type NodeFiles } from './files.ts';
+import { CONTAINERD_SOCKET, type AgentOptions, type NodeSettings } from './options.ts';
+
+const settingsFile = (options: AgentOptions) => join(options.dataDir, 'settings.json');
+
+/**
+ * Starts the node's programs: containerd, kubelet, service proxy. A node that has joined before comes up without its
+ * server. The result's `stop` ends the programs (pods go on); `detach` leaves them.
+ */
+export async function startAgent(
+  options: AgentOptions,
+  deps: { clock: Clock; logger: Logger; say(line: string): void; waitMs?: number },
+) {
+  mkdirSync(options.dataDir, { recursive: true });
+  let settings: NodeSettings;
+  let files: NodeFiles;
+  if (existsSync(settingsFile(options))) {
+    settings = JSON.parse(readFileSync(settingsFile(options), 'utf8')) as NodeSettings;
+    files = nodeFiles(options);
+  } else {
+    const found = await discover({
+      server: options.server,
+      token: options.token,
+      clock: deps.clock,
+      waitMs: deps.waitMs ?? 60_000,
+      say: deps.say,
+    });
+    settings = found.settings;
+    files = writeNodeFiles(options, found.ca, settings);
+    writeFileSync(settingsFile(options), JSON.stringify(settings));
+  }
+  return supervise({
+    dir: options.dataDir,
+    programs: agentPrograms(options, files, settings),
+    clock: deps.clock,
+    logger: deps.logger,
+  });
+}
+
+function agentPrograms(options: AgentOptions, files: NodeFiles, settings: NodeSettings): Program[] {
+  const kubelet = program('kubelet/main.ts');
+  const proxy = program('proxy/main.ts');
+  const joined = () => existsSync(files.kubeconfig);
+  return [
+    { name: 'containerd', command: findProgram('containerd') ?? 'containerd', args: ['-c', files.containerdConfig] },
+    {
+      name: 'kubelet',
+      ...kubelet,
+      args: [
+        ...kubelet.args,
+        `--config=${files.kubeletConfig}`,
+        `--kubeconfig=${files.kubeconfig}`,
+        `--bootstrap-kubeconfig=${files.bootstrapKubeconfig}`,
+        `--cert-dir=${files.certDir}`,
+        `--hostname-override=${options.nodeName}`,
+        `--node-ip=${options.nodeAddress}`,
+      ],
+      ready: () => existsSync(CONTAINERD_SOCKET),
+    },
+    {
+      name: 'proxy',
+      ...proxy,
+      args: [
+        ...proxy.args,
+        `--kubeconfig=${files.kubeconfig}`,
+        `--hostname-override=${options.nodeName}`,
+        `--cluster-cidr=${settings.podCidr}`,
+        `--cni-conf-dir=${files.cniDir}`,
+        `--cni-data-dir=${join(options.dataDir, 'cni-data')}`,
+      ],
+      ready: joined,
+    },
+  ];
+}

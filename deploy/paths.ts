@@ -1,0 +1,28 @@
+/** Where this installation of k8ts lies, and how its programs are started. */
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/**
+ * Where Node keeps compiled code. Besides starting three times as fast, a program then never loads the type stripper,
+ * which is 30 MiB of memory saved in each of them.
+ */
+export const COMPILE_CACHE = join(ROOT, 'node_modules', '.cache', 'node');
+
+/** The API server allocates much in a short time; everybody else is better off with little memory for new objects. */
+const SMALL_HEAP = '--max-semi-space-size=2';
+
+/** Command, first arguments and environment that run one of our TypeScript programs under the pinned Node. */
+export function program(file: string): { command: string; args: string[]; env: Record<string, string> } {
+  return {
+    command: process.execPath,
+    args: [
+      '--disable-warning=ExperimentalWarning',
+      `--import=${join(ROOT, 'deploy/bin/compile-cache.mjs')}`,
+      ...(file.startsWith('apiserver/') ? [] : [SMALL_HEAP]),
+      join(ROOT, file),
+    ],
+    env: { NODE_COMPILE_CACHE: COMPILE_CACHE },
+  };
+}

@@ -1,0 +1,30 @@
+/** What `k8ts server` needs to know; everything has a default except the address. */
+export interface ServerOptions {
+  dataDir: string;
+  /** The address other machines reach this server at. */
+  address: string;
+  port: number;
+  store: 'lmdb' | 'etcd';
+  podCidr: string;
+  serviceCidr: string;
+  dnsAddress: string;
+  clusterDomain: string;
+  /** Name of the cluster in kubeconfigs. */
+  clusterName: string;
+  /** Where built images and packages are kept between clusters. */
+  cacheDir: string;
+}
+
+/** Ports of the server that aren't the API's own. */
+export const REGISTRY_PORT = 5000;
+export const ETCD_PORT = 2379;
+
+/** The n-th address of an IPv4 range. */
+export function addressAt(cidr: string, n: number): string {
+  const [base = '', bits = '32'] = cidr.split('/');
+  const parts = base.split('.').map(Number);
+  const start = parts.reduce((sum, p) => sum * 256 + p, 0);
+  const size = 2 ** (32 - Number(bits));
+  const network = Math.floor(start / size) * size + n;
+  return [24, 16, 8, 0].map((shift) => Math.floor(network / 2 ** shift) % 256).join('.');
+}

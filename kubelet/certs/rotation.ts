@@ -1,0 +1,99 @@
+/** A client whose certificate may change while it is in use, and the rotation that changes it. */
+import type { Clock, Rand, Timer } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import { createClient, type Client, type ClientOptions } from '../../client/client.ts';
+import { requestCertificate, type SignedPair } from './csr.ts';
+import { loadCertificate, rotationTime, storeCertificate, type StoredCertificate } from './store.ts';
+import type { Subject } from './pem.ts';
+
+/** `replace` gives all later requests new connections; those under way end on the old ones. */
+export interface RotatingClient {
+  client: Client;
+  replace(options: ClientOptions): void;
+}
+
+export function createRotatingClient(options: ClientOptions): RotatingClient {
+  let current = createClient(options);
+  const client: Client = {
+    get options() {
+      return current.options;
+    },
+    get agents() {
+      return current.agents;
+    },
+    get: (...a) => current.get(...a),
+    list: (...a) => current.list(...a),
+    watch: (...a) => current.watch(...a),
+    create: (...a) => current.create(...a),
+    update: (...a) => current.update(...a),
+    updateStatus: (...a) => current.updateStatus(...a),
+    patch: (...a) => current.patch(...a),
+    delete: (...a) => current.delete(...a),
+    deleteCollection: (...a) => current.deleteCollection(...a),
+    request: (o) => current.request(o),
+    stream: (o) => current.stream(o),
+    close: () => current.close(),
+  };
+  return {
+    client,
+    replace(next) {
+      current = createClient(next);
+    },
+  };
+}
+
+export interface Rotation {
+  stop(): void;
+}
+
+/** Asks for the next certificate in time; `first` asks at once when there is none. */
+export function rotate(options: {
+  client: Client;
+  clock: Clock;
+  rand: Rand;
+  logger: Logger;
+  dir: string;
+  name: string;
+  signer: 'kubernetes.io/kube-apiserver-client-kubelet' | 'kubernetes.io/kubelet-serving';
+  subject(): Subject;
+  changed(pair: SignedPair): void;
+}): Rotation {
+  const { clock, logger } = options;
+  const stopping = new AbortController();
+  let timer: Timer | undefined;
+  const MAX_TIMER = 2 ** 31 - 1;
+  let have: StoredCertificate | undefined = loadCertificate(options.dir, options.name);
+
+  function schedule(): void {
+    const at = have ? rotationTime(have, options.rand.next()) : 0;
+    const wait = Math.max(at - clock.now(), 0);
+    timer = clock.after(Math.min(wait, MAX_TIMER), () => (wait > MAX_TIMER ? schedule() : void renew()), {
+      background: true,
+    });
+  }
+  async function renew(): Promise<void> {
+    try {
+      const pair = await requestCertificate({
+        ...options,
+        subject: options.subject(),
+        patienceMs: 15 * 60_000,
+        signal: stopping.signal,
+      });
+      have = storeCertificate(options.dir, options.name, pair, clock.now());
+      options.changed(pair);
+      logger.info('certificate renewed', { name: options.name });
+      schedule();
+    } catch (error) {
+      if (stopping.signal.aborted) return;
+      logger.warn('certificate not renewed', { name: options.name, error: (error as Error).message });
+      timer = clock.after(30_000, () => void renew(), { background: true });
+    }
+  }
+  schedule();
+  return {
+    stop() {
+      stopping.abort(new Error('stopped'));
+      timer?.cancel();
+    },
+  };
+}

@@ -1,0 +1,234 @@
+/** KubeletConfiguration (kubelet.config.k8s.io/v1beta1): its fields, defaults and how flags change it. */
+import { readFileSync } from 'node:fs';
+import { dirname, isAbsolute, resolve } from 'node:path';
+import { parse } from 'yaml';
+
+/** Go's duration form ("1m30s", "100ms") in milliseconds; numbers are nanoseconds. */
+export function parseDuration(value: string | number): number {
+  if (typeof value === 'number') return value / 1e6;
+  if (value === '0') return 0;
+  const units: Record<string, number> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3600_000 };
+  let total = 0;
+  let matched = '';
+  for (const m of value.matchAll(/([\d.]+)(ns|us|µs|ms|s|m|h)/g)) {
+    total += Number(m[1]) * units[m[2]!]!;
+    matched += m[0];
+  }
+  if (matched === '' || matched !== value) throw new Error(`${JSON.stringify(value)} is not a duration`);
+  return total;
+}
+
+export interface Taint {
+  key: string;
+  value?: string;
+  effect: string;
+}
+
+/** The fields that are acted upon; others are accepted and shown on /configz. Durations are Go's texts. */
+export interface KubeletConfiguration {
+  apiVersion: string;
+  kind: string;
+  enableServer: boolean;
+  staticPodPath?: string;
+  podLogsDir: string;
+  syncFrequency: string;
+  fileCheckFrequency: string;
+  address: string;
+  port: number;
+  readOnlyPort: number;
+  tlsCertFile?: string;
+  tlsPrivateKeyFile?: string;
+  tlsMinVersion?: string;
+  rotateCertificates: boolean;
+  serverTLSBootstrap: boolean;
+  authentication: {
+    x509: { clientCAFile?: string };
+    webhook: { enabled: boolean; cacheTTL: string };
+    anonymous: { enabled: boolean };
+  };
+  authorization: {
+    mode: 'AlwaysAllow' | 'Webhook';
+    webhook: { cacheAuthorizedTTL: string; cacheUnauthorizedTTL: string };
+  };
+  registryPullQPS: number;
+  registryBurst: number;
+  enableDebuggingHandlers: boolean;
+  healthzPort: number;
+  healthzBindAddress: string;
+  clusterDomain?: string;
+  clusterDNS: string[];
+  streamingConnectionIdleTimeout: string;
+  nodeStatusUpdateFrequency: string;
+  nodeStatusReportFrequency: string;
+  nodeLeaseDurationSeconds: number;
+  imageMinimumGCAge: string;
+  imageMaximumGCAge: string;
+  imageGCHighThresholdPercent: number;
+  imageGCLowThresholdPercent: number;
+  cgroupRoot: string;
+  cgroupsPerQOS: boolean;
+  cgroupDriver: 'cgroupfs' | 'systemd';
+  runtimeRequestTimeout: string;
+  maxPods: number;
+  podsPerCore: number;
+  podCIDR?: string;
+  podPidsLimit: number;
+  resolvConf: string;
+  cpuCFSQuota: boolean;
+  cpuCFSQuotaPeriod: string;
+  nodeStatusMaxImages: number;
+  serializeImagePulls: boolean;
+  maxParallelImagePulls?: number;
+  evictionHard: Record<string, string>;
+  evictionSoft: Record<string, string>;
+  evictionSoftGracePeriod: Record<string, string>;
+  evictionPressureTransitionPeriod: string;
+  evictionMaxPodGracePeriod: number;
+  containerLogMaxSize: string;
+  containerLogMaxFiles: number;
+  containerLogMonitorInterval: string;
+  systemReserved: Record<string, string>;
+  kubeReserved: Record<string, string>;
+  enforceNodeAllocatable: string[];
+  allowedUnsafeSysctls: string[];
+  providerID?: string;
+  seccompDefault: boolean;
+  registerNode: boolean;
+  registerWithTaints: Taint[];
+  containerRuntimeEndpoint: string;
+  imageServiceEndpoint?: string;
+  crashLoopBackOff?: { maxContainerRestartPeriod?: string };
+  shutdownGracePeriod: string;
+  shutdownGracePeriodCriticalPods: string;
+  [other: string]: unknown;
+}
+
+/** What is in effect where the file says nothing. */
+export function defaultConfiguration(): KubeletConfiguration {
+  return {
+    apiVersion: 'kubelet.config.k8s.io/v1beta1',
+    kind: 'KubeletConfiguration',
+    enableServer: true,
+    podLogsDir: '/var/log/pods',
+    syncFrequency: '1m0s',
+    fileCheckFrequency: '20s',
+    address: '0.0.0.0',
+    port: 10250,
+    readOnlyPort: 0,
+    rotateCertificates: false,
+    serverTLSBootstrap: false,
+    authentication: { x509: {}, webhook: { enabled: true, cacheTTL: '2m0s' }, anonymous: { enabled: false } },
+    authorization: { mode: 'Webhook', webhook: { cacheAuthorizedTTL: '5m0s', cacheUnauthorizedTTL: '30s' } },
+    registryPullQPS: 5,
+    registryBurst: 10,
+    enableDebuggingHandlers: true,
+    healthzPort: 10248,
+    healthzBindAddress: '127.0.0.1',
+    clusterDNS: [],
+    streamingConnectionIdleTimeout: '4h0m0s',
+    nodeStatusUpdateFrequency: '10s',
+    nodeStatusReportFrequency: '5m0s',
+    nodeLeaseDurationSeconds: 40,
+    imageMinimumGCAge: '2m0s',
+    imageMaximumGCAge: '0s',
+    imageGCHighThresholdPercent: 85,
+    imageGCLowThresholdPercent: 80,
+    cgroupRoot: '/',
+    cgroupsPerQOS: true,
+    cgroupDriver: 'cgroupfs',
+    runtimeRequestTimeout: '2m0s',
+    maxPods: 110,
+    podsPerCore: 0,
+    podPidsLimit: -1,
+    resolvConf: '/etc/resolv.conf',
+    cpuCFSQuota: true,
+    cpuCFSQuotaPeriod: '100ms',
+    nodeStatusMaxImages: 50,
+    serializeImagePulls: true,
+    evictionHard: {
+      'memory.available': '100Mi',
+      'nodefs.available': '10%',
+      'nodefs.inodesFree': '5%',
+      'imagefs.available': '15%',
+      'imagefs.inodesFree': '5%',
+    },
+    evictionSoft: {},
+    evictionSoftGracePeriod: {},
+    evictionPressureTransitionPeriod: '5m0s',
+    evictionMaxPodGracePeriod: 0,
+    containerLogMaxSize: '10Mi',
+    containerLogMaxFiles: 5,
+    containerLogMonitorInterval: '10s',
+    systemReserved: {},
+    kubeReserved: {},
+    enforceNodeAllocatable: ['pods'],
+    allowedUnsafeSysctls: [],
+    seccompDefault: false,
+    registerNode: true,
+    registerWithTaints: [],
+    containerRuntimeEndpoint: 'unix:///run/containerd/containerd.sock',
+    shutdownGracePeriod: '0s',
+    shutdownGracePeriodCriticalPods: '0s',
+  };
+}
+
+const isRecord = (v: unknown): v is Record<string, unknown> => typeof v === 'object' && v !== null && !Array.isArray(v);
+
+/** Maps of the user replace the default as a whole; only these nested objects are merged field by field. */
+const MERGED = new Set(['authentication', 'x509', 'webhook', 'anonymous', 'authorization']);
+
+function merge(base: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
+  const out = { ...base };
+  for (const [k, v] of Object.entries(over)) {
+    if (v === undefined || v === null) continue;
+    const have = base[k];
+    out[k] = MERGED.has(k) && isRecord(have) && isRecord(v) ? merge(have, v) : v;
+  }
+  return out;
+}
+
+/** The defaults with `given` on top. Fails for another kind. */
+export function completeConfiguration(given: Record<string, unknown>): KubeletConfiguration {
+  const kind = given['kind'] ?? 'KubeletConfiguration';
+  const apiVersion = given['apiVersion'] ?? 'kubelet.config.k8s.io/v1beta1';
+  if (kind !== 'KubeletConfiguration' || apiVersion !== 'kubelet.config.k8s.io/v1beta1')
+    throw new Error(
+      `expected a KubeletConfiguration of kubelet.config.k8s.io/v1beta1, not ${JSON.stringify(kind)} of ${JSON.stringify(apiVersion)}`,
+    );
+  const config = merge(defaultConfiguration() as Record<string, unknown>, given) as KubeletConfiguration;
+  for (const [key, value] of Object.entries(config)) if (DURATIONS.has(key)) parseDuration(value as string);
+  if (config.imageGCHighThresholdPercent < config.imageGCLowThresholdPercent)
+    throw new Error('imageGCHighThresholdPercent must not be less than imageGCLowThresholdPercent');
+  return config;
+}
+
+const DURATIONS = new Set([
+  'syncFrequency',
+  'fileCheckFrequency',
+  'streamingConnectionIdleTimeout',
+  'nodeStatusUpdateFrequency',
+  'nodeStatusReportFrequency',
+  'imageMinimumGCAge',
+  'imageMaximumGCAge',
+  'runtimeRequestTimeout',
+  'cpuCFSQuotaPeriod',
+  'evictionPressureTransitionPeriod',
+  'containerLogMonitorInterval',
+  'shutdownGracePeriod',
+  'shutdownGracePeriodCriticalPods',
+]);
+const PATHS: (keyof KubeletConfiguration)[] = ['staticPodPath', 'tlsCertFile', 'tlsPrivateKeyFile'];
+
+/** Reads a configuration file (YAML or JSON); relative paths in it are relative to the file. */
+export function loadConfiguration(file: string): KubeletConfiguration {
+  const given: unknown = parse(readFileSync(file, 'utf8'));
+  if (!isRecord(given)) throw new Error(`${file} holds no object`);
+  const config = completeConfiguration(given);
+  const base = dirname(resolve(file));
+  const absolute = (p: string) => (p === '' || isAbsolute(p) ? p : resolve(base, p));
+  for (const key of PATHS)
+    if (typeof config[key] === 'string') (config as Record<string, unknown>)[key] = absolute(config[key] as string);
+  const ca = config.authentication.x509.clientCAFile;
+  if (ca) config.authentication.x509.clientCAFile = absolute(ca);
+  return config;
+}

@@ -1,0 +1,231 @@
+/** A Runtime over CRI v1: gRPC to the runtime's socket. */
+import * as grpc from '@grpc/grpc-js';
+import { fromJSON, type PackageDefinition } from '@grpc/proto-loader';
+import { readFileSync } from 'node:fs';
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import { watchContainerdEvents } from './events.ts';
+import { createSnapshots, type Snapshots } from './snapshots.ts';
+import type * as t from './types.ts';
+
+type Call = (
+  request: object,
+  metadata: grpc.Metadata,
+  options: grpc.CallOptions,
+  done: (error: grpc.ServiceError | null, answer: unknown) => void,
+) => grpc.ClientUnaryCall;
+type Calls = grpc.Client & Record<string, Call>;
+
+const MAX_MESSAGE = 16 * 1024 * 1024;
+const NO_METADATA = new grpc.Metadata();
+const FOREVER = 24 * 3600_000;
+
+function loadDefinitions(): PackageDefinition {
+  const json = JSON.parse(
+    readFileSync(new URL('../../api/facts/grpc-cri.json', import.meta.url), 'utf8'),
+  ) as Parameters<typeof fromJSON>[0];
+  return fromJSON(json, { keepCase: true, longs: Number, enums: String, defaults: true, arrays: true, objects: true });
+}
+
+/** True for "no such container/sandbox/image". */
+export function isNotFound(error: unknown): boolean {
+  return (error as { code?: number } | undefined)?.code === grpc.status.NOT_FOUND;
+}
+
+/** The runtime's words without gRPC's prefix. */
+export function errorText(error: unknown): string {
+  const e = error as { details?: string; code?: number; message?: string };
+  if (e.details !== undefined && typeof e.code === 'number')
+    return `rpc error: code = ${GRPC_NAMES[e.code] ?? 'Unknown'} desc = ${e.details}`;
+  return e.message ?? String(error);
+}
+const GRPC_NAMES = [
+  'OK',
+  'Canceled',
+  'Unknown',
+  'InvalidArgument',
+  'DeadlineExceeded',
+  'NotFound',
+  'AlreadyExists',
+  'PermissionDenied',
+  'ResourceExhausted',
+  'FailedPrecondition',
+  'Aborted',
+  'OutOfRange',
+  'Unimplemented',
+  'Internal',
+  'Unavailable',
+  'DataLoss',
+  'Unauthenticated',
+];
+
+/** `endpoint` is unix:///path; `timeoutMs` bounds each call that has no longer bound of its own (runtimeRequestTimeout). */
+export function createCriRuntime(options: {
+  endpoint: string;
+  imageEndpoint?: string;
+  timeoutMs: number;
+  clock: Clock;
+  logger: Logger;
+}): t.Runtime {
+  const definitions = loadDefinitions();
+  const loaded = grpc.loadPackageDefinition(definitions) as unknown as {
+    runtime: { v1: Record<'RuntimeService' | 'ImageService', grpc.ServiceClientConstructor> };
+  };
+  const channelOptions = {
+    'grpc.max_receive_message_length': MAX_MESSAGE,
+    'grpc.max_send_message_length': MAX_MESSAGE,
+  };
+  const address = (endpoint: string) => (endpoint.startsWith('/') ? `unix://${endpoint}` : endpoint);
+  const connect = (name: 'RuntimeService' | 'ImageService', endpoint: string) =>
+    new loaded.runtime.v1[name](
+      address(endpoint),
+      grpc.credentials.createInsecure(),
+      channelOptions,
+    ) as unknown as Calls;
+  const runtime = connect('RuntimeService', options.endpoint);
+  const images = connect('ImageService', options.imageEndpoint ?? options.endpoint);
+
+  function invoke<R>(service: Calls, method: string, request: object, timeoutMs = options.timeoutMs): Promise<R> {
+    return new Promise((resolve, reject) => {
+      const deadline = options.clock.now() + timeoutMs;
+      service[method]!(request, NO_METADATA, { deadline }, (error, answer) =>
+        error ? reject(error) : resolve(answer as R),
+      );
+    });
+  }
+  const call = <R = object>(method: string, request: object, timeoutMs?: number) =>
+    invoke<R>(runtime, method, request, timeoutMs);
+  const image = <R = object>(method: string, request: object, timeoutMs?: number) =>
+    invoke<R>(images, method, request, timeoutMs);
+  let snapshots: Snapshots | undefined;
+  const views = () => (snapshots ??= createSnapshots({ address: address(options.endpoint) }));
+  const uidFilter = (uid: string | undefined) =>
+    uid === undefined ? {} : { filter: { label_selector: { 'io.kubernetes.pod.uid': uid } } };
+
+  return {
+    version: () => call('Version', {}),
+    async status() {
+      const r = await call<{ status?: { conditions: t.RuntimeCondition[] }; runtime_handlers?: t.RuntimeHandler[] }>(
+        'Status',
+        {},
+      );
+      return { conditions: r.status?.conditions ?? [], handlers: r.runtime_handlers ?? [] };
+    },
+    async updatePodCidr(cidr) {
+      await call('UpdateRuntimeConfig', { runtime_config: { network_config: { pod_cidr: cidr } } });
+    },
+    async runSandbox(config, handler) {
+      // creating a sandbox may pull the pause image and call slow network plugins: twice the usual patience
+      return (
+        await call<{ pod_sandbox_id: string }>(
+          'RunPodSandbox',
+          { config, runtime_handler: handler },
+          options.timeoutMs * 2,
+        )
+      ).pod_sandbox_id;
+    },
+    async stopSandbox(id) {
+      await call('StopPodSandbox', { pod_sandbox_id: id });
+    },
+    async removeSandbox(id) {
+      await call('RemovePodSandbox', { pod_sandbox_id: id });
+    },
+    async sandboxStatus(id) {
+      return (await call<{ status: t.SandboxStatus }>('PodSandboxStatus', { pod_sandbox_id: id })).status;
+    },
+    async listSandboxes(uid) {
+      return (await call<{ items: t.Sandbox[] }>('ListPodSandbox', uidFilter(uid))).items;
+    },
+    async createContainer(sandboxId, config, sandbox) {
+      return (
+        await call<{ container_id: string }>('CreateContainer', {
+          pod_sandbox_id: sandboxId,
+          config,
+          sandbox_config: sandbox,
+        })
+      ).container_id;
+    },
+    async startContainer(id) {
+      await call('StartContainer', { container_id: id });
+    },
+    async stopContainer(id, timeoutSeconds) {
+      await call(
+        'StopContainer',
+        { container_id: id, timeout: timeoutSeconds },
+        options.timeoutMs + timeoutSeconds * 1000,
+      );
+    },
+    async removeContainer(id) {
+      await call('RemoveContainer', { container_id: id });
+    },
+    async listContainers(uid) {
+      return (await call<{ containers: t.RuntimeContainer[] }>('ListContainers', uidFilter(uid))).containers;
+    },
+    async containerStatus(id) {
+      return (await call<{ status: t.ContainerRuntimeStatus }>('ContainerStatus', { container_id: id })).status;
+    },
+    async updateContainerResources(id, resources) {
+      await call('UpdateContainerResources', { container_id: id, linux: resources });
+    },
+    async reopenLog(id) {
+      await call('ReopenContainerLog', { container_id: id });
+    },
+    execSync: (id, cmd, timeout) =>
+      call('ExecSync', { container_id: id, cmd, timeout }, timeout > 0 ? timeout * 1000 + options.timeoutMs : FOREVER),
+    async exec(request) {
+      return (await call<{ url: string }>('Exec', request)).url;
+    },
+    async attach(request) {
+      return (await call<{ url: string }>('Attach', request)).url;
+    },
+    async portForward(id, port) {
+      return (await call<{ url: string }>('PortForward', { pod_sandbox_id: id, port })).url;
+    },
+    async containerStats() {
+      return (await call<{ stats: t.ContainerStats[] }>('ListContainerStats', {})).stats;
+    },
+    async listImages() {
+      return (await image<{ images: t.Image[] }>('ListImages', {})).images;
+    },
+    async imageStatus(name) {
+      const r = await image<{ image?: t.Image | null }>('ImageStatus', { image: { image: name } });
+      return r.image?.id ? r.image : undefined;
+    },
+    async pullImage(name, auth, sandbox) {
+      return (
+        await image<{ image_ref: string }>(
+          'PullImage',
+          { image: { image: name }, auth, sandbox_config: sandbox },
+          FOREVER,
+        )
+      ).image_ref;
+    },
+    async removeImage(name) {
+      await image('RemoveImage', { image: { image: name } });
+    },
+    async imageFsInfo() {
+      return (await image<{ image_filesystems: t.FilesystemUsage[] }>('ImageFsInfo', {})).image_filesystems;
+    },
+    async viewImage(key, id) {
+      const r = await image<{ info?: Record<string, string> }>('ImageStatus', { image: { image: id }, verbose: true });
+      const { chainID } = JSON.parse(r.info?.['info'] ?? '{}') as { chainID?: string };
+      if (!chainID) throw new Error(`the runtime does not tell the layers of image ${id}`);
+      return views().view(key, chainID);
+    },
+    releaseImage: (key) => views().remove(key),
+    watchEvents(handlers, signal) {
+      watchContainerdEvents({
+        address: address(options.endpoint),
+        clock: options.clock,
+        logger: options.logger,
+        signal,
+        ...handlers,
+      });
+    },
+    close() {
+      snapshots?.close();
+      runtime.close();
+      images.close();
+    },
+  };
+}

@@ -1,0 +1,161 @@
+/** Brings images to the node: policies, credentials, back-off, one pull per image at a time. */
+import type { Clock } from '../../base/clock.ts';
+import type { Container, DeepReadonly, Pod, Secret } from '../../api/types.ts';
+import { errorText } from '../cri/client.ts';
+import type { Image, Runtime, SandboxConfig } from '../cri/types.ts';
+import { createBackoff } from '../pods/backoff.ts';
+import { credentialsFor } from './credentials.ts';
+import { defaultPullPolicy, parseImage, pullName } from './names.ts';
+
+/** The image can't be used: `reason` is what stands in the waiting state. */
+export class ImageError extends Error {
+  readonly reason: 'ErrImagePull' | 'ImagePullBackOff' | 'InvalidImageName' | 'ErrImageNeverPull' | 'ImageInspectError';
+  /** When trying again makes sense; milliseconds. */
+  readonly retryMs: number | undefined;
+  constructor(reason: ImageError['reason'], message: string, retryMs?: number) {
+    super(message);
+    this.reason = reason;
+    this.retryMs = retryMs;
+  }
+}
+
+export interface ImageManager {
+  /** Resolves with the image once it is there. */
+  ensure(
+    pod: DeepReadonly<Pod>,
+    container: DeepReadonly<Container>,
+    sandbox: SandboxConfig | undefined,
+  ): Promise<Image>;
+}
+
+export interface ImageOptions {
+  runtime: Runtime;
+  clock: Clock;
+  /** One pull at a time on the whole node. */
+  serialize: boolean;
+  maxParallel?: number;
+  secret(namespace: string, name: string): Promise<DeepReadonly<Secret> | undefined>;
+  event(pod: DeepReadonly<Pod>, container: string, type: 'Normal' | 'Warning', reason: string, message: string): void;
+}
+
+const duration = (ms: number): string => (ms < 1000 ? `${Math.round(ms)}ms` : `${Math.round(ms) / 1000}s`);
+
+export function createImageManager(options: ImageOptions): ImageManager {
+  const { runtime, clock, event } = options;
+  const backoff = createBackoff({ clock, initialMs: 10_000, maxMs: 300_000 });
+  const pulling = new Map<string, Promise<string>>();
+  const failures = new Map<string, string>();
+  const limit = options.serialize ? 1 : (options.maxParallel ?? Infinity);
+  let active = 0;
+  const queue: (() => void)[] = [];
+
+  async function slot<T>(fn: () => Promise<T>): Promise<T> {
+    if (active >= limit) await new Promise<void>((resolve) => queue.push(resolve));
+    active++;
+    try {
+      return await fn();
+    } finally {
+      active--;
+      queue.shift()?.();
+    }
+  }
+
+  async function pull(pod: DeepReadonly<Pod>, name: string, sandbox: SandboxConfig | undefined): Promise<string> {
+    const secrets: DeepReadonly<Secret>[] = [];
+    for (const s of pod.spec!.imagePullSecrets ?? []) {
+      const found = s.name ? await options.secret(pod.metadata!.namespace!, s.name).catch(() => undefined) : undefined;
+      if (found) secrets.push(found);
+    }
+    const auths = credentialsFor(name, secrets);
+    if (auths.length === 0) return slot(() => runtime.pullImage(name, undefined, sandbox));
+    let last: unknown;
+    for (const auth of auths) {
+      try {
+        return await slot(() => runtime.pullImage(name, auth, sandbox));
+      } catch (error) {
+        last = error;
+      }
+    }
+    throw last;
+  }
+
+  return {
+    async ensure(pod, container, sandbox) {
+      const given = container.image ?? '';
+      const say = (type: 'Normal' | 'Warning', reason: string, message: string) =>
+        event(pod, container.name, type, reason, message);
+      if (!parseImage(given)) {
+        const message = `Failed to apply default image tag ${JSON.stringify(given)}: couldn't parse image name ${JSON.stringify(given)}: invalid reference format`;
+        say('Warning', 'InspectFailed', message);
+        throw new ImageError('InvalidImageName', message, 60_000);
+      }
+      const name = pullName(given);
+      const policy = container.imagePullPolicy ?? defaultPullPolicy(given);
+      let have: Image | undefined;
+      try {
+        have = await runtime.imageStatus(name);
+      } catch (error) {
+        const message = `Failed to inspect image ${JSON.stringify(name)}: ${errorText(error)}`;
+        say('Warning', 'InspectFailed', message);
+        throw new ImageError('ImageInspectError', message, 5000);
+      }
+      if (have && policy !== 'Always') {
+        say(
+          'Normal',
+          'Pulled',
+          `Container image ${JSON.stringify(given)} already present on machine and can be accessed by the pod`,
+        );
+        return have;
+      }
+      if (policy === 'Never') {
+        const message = `Container image ${JSON.stringify(given)} is not present with pull policy of Never`;
+        say('Warning', 'ErrImageNeverPull', message);
+        throw new ImageError('ErrImageNeverPull', message, 10_000);
+      }
+      const key = `${pod.metadata!.uid}_${name}`;
+      const wait = backoff.remaining(key);
+      if (wait > 0) {
+        const message = `Back-off pulling image ${JSON.stringify(given)}`;
+        say('Normal', 'BackOff', message);
+        throw new ImageError(
+          'ImagePullBackOff',
+          failures.has(key) ? `${message}: ErrImagePull: ${failures.get(key)}` : message,
+          wait,
+        );
+      }
+      say('Normal', 'Pulling', `Pulling image ${JSON.stringify(given)}`);
+      const began = clock.monotonic();
+      try {
+        // pods without secrets of their own share one pull
+        const shared = pod.spec!.imagePullSecrets?.length ? undefined : name;
+        let one = shared === undefined ? undefined : pulling.get(shared);
+        if (!one) {
+          one = pull(pod, name, sandbox);
+          if (shared !== undefined) {
+            pulling.set(shared, one);
+            void one.finally(() => pulling.delete(shared)).catch(() => {});
+          }
+        }
+        const ref = await one;
+        backoff.reset(key);
+        failures.delete(key);
+        const image = (await runtime.imageStatus(ref)) ?? (await runtime.imageStatus(name));
+        if (!image) throw new Error(`image ${name} is not there after the pull`);
+        const took = duration(clock.monotonic() - began);
+        say(
+          'Normal',
+          'Pulled',
+          `Successfully pulled image ${JSON.stringify(given)} in ${took} (${took} including waiting). Image size: ${image.size} bytes.`,
+        );
+        return image;
+      } catch (error) {
+        const text = errorText(error);
+        say('Warning', 'Failed', `Failed to pull image ${JSON.stringify(given)}: ${text}`);
+        backoff.next(key);
+        failures.set(key, text);
+        // the next look comes soon, to say that it waits
+        throw new ImageError('ErrImagePull', text, Math.min(backoff.remaining(key), 2000));
+      }
+    },
+  };
+}

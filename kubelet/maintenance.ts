@@ -1,0 +1,65 @@
+/** What runs beside the pods: log rotation, image garbage collection, eviction. */
+import type { Clock, Timer } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import { parseDuration, type KubeletConfiguration } from './config.ts';
+import type { Runtime } from './cri/types.ts';
+import { rotateLogs } from './logs/rotate.ts';
+import type { Health } from './node/health.ts';
+import type { Machine } from './node/machine.ts';
+import type { PodDeps } from './pods/deps.ts';
+import type { PodManager } from './pods/manager.ts';
+import { parseQuantity } from './quantity.ts';
+import { createImageGc } from './images/gc.ts';
+import { createEvictor } from './eviction/evictor.ts';
+
+export interface MaintenanceOptions {
+  config: KubeletConfiguration;
+  clock: Clock;
+  logger: Logger;
+  runtime: Runtime;
+  manager: PodManager;
+  deps: PodDeps;
+  health: Health;
+  machine: Machine;
+  nodeEvent(type: 'Normal' | 'Warning', reason: string, message: string): void;
+}
+
+export function startMaintenance(options: MaintenanceOptions): { stop(): void } {
+  const { config, clock, logger } = options;
+  const timers: Timer[] = [];
+  const each = (ms: number, name: string, fn: () => Promise<void>) => {
+    let busy = false;
+    timers.push(
+      clock.every(
+        ms,
+        () => {
+          if (busy) return;
+          busy = true;
+          fn()
+            .catch((error: unknown) => logger.debug('maintenance failed', { name, error }))
+            .finally(() => (busy = false));
+        },
+        { background: true },
+      ),
+    );
+  };
+  each(parseDuration(config.containerLogMonitorInterval), 'logs', () =>
+    rotateLogs({
+      workers: options.manager.workers(),
+      runtime: options.runtime,
+      clock,
+      maxSize: parseQuantity(config.containerLogMaxSize),
+      maxFiles: config.containerLogMaxFiles,
+      logger,
+    }),
+  );
+  const gc = createImageGc(options);
+  each(5 * 60_000, 'images', () => gc.collect());
+  const evictor = createEvictor({ ...options, freeImages: () => gc.collectAll() });
+  each(10_000, 'eviction', () => evictor.look());
+  return {
+    stop() {
+      for (const t of timers) t.cancel();
+    },
+  };
+}

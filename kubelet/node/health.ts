@@ -1,0 +1,176 @@
+/** Whether the runtime and the machine are well, looked at from time to time; the node's status is made of it. */
+import type { Clock, Timer } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { DeepReadonly } from '../../api/types.ts';
+import type { CgroupLimits } from '../cgroups/manager.ts';
+import { parseDuration, type KubeletConfiguration } from '../config.ts';
+import { errorText } from '../cri/client.ts';
+import type { Image, Runtime, RuntimeCondition, RuntimeHandler } from '../cri/types.ts';
+import { cpuShares } from '../pods/resources.ts';
+import { milliCpu, parseQuantity } from '../quantity.ts';
+import { availableMemory, fsStats, processCounts, type Machine } from './machine.ts';
+import { capacityOf, nodeStatus, threshold, type NodeStatus } from './status.ts';
+
+export interface Pressure {
+  memory: boolean;
+  disk: boolean;
+  pid: boolean;
+}
+
+export interface Health {
+  start(): Promise<void>;
+  stop(): void;
+  status(previous: DeepReadonly<NodeStatus> | undefined): Promise<NodeStatus>;
+  runtimeName(): string;
+  networkProblem(): string | undefined;
+  runtimeProblem(): string | undefined;
+  pressure(): Pressure;
+  setPressure(p: Pressure): void;
+  /** What all pods together may use. */
+  nodeLimits(): CgroupLimits;
+}
+
+export function createHealth(options: {
+  runtime: Runtime;
+  clock: Clock;
+  logger: Logger;
+  config: KubeletConfiguration;
+  machine: Machine;
+  rootDir: string;
+  nodeName: string;
+  hostname: string;
+  nodeIPs: readonly string[];
+  /** Where the kubelet's own server listens. */
+  port(): number;
+  /** Something in the node's status changed. */
+  poke(): void;
+}): Health {
+  const { runtime, clock, config, machine } = options;
+  let version = { name: 'containerd', version: 'unknown' };
+  let conditions: RuntimeCondition[] = [];
+  let handlers: RuntimeHandler[] = [];
+  let failure: string | undefined = 'container runtime status check may not have completed yet';
+  let images: Image[] = [];
+  let imagesAt = -Infinity;
+  let pressure: Pressure = { memory: false, disk: false, pid: false };
+  let timer: Timer | undefined;
+  let stopped = false;
+
+  const bad = (type: string): string | undefined => {
+    const c = conditions.find((x) => x.type === type);
+    return c && !c.status ? `${type}=false reason:${c.reason} message:${c.message}` : undefined;
+  };
+  const runtimeProblem = () =>
+    failure ?? (bad('RuntimeReady') ? `container runtime not ready: ${bad('RuntimeReady')}` : undefined);
+  const networkProblem = () =>
+    bad('NetworkReady') ? `container runtime network not ready: ${bad('NetworkReady')}` : undefined;
+
+  async function look(): Promise<void> {
+    const before = `${runtimeProblem()}|${networkProblem()}`;
+    try {
+      const s = await runtime.status();
+      if (version.version === 'unknown') {
+        const v = await runtime.version();
+        version = { name: v.runtime_name, version: v.runtime_version };
+      }
+      conditions = s.conditions;
+      handlers = s.handlers;
+      failure = undefined;
+    } catch (error) {
+      failure = `container runtime is down: ${errorText(error)}`;
+    }
+    if (`${runtimeProblem()}|${networkProblem()}` !== before) options.poke();
+    if (!stopped)
+      timer = clock.after(runtimeProblem() || networkProblem() ? 500 : 5000, () => void look(), { background: true });
+  }
+
+  return {
+    start: look,
+    stop() {
+      stopped = true;
+      timer?.cancel();
+    },
+    runtimeName: () => version.name,
+    networkProblem,
+    runtimeProblem,
+    pressure: () => pressure,
+    setPressure(p) {
+      const changed = p.memory !== pressure.memory || p.disk !== pressure.disk || p.pid !== pressure.pid;
+      pressure = p;
+      if (changed) options.poke();
+    },
+    async status(previous) {
+      if (
+        !failure &&
+        config.nodeStatusMaxImages !== 0 &&
+        clock.monotonic() - imagesAt > parseDuration(config.nodeStatusUpdateFrequency) * 0.9
+      ) {
+        images = await runtime.listImages().catch(() => images);
+        imagesAt = clock.monotonic();
+      }
+      const problems = [runtimeProblem(), networkProblem()].filter((p) => p !== undefined);
+      return nodeStatus({
+        now: clock.now(),
+        nodeName: options.nodeName,
+        hostname: options.nodeName,
+        ips: options.nodeIPs,
+        machine,
+        config,
+        rootFs: fsStats(options.rootDir),
+        runtime: version,
+        handlers,
+        images,
+        problems,
+        pressure,
+        port: options.port(),
+        volumesInUse: [],
+        previous,
+      });
+    },
+    nodeLimits() {
+      if (!config.enforceNodeAllocatable.includes('pods')) return {};
+      const { capacity } = capacityOf({ machine, config, rootFs: fsStats(options.rootDir) });
+      const cpu =
+        Number(capacity['cpu']) * 1000 - milliCpu(config.kubeReserved['cpu']) - milliCpu(config.systemReserved['cpu']);
+      const reserved = parseQuantity(config.kubeReserved['memory']) + parseQuantity(config.systemReserved['memory']);
+      return {
+        cpuShares: cpuShares(Math.max(cpu, 0)),
+        memory: Math.max(0, Math.floor(machine.memoryBytes - reserved)),
+      };
+    },
+  };
+}
+
+/** What lies below its hard threshold now. */
+export function measurePressure(
+  config: KubeletConfiguration,
+  machine: Machine,
+  dirs: { node: string; images: string },
+): Pressure & { signals: string[] } {
+  const signals: string[] = [];
+  const under = (signal: string, available: number, capacity: number) => {
+    const limit = config.evictionHard[signal];
+    if (limit && available < threshold(limit, capacity)) signals.push(signal);
+  };
+  under('memory.available', availableMemory(), machine.memoryBytes);
+  for (const [prefix, dir] of [
+    ['nodefs', dirs.node],
+    ['imagefs', dirs.images],
+  ] as const) {
+    try {
+      const fs = fsStats(dir);
+      under(`${prefix}.available`, fs.availableBytes, fs.capacityBytes);
+      if (fs.inodes > 0) under(`${prefix}.inodesFree`, fs.inodesFree, fs.inodes);
+    } catch {
+      // not there
+    }
+  }
+  const pids = processCounts();
+  under('pid.available', pids.max - pids.running, pids.max);
+  return {
+    memory: signals.includes('memory.available'),
+    disk: signals.some((s) => s.includes('fs.')),
+    pid: signals.includes('pid.available'),
+    signals,
+  };
+}

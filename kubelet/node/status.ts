@@ -1,0 +1,196 @@
+/** What the kubelet says of its node: a pure function of machine, configuration and health. */
+import { formatTime } from '../../base/clock.ts';
+import type { DeepReadonly, Node } from '../../api/types.ts';
+import type { KubeletConfiguration } from '../config.ts';
+import type { Image, RuntimeHandler } from '../cri/types.ts';
+import { formatBytes, formatMilli, milliCpu, parseQuantity } from '../quantity.ts';
+import type { FsStats, Machine } from './machine.ts';
+
+export type NodeStatus = NonNullable<Node['status']>;
+type Condition = NonNullable<NodeStatus['conditions']>[number];
+
+/** The release whose behaviour and API this is. */
+export const KUBELET_VERSION = 'v1.36.3';
+
+export interface NodeFacts {
+  now: number;
+  nodeName: string;
+  hostname: string;
+  ips: readonly string[];
+  machine: Machine;
+  config: KubeletConfiguration;
+  rootFs: FsStats;
+  runtime: { name: string; version: string };
+  handlers: readonly RuntimeHandler[];
+  images: readonly Image[];
+  /** What keeps the node from being ready. */
+  problems: readonly string[];
+  pressure: { memory: boolean; disk: boolean; pid: boolean };
+  port: number;
+  volumesInUse: readonly string[];
+  previous: DeepReadonly<NodeStatus> | undefined;
+}
+
+/** A threshold in bytes, absolute or a share of the capacity. */
+export function threshold(value: string | undefined, capacity: number): number {
+  if (!value) return 0;
+  return value.endsWith('%') ? (Number(value.slice(0, -1)) / 100) * capacity : parseQuantity(value);
+}
+
+export function capacityOf(f: Pick<NodeFacts, 'machine' | 'config' | 'rootFs'>): {
+  capacity: Record<string, string>;
+  allocatable: Record<string, string>;
+} {
+  const { machine, config, rootFs } = f;
+  const pods = config.podsPerCore > 0 ? Math.min(config.maxPods, config.podsPerCore * machine.cpus) : config.maxPods;
+  const capacity: Record<string, string> = {
+    cpu: String(machine.cpus),
+    memory: formatBytes(machine.memoryBytes),
+    'ephemeral-storage': formatBytes(Math.floor(rootFs.capacityBytes / 1024) * 1024),
+    pods: String(pods),
+  };
+  for (const [k, v] of Object.entries(machine.hugePages)) capacity[k] = formatBytes(v);
+  const reserved = (name: string) =>
+    parseQuantity(config.kubeReserved[name]) + parseQuantity(config.systemReserved[name]);
+  const cpu = Math.max(
+    0,
+    machine.cpus * 1000 - milliCpu(config.kubeReserved['cpu']) - milliCpu(config.systemReserved['cpu']),
+  );
+  const huge = Object.values(machine.hugePages).reduce((a, b) => a + b, 0);
+  const memory = Math.max(
+    0,
+    machine.memoryBytes -
+      reserved('memory') -
+      threshold(config.evictionHard['memory.available'], machine.memoryBytes) -
+      huge,
+  );
+  const disk = Math.max(
+    0,
+    rootFs.capacityBytes -
+      reserved('ephemeral-storage') -
+      threshold(config.evictionHard['nodefs.available'], rootFs.capacityBytes),
+  );
+  return {
+    capacity,
+    allocatable: {
+      ...capacity,
+      cpu: formatMilli(cpu),
+      memory: formatBytes(Math.floor(memory / 1024) * 1024),
+      'ephemeral-storage': String(Math.floor(disk)),
+    },
+  };
+}
+
+export function nodeStatus(f: NodeFacts): NodeStatus {
+  const { capacity, allocatable } = capacityOf(f);
+  const time = formatTime(f.now);
+  const condition = (
+    type: string,
+    bad: boolean,
+    good: 'True' | 'False',
+    reasons: [string, string],
+    texts: [string, string],
+  ): Condition => {
+    const status = bad ? (good === 'True' ? 'False' : 'True') : good;
+    const before = f.previous?.conditions?.find((c) => c.type === type);
+    const i = bad ? 1 : 0;
+    return {
+      type,
+      status,
+      lastHeartbeatTime: time,
+      lastTransitionTime: before?.status === status ? before.lastTransitionTime! : time,
+      reason: reasons[i],
+      message: texts[i],
+    };
+  };
+  const notReady = f.problems.length > 0;
+  return {
+    capacity,
+    allocatable,
+    addresses: [
+      ...f.ips.map((address) => ({ type: 'InternalIP', address })),
+      { type: 'Hostname', address: f.hostname },
+    ],
+    conditions: [
+      condition(
+        'MemoryPressure',
+        f.pressure.memory,
+        'False',
+        ['KubeletHasSufficientMemory', 'KubeletHasInsufficientMemory'],
+        ['kubelet has sufficient memory available', 'kubelet has insufficient memory available'],
+      ),
+      condition(
+        'DiskPressure',
+        f.pressure.disk,
+        'False',
+        ['KubeletHasNoDiskPressure', 'KubeletHasDiskPressure'],
+        ['kubelet has no disk pressure', 'kubelet has disk pressure'],
+      ),
+      condition(
+        'PIDPressure',
+        f.pressure.pid,
+        'False',
+        ['KubeletHasSufficientPID', 'KubeletHasInsufficientPID'],
+        ['kubelet has sufficient PID available', 'kubelet has insufficient PID available'],
+      ),
+      condition(
+        'Ready',
+        notReady,
+        'True',
+        ['KubeletReady', 'KubeletNotReady'],
+        [
+          'kubelet is posting ready status',
+          f.problems.length > 1 ? `[${f.problems.join(', ')}]` : (f.problems[0] ?? ''),
+        ],
+      ),
+    ],
+    daemonEndpoints: { kubeletEndpoint: { Port: f.port } },
+    nodeInfo: {
+      machineID: f.machine.machineID,
+      systemUUID: f.machine.systemUUID,
+      bootID: f.machine.bootID,
+      kernelVersion: f.machine.kernelVersion,
+      osImage: f.machine.osImage,
+      containerRuntimeVersion: `${f.runtime.name}://${f.runtime.version}`,
+      kubeletVersion: KUBELET_VERSION,
+      kubeProxyVersion: '',
+      operatingSystem: 'linux',
+      architecture: f.machine.architecture,
+    },
+    images: [...f.images]
+      .sort((a, b) => b.size - a.size)
+      .slice(0, f.config.nodeStatusMaxImages < 0 ? undefined : f.config.nodeStatusMaxImages)
+      .map((i) => ({ names: [...i.repo_digests, ...i.repo_tags].slice(0, 5), sizeBytes: i.size })),
+    ...(f.volumesInUse.length ? { volumesInUse: [...f.volumesInUse] } : {}),
+    ...(f.handlers.length
+      ? {
+          runtimeHandlers: f.handlers.map((h) => ({
+            name: h.name,
+            features: {
+              recursiveReadOnlyMounts: h.features?.recursive_read_only_mounts ?? false,
+              userNamespaces: h.features?.user_namespaces ?? false,
+            },
+          })),
+        }
+      : {}),
+    features: { supplementalGroupsPolicy: false },
+  };
+}
+
+/** Whether two statuses differ in more than their heartbeats. */
+export function differs(a: DeepReadonly<NodeStatus> | undefined, b: NodeStatus): boolean {
+  const plain = (s: DeepReadonly<NodeStatus> | undefined) => {
+    if (!s) return '';
+    const own = {
+      capacity: s.capacity,
+      allocatable: s.allocatable,
+      addresses: s.addresses,
+      nodeInfo: s.nodeInfo,
+      images: s.images,
+      daemonEndpoints: s.daemonEndpoints,
+      volumesInUse: s.volumesInUse,
+    };
+    return JSON.stringify([own, s.conditions?.map((c) => [c.type, c.status, c.reason, c.message])]);
+  };
+  return plain(a) !== plain(b);
+}

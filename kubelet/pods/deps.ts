@@ -1,0 +1,65 @@
+/** What pod workers need from the rest of the kubelet. */
+import type { Clock, Ids, Rand } from '../../base/clock.ts';
+import type { Exec } from '../../base/exec.ts';
+import type { Logger } from '../../base/log.ts';
+import type { DeepReadonly, Pod, Service } from '../../api/types.ts';
+import type { CgroupManager } from '../cgroups/manager.ts';
+import type { Runtime } from '../cri/types.ts';
+import type { ImageManager } from '../images/manager.ts';
+import type { ObjectCache } from '../objects.ts';
+import type { ProbeManager } from '../probes/manager.ts';
+import type { StatusManager } from '../status/manager.ts';
+import type { VolumeManager } from '../volumes/manager.ts';
+import type { Backoff } from './backoff.ts';
+import type { DnsSettings } from './network.ts';
+import type { PodPaths } from './identity.ts';
+
+export interface PodDeps {
+  clock: Clock;
+  ids: Ids;
+  rand: Rand;
+  logger: Logger;
+  exec: Exec;
+  runtime: Runtime;
+  /** "containerd" */
+  runtimeName(): string;
+  cgroups: CgroupManager | undefined;
+  volumes: VolumeManager;
+  images: ImageManager;
+  probes: ProbeManager;
+  status: StatusManager;
+  objects: ObjectCache;
+  crashBackoff: Backoff;
+  nodeName: string;
+  hostIPs(): readonly string[];
+  allocatable(): DeepReadonly<Record<string, string>>;
+  /** What the node's other pods ask for: thousandths of CPU or whole units. */
+  requestedByOthers(uid: string, resource: string): number;
+  /** Bytes. */
+  memoryCapacity: number;
+  services(namespace: string): DeepReadonly<Service>[];
+  /** Resolves when services are known, so that no container misses its variables. */
+  servicesSynced(): Promise<void>;
+  /** The runtime's name of a RuntimeClass; rejects when there is none. */
+  runtimeHandler(name: string): Promise<string>;
+  /** Why pods with a network of their own can't start now; undefined when they can. */
+  networkProblem(): string | undefined;
+  dns(): DnsSettings;
+  paths(pod: DeepReadonly<Pod>): PodPaths;
+  containerLogsDir: string;
+  /** Nothing is written to disk. */
+  hollow: boolean;
+  seccompDefault: boolean;
+  seccompRoot: string;
+  quotaPeriodMicros: number;
+  enforceQuota: boolean;
+  /** Milliseconds between two looks at a pod when nothing happens. */
+  syncMs: number;
+  event(
+    pod: DeepReadonly<Pod>,
+    type: 'Normal' | 'Warning',
+    reason: string,
+    message: string,
+    container?: { name: string; field: 'containers' | 'initContainers' | 'ephemeralContainers' },
+  ): void;
+}

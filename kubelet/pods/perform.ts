@@ -1,0 +1,141 @@
+/** Carrying out what the plan says. */
+import { mkdir } from 'node:fs/promises';
+import { errorText } from '../cri/client.ts';
+import type { SandboxConfig } from '../cri/types.ts';
+import { VolumeError, type MountedVolume } from '../volumes/manager.ts';
+import { podIPs, refresh, type WorkerContext } from './context.ts';
+import { ConfigError } from './env.ts';
+import type { Action } from './plan.ts';
+import { sandboxConfig } from './sandbox-config.ts';
+import { StartError, startContainer } from './start-container.ts';
+import { gracePeriod, killContainer, killPod } from './termination.ts';
+
+/** Makes the pod's folders and volumes ready; false when containers can't start yet. */
+export async function mountVolumes(w: WorkerContext, failuresBefore: number): Promise<boolean> {
+  const { deps, pod } = w;
+  if (!deps.hollow) {
+    const paths = deps.paths(pod);
+    await mkdir(paths.root, { recursive: true, mode: 0o750 });
+    await mkdir(paths.logs, { recursive: true, mode: 0o755 });
+  }
+  try {
+    w.volumes = await deps.volumes.mount(pod);
+    return true;
+  } catch (error) {
+    if (w.signal.aborted) return false;
+    deps.event(pod, 'Warning', error instanceof VolumeError ? error.reason : 'FailedMount', (error as Error).message);
+    w.wakeAfter(Math.min(500 * 2 ** failuresBefore, 15_000));
+    return false;
+  }
+}
+
+function sandboxFor(w: WorkerContext, attempt: number, parent: string): SandboxConfig | undefined {
+  const { deps, pod } = w;
+  try {
+    return sandboxConfig(pod, attempt, {
+      cgroupParent: parent,
+      logDirectory: deps.paths(pod).logs,
+      dns: deps.dns(),
+      seccompDefault: deps.seccompDefault,
+      seccompRoot: deps.seccompRoot,
+    });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    deps.event(pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${error.message}`);
+    w.wakeAfter(10_000);
+    return undefined;
+  }
+}
+
+async function createSandbox(w: WorkerContext, config: SandboxConfig): Promise<void> {
+  const { deps, pod } = w;
+  try {
+    const handler = pod.spec!.runtimeClassName ? await deps.runtimeHandler(pod.spec!.runtimeClassName) : '';
+    await deps.runtime.runSandbox(config, handler);
+  } catch (error) {
+    deps.event(pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${errorText(error)}`);
+    throw error;
+  }
+  await refresh(w);
+  if (!pod.spec!.hostNetwork && w.state.ips.length === 0) throw new Error('the sandbox has no address');
+}
+
+async function begin(
+  w: WorkerContext,
+  action: Extract<Action, { kind: 'startContainer' }>,
+  sandbox: SandboxConfig,
+): Promise<void> {
+  // a container takes what was granted, whatever is wanted by now
+  const granted = w.resizer.allocated(w.pod);
+  const container =
+    [...granted.spec!.containers, ...(granted.spec!.initContainers ?? [])].find(
+      (c) => c.name === action.container.name,
+    ) ?? action.container;
+  try {
+    await startContainer(
+      {
+        pod: granted,
+        container,
+        attempt: action.attempt,
+        previous: action.previous,
+        state: w.state,
+        sandboxId: w.state.sandboxes[0]!.id,
+        sandbox,
+        volumes: w.volumes ?? new Map<string, MountedVolume>(),
+        podIPs: podIPs(w),
+        signal: w.signal,
+      },
+      w.deps,
+    );
+    w.resizer.applied(container.name, container.resources);
+    w.waiting.delete(container.name);
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    w.waiting.set(container.name, { reason: error.reason, message: error.message });
+    w.wakeAfter(error.retryMs);
+  }
+}
+
+function probeGrace(w: WorkerContext, action: Extract<Action, { kind: 'killContainer' }>): number | undefined {
+  if (!action.probe) return undefined;
+  const c = [...w.pod.spec!.containers, ...(w.pod.spec!.initContainers ?? [])].find((x) => x.name === action.name);
+  return (action.probe === 'startup' ? c?.startupProbe : c?.livenessProbe)?.terminationGracePeriodSeconds;
+}
+
+export async function perform(w: WorkerContext, actions: readonly Action[]): Promise<void> {
+  const { deps } = w;
+  const parent = deps.cgroups ? await deps.cgroups.ensurePod(w.resizer.allocated(w.pod)) : '';
+  let config = sandboxFor(w, w.state.sandboxes[0]?.metadata.attempt ?? 0, parent);
+  if (!config) return;
+  for (const action of actions) {
+    w.signal.throwIfAborted();
+    switch (action.kind) {
+      case 'killPod':
+        deps.event(w.pod, 'Normal', 'SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.');
+        await killPod(w.pod, w.state, gracePeriod(w.pod), deps);
+        break;
+      case 'createSandbox':
+        config = sandboxFor(w, action.attempt, parent);
+        if (!config) return;
+        await createSandbox(w, config);
+        break;
+      case 'killContainer': {
+        const c = w.state.containers.find((x) => x.id === action.id);
+        if (c)
+          await killContainer(
+            w.pod,
+            c,
+            probeGrace(w, action) ?? gracePeriod(w.pod),
+            action.message,
+            podIPs(w)[0] ?? '',
+            deps,
+          );
+        await refresh(w);
+        break;
+      }
+      case 'startContainer':
+        await begin(w, action, config);
+        break;
+    }
+  }
+}

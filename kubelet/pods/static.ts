@@ -1,0 +1,130 @@
+/** Static pods: manifests in a folder of the node. https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/ */
+import { createHash } from 'node:crypto';
+import { watch } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Pod } from '../../api/types.ts';
+import { CONFIG_HASH, CONFIG_SOURCE } from './identity.ts';
+
+/** Gives a manifest what the API server would have given it. */
+export function completeStaticPod(raw: Pod, file: string, nodeName: string): Pod {
+  if (raw.kind !== 'Pod' || !raw.metadata?.name || !raw.spec?.containers?.length)
+    throw new Error('not a Pod with a name and containers');
+  const hash = createHash('md5')
+    .update(JSON.stringify(raw))
+    .update(`host:${nodeName}`)
+    .update(`file:${file}`)
+    .digest('hex');
+  const spec = raw.spec;
+  const container = (c: Pod['spec'] extends infer S ? (S extends { containers: (infer C)[] } ? C : never) : never) => ({
+    terminationMessagePath: '/dev/termination-log',
+    terminationMessagePolicy: 'File',
+    ...c,
+    ports: c.ports?.map((p) => ({
+      protocol: 'TCP',
+      ...p,
+      ...(spec.hostNetwork ? { hostPort: p.hostPort ?? p.containerPort } : {}),
+    })),
+    livenessProbe: probe(c.livenessProbe),
+    readinessProbe: probe(c.readinessProbe),
+    startupProbe: probe(c.startupProbe),
+    resources: c.resources?.limits
+      ? { ...c.resources, requests: { ...c.resources.limits, ...c.resources.requests } }
+      : c.resources,
+  });
+  const probe = <P extends object>(p: P | undefined): P | undefined =>
+    p ? { timeoutSeconds: 1, periodSeconds: 10, successThreshold: 1, failureThreshold: 3, ...p } : undefined;
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      ...raw.metadata,
+      name: `${raw.metadata.name}-${nodeName}`,
+      namespace: raw.metadata.namespace || 'default',
+      uid:
+        raw.metadata.uid ??
+        [hash.slice(0, 8), hash.slice(8, 12), hash.slice(12, 16), hash.slice(16, 20), hash.slice(20)].join('-'),
+      annotations: { ...raw.metadata.annotations, [CONFIG_HASH]: hash, [CONFIG_SOURCE]: 'file' },
+    },
+    spec: {
+      restartPolicy: 'Always',
+      terminationGracePeriodSeconds: 30,
+      dnsPolicy: 'ClusterFirst',
+      schedulerName: 'default-scheduler',
+      enableServiceLinks: true,
+      securityContext: {},
+      ...spec,
+      nodeName,
+      containers: spec.containers.map(container),
+      initContainers: spec.initContainers?.map(container),
+      // a static pod stays whatever happens to the node
+      tolerations: [...(spec.tolerations ?? []), { operator: 'Exists', effect: 'NoExecute' }],
+    },
+  };
+}
+
+/** Reads the folder now, on each change and every `checkMs`; `changed` gets all pods there are. */
+export function watchStaticPods(options: {
+  dir: string;
+  nodeName: string;
+  checkMs: number;
+  clock: Clock;
+  logger: Logger;
+  changed(pods: Pod[]): void;
+}): { stop(): void } {
+  const { dir, clock, logger } = options;
+  let stopped = false;
+  let reading = false;
+  let again = false;
+  let last: string | undefined;
+
+  async function read(): Promise<void> {
+    if (reading) {
+      again = true;
+      return;
+    }
+    reading = true;
+    try {
+      const files = (await readdir(dir).catch(() => [] as string[])).filter((f) => !f.startsWith('.')).sort();
+      const pods: Pod[] = [];
+      for (const f of files) {
+        try {
+          const raw = parse(await readFile(join(dir, f), 'utf8')) as Pod | null;
+          if (raw) pods.push(completeStaticPod(raw, f, options.nodeName));
+        } catch (error) {
+          logger.warn('static pod not read', { file: f, error: (error as Error).message });
+        }
+      }
+      const text = JSON.stringify(pods);
+      if (!stopped && text !== last) {
+        last = text;
+        options.changed(pods);
+      }
+    } finally {
+      reading = false;
+      if (again && !stopped) {
+        again = false;
+        void read();
+      }
+    }
+  }
+  const timer = clock.every(options.checkMs, () => void read(), { background: true });
+  let watcher: ReturnType<typeof watch> | undefined;
+  try {
+    watcher = watch(dir, { persistent: false }, () => clock.after(50, () => void read(), { background: true }));
+    watcher.on('error', () => watcher?.close());
+  } catch {
+    logger.debug('the folder of static pods is looked at from time to time only', { dir });
+  }
+  void read();
+  return {
+    stop() {
+      stopped = true;
+      timer.cancel();
+      watcher?.close();
+    },
+  };
+}

@@ -1,0 +1,260 @@
+/** Puts together what pod workers need: probes, volumes, images, cgroups, status. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock, Ids, Rand } from '../../base/clock.ts';
+import type { Exec } from '../../base/exec.ts';
+import type { Logger } from '../../base/log.ts';
+import { StatusError } from '../../api/status.ts';
+import type { DeepReadonly, Node, Pod, Service } from '../../api/types.ts';
+import type { Client } from '../../client/client.ts';
+import type { EventRecorder } from '../../client/events.ts';
+import type { Informer } from '../../client/informer.ts';
+import { persistentVolumeClaims, persistentVolumes, runtimeClasses } from '../../client/resources.ts';
+import { createCgroupManager } from '../cgroups/manager.ts';
+import { parseDuration, type KubeletConfiguration } from '../config.ts';
+import type { Runtime } from '../cri/types.ts';
+import { createImageManager } from '../images/manager.ts';
+import type { Health } from '../node/health.ts';
+import type { Machine } from '../node/machine.ts';
+import { createObjectCache, type ObjectCache } from '../objects.ts';
+import { createProbeManager } from '../probes/manager.ts';
+import { createStatusManager } from '../status/manager.ts';
+import { createVolumeManager, type VolumeManager } from '../volumes/manager.ts';
+import { createTokenManager } from '../volumes/tokens.ts';
+import { createBackoff } from './backoff.ts';
+import type { PodDeps } from './deps.ts';
+import { podPaths } from './identity.ts';
+import type { PodManager } from './manager.ts';
+import { parseResolvConf } from './network.ts';
+
+export interface WireInput {
+  config: KubeletConfiguration;
+  client: Client | undefined;
+  clock: Clock;
+  ids: Ids;
+  rand: Rand;
+  logger: Logger;
+  exec: Exec;
+  runtime: Runtime;
+  health: Health;
+  machine: Machine;
+  recorder: EventRecorder | undefined;
+  nodeName: string;
+  nodeIPs: readonly string[];
+  rootDir: string;
+  containerLogsDir: string;
+  hollow: boolean;
+  signal: AbortSignal;
+  node(): DeepReadonly<Node> | undefined;
+  podInformer: Informer<Pod> | undefined;
+  serviceInformer: Informer<Service> | undefined;
+  /** Comes into being after what is made here. */
+  manager(): PodManager | undefined;
+}
+
+export async function wirePods(input: WireInput): Promise<PodDeps> {
+  const {
+    config,
+    client,
+    clock,
+    ids,
+    rand,
+    logger,
+    exec,
+    runtime,
+    health,
+    machine,
+    recorder,
+    nodeName,
+    nodeIPs,
+    rootDir,
+    podInformer,
+    serviceInformer,
+  } = input;
+  const wake = (uids: Iterable<string>) => input.manager()?.wake(uids);
+  const cache = client ? createObjectCache({ client, clock, rand, logger, changed: wake }) : noObjects();
+  // a hollow node asks when it must and watches nothing
+  const objects: ObjectCache = input.hollow ? { ...cache, track() {} } : cache;
+  const orNone = async <T>(p: Promise<T>): Promise<T | undefined> =>
+    p.catch((error: unknown) => {
+      if (error instanceof StatusError && error.code === 404) return undefined;
+      throw error;
+    });
+  const hostIPs = () => nodeIPs;
+  const network = (pod: DeepReadonly<Pod>) => {
+    const w = input
+      .manager()
+      ?.workers()
+      .find((x) => x.uid === pod.metadata!.uid);
+    return { podIPs: pod.spec!.hostNetwork ? nodeIPs : (w?.state.ips ?? []), hostIPs: nodeIPs };
+  };
+  const allocatable = () => input.node()?.status?.allocatable ?? {};
+  const event: PodDeps['event'] = (pod, type, reason, message, container) => {
+    const target =
+      pod.metadata?.annotations?.['kubernetes.io/config.source'] === 'file'
+        ? (podInformer?.get(pod.metadata.name!, pod.metadata.namespace) ?? pod)
+        : pod;
+    recorder?.event(target, type, reason, message, {
+      kind: 'Pod',
+      apiVersion: 'v1',
+      ...(container ? { fieldPath: `spec.${container.field}{${container.name}}` } : {}),
+    });
+  };
+  const paths = (pod: DeepReadonly<Pod>) => podPaths(rootDir, config.podLogsDir, pod);
+  const probes = createProbeManager({
+    runtime,
+    clock,
+    rand,
+    changed: (uid) => wake([uid]),
+    failed: (pod, container, kind, r) => {
+      const label = kind[0]!.toUpperCase() + kind.slice(1);
+      const field = pod.spec!.containers.some((c) => c.name === container) ? 'containers' : 'initContainers';
+      event(
+        pod,
+        'Warning',
+        'Unhealthy',
+        r.result === 'failure' ? `${label} probe failed: ${r.output}` : `${label} probe errored: ${r.output}`,
+        { name: container, field },
+      );
+    },
+  });
+  const status = createStatusManager({ client, clock, logger, onDeleted: () => {} });
+  const noCall = () => Promise.reject(new Error('there is no API server'));
+  const images = createImageManager({
+    runtime,
+    clock,
+    serialize: config.serializeImagePulls,
+    maxParallel: config.maxParallelImagePulls,
+    secret: (ns, name) => objects.secret(ns, name),
+    event: (pod, container, type, reason, message) => {
+      const named = (list: readonly { readonly name: string }[] | undefined) => list?.some((c) => c.name === container);
+      const spec = pod.spec!;
+      const field = named(spec.containers)
+        ? 'containers'
+        : named(spec.initContainers)
+          ? 'initContainers'
+          : named(spec.ephemeralContainers)
+            ? 'ephemeralContainers'
+            : undefined;
+      event(pod, type, reason, message, field && { name: container, field });
+    },
+  });
+  const realVolumes = () =>
+    createVolumeManager({
+      rootDir,
+      clock,
+      ids,
+      exec,
+      logger,
+      sources: {
+        objects,
+        tokens: client ? createTokenManager({ client, clock, rand }) : { get: noCall, forget() {} },
+        network,
+        allocatable,
+        trustBundle: async (name, signer) => {
+          if (!client) return undefined;
+          const path = '/apis/certificates.k8s.io/v1beta1/clustertrustbundles';
+          if (name)
+            return (await orNone(client.request<{ spec: { trustBundle: string } }>({ path: `${path}/${name}` })))?.spec
+              .trustBundle;
+          const list = await orNone(
+            client.request<{ items: { spec: { trustBundle: string; signerName?: string } }[] }>({
+              path,
+              query: { fieldSelector: `spec.signerName=${signer ?? ''}` },
+            }),
+          );
+          const found = list?.items.map((i) => i.spec.trustBundle) ?? [];
+          return found.length ? found.join('') : undefined;
+        },
+      },
+      runtime,
+      ensureImage: async (pod, name, image, imagePullPolicy) =>
+        (await images.ensure(pod, { name, image, imagePullPolicy }, undefined)).id,
+      claim: (ns, name) => (client ? orNone(client.get(persistentVolumeClaims, name, ns)) : noCall()),
+      persistentVolume: (name) => (client ? orNone(client.get(persistentVolumes, name)) : noCall()),
+    });
+  const volumes = input.hollow ? hollowVolumes : realVolumes();
+  const quotaPeriodMicros = parseDuration(config.cpuCFSQuotaPeriod) * 1000;
+  const cgroups =
+    input.hollow || !config.cgroupsPerQOS
+      ? undefined
+      : createCgroupManager({
+          cgroupRoot: config.cgroupRoot,
+          driver: config.cgroupDriver,
+          quotaPeriodMicros,
+          enforceQuota: config.cpuCFSQuota,
+          pidsLimit: config.podPidsLimit,
+          clock,
+          logger,
+        });
+  await cgroups?.prepare(health.nodeLimits());
+  const maxRestart = config.crashLoopBackOff?.maxContainerRestartPeriod;
+  const maxBackoff = maxRestart ? parseDuration(maxRestart) : 300_000;
+
+  return {
+    clock,
+    ids,
+    rand,
+    logger,
+    exec,
+    runtime,
+    cgroups,
+    volumes,
+    images,
+    probes,
+    status,
+    objects,
+    nodeName,
+    hostIPs,
+    allocatable,
+    paths,
+    event,
+    requestedByOthers: (uid, resource) => input.manager()?.requested(uid, resource) ?? 0,
+    runtimeName: () => health.runtimeName(),
+    crashBackoff: createBackoff({ clock, initialMs: Math.min(10_000, maxBackoff), maxMs: maxBackoff }),
+    memoryCapacity: machine.memoryBytes,
+    services: (ns) => serviceInformer?.list(ns) ?? [],
+    servicesSynced: () => serviceInformer?.synced(input.signal) ?? Promise.resolve(),
+    runtimeHandler: async (name) => {
+      if (!client) throw new Error('there is no API server');
+      const found = await orNone(client.get(runtimeClasses, name));
+      if (!found) throw new Error(`RuntimeClass ${JSON.stringify(name)} not found`);
+      return found.handler;
+    },
+    networkProblem: () => health.networkProblem(),
+    dns: () => ({
+      clusterDNS: config.clusterDNS,
+      clusterDomain: config.clusterDomain ?? '',
+      node: parseResolvConf(readOr(config.resolvConf)),
+    }),
+    containerLogsDir: input.containerLogsDir,
+    hollow: input.hollow,
+    seccompDefault: config.seccompDefault,
+    seccompRoot: join(rootDir, 'seccomp'),
+    quotaPeriodMicros,
+    enforceQuota: config.cpuCFSQuota,
+    syncMs: parseDuration(config.syncFrequency),
+  };
+}
+
+function readOr(file: string): string {
+  try {
+    return file === '' ? '' : readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** A node without an API server has static pods only; they can't refer to objects. */
+function noObjects(): ObjectCache {
+  return {
+    configMap: () => Promise.resolve(undefined),
+    secret: () => Promise.resolve(undefined),
+    track() {},
+    untrack() {},
+    stop() {},
+  };
+}
+
+/** Volumes of containers that don't exist. */
+const hollowVolumes: VolumeManager = { mount: () => Promise.resolve(new Map()), remove: () => Promise.resolve() };

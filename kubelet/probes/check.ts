@@ -1,0 +1,252 @@
+/** One check of a container: exec, HTTP, TCP or gRPC. */
+import * as grpc from '@grpc/grpc-js';
+import { fromJSON } from '@grpc/proto-loader';
+import http from 'node:http';
+import https from 'node:https';
+import net from 'node:net';
+import type { Container, DeepReadonly } from '../../api/types.ts';
+import type { Runtime } from '../cri/types.ts';
+import { errorText } from '../cri/client.ts';
+
+export type ProbeSpec = NonNullable<DeepReadonly<Container>['livenessProbe']>;
+type HttpGet = NonNullable<ProbeSpec['httpGet']>;
+
+export interface CheckResult {
+  /** `unknown`: the check itself could not be made; it counts for nothing. */
+  result: 'success' | 'failure' | 'unknown';
+  output: string;
+}
+export interface CheckTarget {
+  containerId: string;
+  podIP: string;
+  container: DeepReadonly<Container>;
+  runtime: Runtime;
+}
+
+const MAX_BODY = 10 * 1024;
+const USER_AGENT = 'kube-probe/1.36';
+
+/** A port's number, looked up by name among the container's own. */
+export function portNumber(port: number | string | object, container: DeepReadonly<Container>): number {
+  if (typeof port === 'number') return port;
+  const text = String(port as string);
+  const named = container.ports?.find((p) => p.name === text)?.containerPort;
+  const n = named ?? Number(text);
+  if (!Number.isInteger(n) || n < 1 || n > 65535) throw new Error(`couldn't find port: ${text}`);
+  return n;
+}
+
+const success = (output = ''): CheckResult => ({ result: 'success', output });
+const failure = (output: string): CheckResult => ({ result: 'failure', output });
+
+interface HttpAnswer {
+  status: number;
+  body: string;
+  location: string | undefined;
+}
+
+function httpOnce(url: URL, headers: http.OutgoingHttpHeaders, timeoutMs: number): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    const secure = url.protocol === 'https:';
+    const options = {
+      method: 'GET',
+      headers,
+      agent: false as const,
+      timeout: timeoutMs,
+      ...(secure ? { rejectUnauthorized: false } : {}),
+    };
+    const req = (secure ? https : http).request(url, options, (res) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      const done = () =>
+        resolve({
+          status: res.statusCode ?? 0,
+          body: Buffer.concat(chunks).toString('utf8').slice(0, MAX_BODY),
+          location: res.headers.location,
+        });
+      res.on('data', (c: Buffer) => {
+        size += c.length;
+        if (size <= MAX_BODY + c.length) chunks.push(c);
+        if (size > MAX_BODY) {
+          done();
+          res.destroy();
+        }
+      });
+      res.on('end', done);
+      res.on('error', reject);
+    });
+    req.on('timeout', () =>
+      req.destroy(
+        new Error(
+          `Get ${JSON.stringify(url.href)}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)`,
+        ),
+      ),
+    );
+    req.on('error', reject);
+    req.end();
+  });
+}
+
+/** GET; redirects are followed on the same host only. */
+export async function checkHttp(
+  spec: HttpGet,
+  target: { podIP: string; container: DeepReadonly<Container> },
+  timeoutMs: number,
+): Promise<CheckResult> {
+  const host = spec.host || target.podIP;
+  const scheme = (spec.scheme ?? 'HTTP').toLowerCase();
+  let url = new URL(
+    `${scheme}://${host.includes(':') ? `[${host}]` : host}:${portNumber(spec.port, target.container)}${(spec.path ?? '/').startsWith('/') ? '' : '/'}${spec.path ?? '/'}`,
+  );
+  const headers: Record<string, string | string[]> = {};
+  for (const h of spec.httpHeaders ?? []) {
+    const have = headers[h.name];
+    headers[h.name] = have === undefined ? h.value : [...(Array.isArray(have) ? have : [have]), h.value];
+  }
+  const names = new Set(Object.keys(headers).map((h) => h.toLowerCase()));
+  if (!names.has('user-agent')) headers['User-Agent'] = USER_AGENT;
+  if (!names.has('accept')) headers['Accept'] = '*/*';
+  headers['Connection'] = 'close';
+  try {
+    const origin = url.hostname;
+    for (let hops = 0; hops <= 10; hops++) {
+      const answer = await httpOnce(url, headers, timeoutMs);
+      if (answer.status >= 300 && answer.status < 400 && answer.location && answer.status !== 304) {
+        const next = new URL(answer.location, url);
+        if (next.hostname !== origin) return success(`Probe terminated redirects, Response body: ${answer.body}`);
+        url = next;
+        continue;
+      }
+      if (answer.status >= 200 && answer.status < 400) return success(answer.body);
+      return failure(`HTTP probe failed with statuscode: ${answer.status}`);
+    }
+    return failure('stopped after 10 redirects');
+  } catch (error) {
+    return failure(
+      (error as Error).message.startsWith('Get ')
+        ? (error as Error).message
+        : `Get ${JSON.stringify(url.href)}: ${goNetError(error as NodeJS.ErrnoException)}`,
+    );
+  }
+}
+
+function goNetError(e: NodeJS.ErrnoException & { address?: string; port?: number }): string {
+  if (e.code === 'ECONNREFUSED') return `dial tcp ${e.address}:${e.port}: connect: connection refused`;
+  if (e.code === 'EHOSTUNREACH') return `dial tcp ${e.address}:${e.port}: connect: no route to host`;
+  if (e.code === 'ECONNRESET') return 'read: connection reset by peer';
+  return e.message;
+}
+
+export function checkTcp(host: string, port: number, timeoutMs: number): Promise<CheckResult> {
+  return new Promise((resolve) => {
+    const socket = net.connect({ host, port, timeout: timeoutMs });
+    const end = (r: CheckResult) => {
+      socket.destroy();
+      resolve(r);
+    };
+    socket.on('connect', () => end(success()));
+    socket.on('timeout', () => end(failure(`dial tcp ${host}:${port}: i/o timeout`)));
+    socket.on('error', (e) => end(failure(goNetError(e))));
+  });
+}
+
+const HEALTH = {
+  nested: {
+    grpc: {
+      nested: {
+        health: {
+          nested: {
+            v1: {
+              nested: {
+                HealthCheckRequest: { fields: { service: { type: 'string', id: 1 } } },
+                HealthCheckResponse: {
+                  fields: { status: { type: 'ServingStatus', id: 1 } },
+                  nested: { ServingStatus: { values: { UNKNOWN: 0, SERVING: 1, NOT_SERVING: 2, SERVICE_UNKNOWN: 3 } } },
+                },
+                Health: {
+                  methods: { Check: { requestType: 'HealthCheckRequest', responseType: 'HealthCheckResponse' } },
+                },
+              },
+            },
+          },
+        },
+      },
+    },
+  },
+};
+type Health = grpc.Client & {
+  Check(
+    request: object,
+    options: grpc.CallOptions,
+    done: (e: grpc.ServiceError | null, r?: { status: string }) => void,
+  ): void;
+};
+
+function checkGrpc(host: string, port: number, service: string, deadline: number): Promise<CheckResult> {
+  const healthService = (
+    grpc.loadPackageDefinition(
+      fromJSON(HEALTH as Parameters<typeof fromJSON>[0], { enums: String, defaults: true }),
+    ) as unknown as { grpc: { health: { v1: { Health: grpc.ServiceClientConstructor } } } }
+  ).grpc.health.v1.Health;
+  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  const client = new healthService(address, grpc.credentials.createInsecure(), {
+    'grpc.primary_user_agent': USER_AGENT,
+  }) as unknown as Health;
+  return new Promise((resolve) => {
+    client.Check({ service }, { deadline }, (error, answer) => {
+      client.close();
+      if (!error)
+        return resolve(
+          answer?.status === 'SERVING'
+            ? success('service healthy')
+            : failure(`service unhealthy (responded with ${JSON.stringify(answer?.status)})`),
+        );
+      if (error.code === grpc.status.UNIMPLEMENTED)
+        return resolve(
+          failure('error: this server does not implement the grpc health protocol (grpc.health.v1.Health)'),
+        );
+      if (error.code === grpc.status.DEADLINE_EXCEEDED)
+        return resolve(failure(`timeout: health rpc did not complete within the deadline`));
+      resolve(failure(`error: health rpc probe failed: ${errorText(error)}`));
+    });
+  });
+}
+
+async function checkExec(
+  target: CheckTarget,
+  command: readonly string[],
+  timeoutSeconds: number,
+): Promise<CheckResult> {
+  try {
+    const r = await target.runtime.execSync(target.containerId, [...command], timeoutSeconds);
+    const output = Buffer.concat([r.stdout, r.stderr]).toString('utf8').slice(0, MAX_BODY);
+    return r.exit_code === 0 ? success(output) : failure(output);
+  } catch (error) {
+    const e = error as { code?: number };
+    if (
+      e.code === grpc.status.DEADLINE_EXCEEDED ||
+      /DeadlineExceeded|timeout .* exceeded|timed out/i.test(errorText(error))
+    )
+      return failure(`command timed out: ${JSON.stringify(command.join(' '))} timed out after ${timeoutSeconds}s`);
+    return { result: 'unknown', output: errorText(error) };
+  }
+}
+
+/** `now` is the wall clock in milliseconds, for gRPC's deadline. */
+export async function check(spec: ProbeSpec, target: CheckTarget, now: number): Promise<CheckResult> {
+  const timeout = (spec.timeoutSeconds ?? 1) || 1;
+  try {
+    if (spec.exec) return await checkExec(target, spec.exec.command ?? [], timeout);
+    if (spec.httpGet) return await checkHttp(spec.httpGet, target, timeout * 1000);
+    if (spec.tcpSocket)
+      return await checkTcp(
+        spec.tcpSocket.host || target.podIP,
+        portNumber(spec.tcpSocket.port, target.container),
+        timeout * 1000,
+      );
+    if (spec.grpc) return await checkGrpc(target.podIP, spec.grpc.port, spec.grpc.service ?? '', now + timeout * 1000);
+  } catch (error) {
+    return { result: 'unknown', output: (error as Error).message };
+  }
+  return { result: 'unknown', output: 'missing probe handler' };
+}

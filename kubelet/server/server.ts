@@ -1,0 +1,361 @@
+/** The kubelet's HTTPS server: logs, exec, statistics, for those whom the API server allows. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import https from 'node:https';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import type { SecureContextOptions } from 'node:tls';
+import type { Clock, Ids, Rand } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import { refuseUpgrade } from '../../base/streams/upgrade.ts';
+import { followServerCertificate } from '../../base/tls.ts';
+import type { Client } from '../../client/client.ts';
+import { selfSigned } from '../certs/pem.ts';
+import { rotate, type Rotation } from '../certs/rotation.ts';
+import { loadCertificate } from '../certs/store.ts';
+import type { CgroupManager } from '../cgroups/manager.ts';
+import type { KubeletConfiguration } from '../config.ts';
+import type { Runtime } from '../cri/types.ts';
+import type { Machine } from '../node/machine.ts';
+import type { PodDeps } from '../pods/deps.ts';
+import type { PodManager } from '../pods/manager.ts';
+import { createServerAuth } from './auth.ts';
+import { HttpError, sendJson, sendText } from './http.ts';
+import { logContainer, parseLogOptions, sendLog } from './logs.ts';
+import { createStats, Metrics } from './stats.ts';
+import { createStreaming } from './streaming.ts';
+
+export interface ServerOptions {
+  config: KubeletConfiguration;
+  client: Client | undefined;
+  clock: Clock;
+  ids: Ids;
+  rand: Rand;
+  logger: Logger;
+  runtime: Runtime;
+  manager: PodManager;
+  deps: PodDeps;
+  nodeName: string;
+  nodeIPs: readonly string[];
+  rootDir: string;
+  certDir: string;
+  machine: Machine;
+  cgroups: CgroupManager | undefined;
+  rotations: Rotation[];
+  /** Why the kubelet is not well; undefined when it is. */
+  problem(): string | undefined;
+}
+
+export interface KubeletServer {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+type Handler = (
+  req: IncomingMessage,
+  res: ServerResponse,
+  rest: string[],
+  query: URLSearchParams,
+) => Promise<void> | void;
+const SERVING_PAIR = 'kubelet-server';
+
+export async function startServer(options: ServerOptions): Promise<KubeletServer> {
+  const { config, clock, logger, manager, deps } = options;
+  const auth = createServerAuth(options);
+  const stats = createStats(options);
+  const streaming = createStreaming(options);
+  const counts = new Map<string, number>();
+
+  const podList = () => ({
+    kind: 'PodList',
+    apiVersion: 'v1',
+    metadata: {},
+    items: manager.workers().map((w) => ({ ...w.pod, status: deps.status.get(w.uid) ?? w.pod.status })),
+  });
+  const handlers: Record<string, Handler> = {
+    healthz: (_req, res) => {
+      const problem = options.problem();
+      if (problem) sendText(res, 500, problem);
+      else sendText(res, 200, 'ok');
+    },
+    pods: (_req, res) => sendJson(res, podList()),
+    runningpods: (_req, res) =>
+      sendJson(res, {
+        kind: 'PodList',
+        apiVersion: 'v1',
+        metadata: {},
+        items: manager
+          .workers()
+          .filter((w) => w.state.containers.some((c) => c.state === 'CONTAINER_RUNNING'))
+          .map((w) => ({
+            metadata: { name: w.pod.metadata!.name, namespace: w.pod.metadata!.namespace, uid: w.uid },
+            spec: {
+              containers: w.state.containers
+                .filter((c) => c.state === 'CONTAINER_RUNNING')
+                .map((c) => ({ name: c.name, image: c.image.image })),
+            },
+            status: {},
+          })),
+      }),
+    configz: (_req, res) => sendJson(res, { kubeletconfig: config }),
+    containerLogs: async (_req, res, rest, query) => {
+      const [namespace, name, container] = rest;
+      const worker = manager.byName(namespace ?? '', name ?? '');
+      if (!worker) throw new HttpError(404, `pod ${JSON.stringify(name)} does not exist`);
+      const spec = worker.pod.spec!;
+      if (
+        ![...spec.containers, ...(spec.initContainers ?? []), ...(spec.ephemeralContainers ?? [])].some(
+          (c) => c.name === container,
+        )
+      )
+        throw new HttpError(404, `container ${JSON.stringify(container)} not found in pod ${JSON.stringify(name)}`);
+      const o = parseLogOptions(query, clock.now());
+      const id = logContainer(name!, deps.status.get(worker.uid) ?? worker.pod.status, container!, o.previous);
+      const path = worker.state.containers.find((c) => c.id === id)?.log_path;
+      if (!path)
+        throw new HttpError(
+          400,
+          `container ${JSON.stringify(container)} in pod ${JSON.stringify(name)} is not available`,
+        );
+      await sendLog(res, path, o, {
+        clock,
+        isRunning: () =>
+          worker.phase !== 'finished' &&
+          worker.state.containers.some((c) => c.id === id && c.state === 'CONTAINER_RUNNING'),
+      });
+    },
+    stats: async (_req, res, rest, query) => {
+      if (rest[0] !== 'summary') throw new HttpError(404, '404 page not found');
+      sendJson(res, await stats.summary(query.get('only_cpu_and_memory') === 'true'));
+    },
+    metrics: async (_req, res, rest) => {
+      const type = 'text/plain; version=0.0.4; charset=utf-8';
+      if (rest[0] === 'resource') return sendText(res, 200, await stats.resourceMetrics(), type);
+      if (rest[0] === 'cadvisor') return sendText(res, 200, await stats.cadvisorMetrics(), type);
+      if (rest[0] === 'probes') return sendText(res, 200, '', type);
+      if (rest.length) throw new HttpError(404, '404 page not found');
+      const out = new Metrics(clock.now());
+      const workers = manager.workers();
+      out.add(
+        'kubelet_running_pods',
+        'gauge',
+        'Number of pods that have a running pod sandbox',
+        {},
+        workers.filter((w) => w.state.sandboxes[0]?.state === 'SANDBOX_READY').length,
+      );
+      const states = new Map<string, number>();
+      for (const w of workers) for (const c of w.state.containers) states.set(c.state, (states.get(c.state) ?? 0) + 1);
+      for (const [state, n] of states)
+        out.add(
+          'kubelet_running_containers',
+          'gauge',
+          'Number of containers currently running',
+          { container_state: state.replace('CONTAINER_', '').toLowerCase() },
+          n,
+        );
+      out.add('kubelet_node_name', 'gauge', "The node's name. The count is always 1.", { node: options.nodeName }, 1);
+      out.add(
+        'process_resident_memory_bytes',
+        'gauge',
+        'Resident memory size in bytes.',
+        {},
+        process.memoryUsage.rss(),
+      );
+      const cpu = process.cpuUsage();
+      out.add(
+        'process_cpu_seconds_total',
+        'counter',
+        'Total user and system CPU time spent in seconds.',
+        {},
+        (cpu.user + cpu.system) / 1e6,
+      );
+      for (const [path, n] of counts)
+        out.add(
+          'kubelet_http_requests_total',
+          'counter',
+          'Number of the http requests received since the server started',
+          { path },
+          n,
+        );
+      sendText(res, 200, out.text(), type);
+    },
+    run: (_req, res, rest, query) => streaming.run(res, rest, query),
+  };
+  const DEBUGGING = new Set(['containerLogs', 'exec', 'attach', 'portForward', 'run', 'runningpods']);
+
+  /** Who asks and whether they may; throws HttpError. */
+  async function admit(req: IncomingMessage, path: string): Promise<void> {
+    let user;
+    try {
+      user = await auth.authenticate(req);
+    } catch (error) {
+      logger.debug('could not authenticate', { error });
+    }
+    if (!user) throw new HttpError(401, 'Unauthorized');
+    let refusal;
+    try {
+      refusal = await auth.authorize(user, req, path);
+    } catch (error) {
+      logger.debug('could not authorize', { error });
+      throw new HttpError(500, 'Authorization error');
+    }
+    if (refusal !== undefined) throw new HttpError(403, refusal);
+  }
+  const split = (req: IncomingMessage) => {
+    const url = new URL(req.url ?? '/', 'https://kubelet');
+    const [first = '', ...rest] = url.pathname.split('/').slice(1).map(decodeURIComponent);
+    return { path: url.pathname, first, rest: rest.filter((p) => p !== ''), query: url.searchParams };
+  };
+  const statusOf = (error: unknown): [number, string] =>
+    error instanceof HttpError ? [error.status, error.message] : [500, (error as Error).message];
+
+  async function onRequest(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    try {
+      const { path, first, rest, query } = split(req);
+      await admit(req, path);
+      counts.set(first, (counts.get(first) ?? 0) + 1);
+      const handler =
+        DEBUGGING.has(first) && !config.enableDebuggingHandlers
+          ? undefined
+          : Object.hasOwn(handlers, first)
+            ? handlers[first]
+            : undefined;
+      if (!handler)
+        throw new HttpError(
+          first === 'exec' || first === 'attach' || first === 'portForward' ? 400 : 404,
+          first in { exec: 1, attach: 1, portForward: 1 }
+            ? 'unable to upgrade: missing upgrade headers in request'
+            : '404 page not found',
+        );
+      await handler(req, res, rest, query);
+    } catch (error) {
+      const [status, text] = statusOf(error);
+      if (status >= 500) logger.debug('request failed', { url: req.url, error });
+      if (!res.headersSent) sendText(res, status, text);
+      else res.destroy();
+    }
+  }
+
+  async function onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    socket.on('error', () => {});
+    try {
+      const { path, first, rest, query } = split(req);
+      await admit(req, path);
+      counts.set(first, (counts.get(first) ?? 0) + 1);
+      if (!config.enableDebuggingHandlers) throw new HttpError(405, 'Debug endpoints are disabled.');
+      if (first === 'exec' || first === 'attach') await streaming.command(first, req, socket, head, rest, query);
+      else if (first === 'portForward') await streaming.portForward(req, socket, head, rest, query);
+      else throw new HttpError(404, '404 page not found');
+    } catch (error) {
+      const [status, text] = statusOf(error);
+      logger.debug('upgrade failed', { url: req.url, error });
+      if (!socket.destroyed && socket.writable) refuseUpgrade(socket, status, text);
+    }
+  }
+
+  const clientCa = config.authentication.x509.clientCAFile;
+  const more = (): SecureContextOptions => (clientCa ? { ca: readFileSync(clientCa) } : {});
+  const certificate = await servingCertificate(options, (context) =>
+    server.setSecureContext({ ...more(), ...context }),
+  );
+  const server = https.createServer(
+    {
+      ...more(),
+      ...certificate.context(),
+      requestCert: Boolean(clientCa),
+      rejectUnauthorized: false,
+      minVersion: config.tlsMinVersion === 'VersionTLS13' ? 'TLSv1.3' : 'TLSv1.2',
+    },
+    (req, res) => void onRequest(req, res),
+  );
+  certificate.attach(server, more);
+  server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => void onUpgrade(req, socket, head));
+  server.on('tlsClientError', () => {});
+  server.requestTimeout = 0;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(config.port, config.address, resolve);
+  });
+  let healthz: http.Server | undefined;
+  if (config.healthzPort > 0) {
+    healthz = http.createServer((req, res) =>
+      req.url === '/healthz'
+        ? handlers['healthz']!(req, res, [], new URLSearchParams())
+        : sendText(res, 404, '404 page not found'),
+    );
+    healthz.on('error', (error) => logger.warn('no healthz', { error: error.message }));
+    healthz.listen(config.healthzPort, config.healthzBindAddress);
+  }
+  return {
+    get port() {
+      return (server.address() as { port: number } | null)?.port ?? 0;
+    },
+    async stop() {
+      certificate.close();
+      healthz?.close();
+      server.closeAllConnections();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+interface ServingCertificate {
+  context(): SecureContextOptions;
+  attach(server: https.Server, more: () => SecureContextOptions): void;
+  close(): void;
+}
+
+/** From files, signed by the cluster, or made by ourselves. */
+async function servingCertificate(
+  options: ServerOptions,
+  changed: (context: SecureContextOptions) => void,
+): Promise<ServingCertificate> {
+  const { config, clock, certDir, nodeName, nodeIPs, logger } = options;
+  if (config.tlsCertFile && config.tlsPrivateKeyFile) {
+    const files = followServerCertificate({
+      clock,
+      log: logger,
+      certFile: config.tlsCertFile,
+      keyFile: config.tlsPrivateKeyFile,
+    });
+    return {
+      context: () => files.secureContext(),
+      attach: (server, more) => files.attach(server, more),
+      close: () => files.close(),
+    };
+  }
+  const certFile = join(certDir, 'kubelet.crt');
+  const keyFile = join(certDir, 'kubelet.key');
+  const expired = () => !existsSync(certFile) || !existsSync(keyFile);
+  if (expired()) {
+    const own = selfSigned(
+      { commonName: `${nodeName}@${Math.floor(clock.now() / 1000)}`, dns: [nodeName], ips: nodeIPs },
+      clock.now(),
+    );
+    mkdirSync(certDir, { recursive: true, mode: 0o700 });
+    writeFileSync(certFile, own.certPem);
+    writeFileSync(keyFile, own.keyPem, { mode: 0o600 });
+  }
+  const own = { cert: readFileSync(certFile), key: readFileSync(keyFile) };
+  if (!config.serverTLSBootstrap || !options.client) return { context: () => own, attach() {}, close() {} };
+  const stored = loadCertificate(certDir, SERVING_PAIR);
+  options.rotations.push(
+    rotate({
+      client: options.client,
+      clock,
+      rand: options.rand,
+      logger,
+      dir: certDir,
+      name: SERVING_PAIR,
+      signer: 'kubernetes.io/kubelet-serving',
+      subject: () => ({
+        commonName: `system:node:${nodeName}`,
+        organization: 'system:nodes',
+        dns: [nodeName],
+        ips: nodeIPs,
+      }),
+      changed: (pair) => changed({ cert: pair.certPem, key: pair.keyPem }),
+    }),
+  );
+  return { context: () => (stored ? { cert: stored.certPem, key: stored.keyPem } : own), attach() {}, close() {} };
+}

@@ -1,0 +1,311 @@
+/** Puts a kubelet together from its parts and starts it. */
+import { mkdirSync } from 'node:fs';
+import os from 'node:os';
+import { join } from 'node:path';
+import { createExec } from '../base/exec.ts';
+import { systemClock, systemIds, systemRand, type Clock, type Ids, type Rand, type Timer } from '../base/clock.ts';
+import { createLogger, type Logger } from '../base/log.ts';
+import type { DeepReadonly, Node, Pod, Service } from '../api/types.ts';
+import { createEventRecorder, type EventRecorder } from '../client/events.ts';
+import { createInformer, type Informer } from '../client/informer.ts';
+import { loadKubeconfig, type ConnectionOptions } from '../client/kubeconfig.ts';
+import { nodes, pods, services } from '../client/resources.ts';
+import { bootstrap, CLIENT_PAIR } from './certs/bootstrap.ts';
+import { createRotatingClient, rotate, type Rotation } from './certs/rotation.ts';
+import { parseDuration, type KubeletConfiguration } from './config.ts';
+import { createCriRuntime } from './cri/client.ts';
+import type { Runtime } from './cri/types.ts';
+import { createNodeAgent, type NodeAgent } from './node/agent.ts';
+import { createHealth } from './node/health.ts';
+import { readMachine } from './node/machine.ts';
+import { startMaintenance } from './maintenance.ts';
+import { wirePods } from './pods/wire.ts';
+import { createPodManager, type PodManager } from './pods/manager.ts';
+import { watchStaticPods } from './pods/static.ts';
+import { startServer, type KubeletServer } from './server/server.ts';
+
+export interface KubeletOptions {
+  config: KubeletConfiguration;
+  nodeName: string;
+  /** Addresses of the node; found out when empty. */
+  nodeIPs?: string[];
+  kubeconfig?: string;
+  /** In place of a kubeconfig. */
+  connection?: ConnectionOptions;
+  bootstrapKubeconfig?: string;
+  /** Defaults to /var/lib/kubelet. */
+  rootDir?: string;
+  /** Defaults to ROOT/pki. */
+  certDir?: string;
+  /** Defaults to /var/log/containers. */
+  containerLogsDir?: string;
+  nodeLabels?: Record<string, string>;
+  registerSchedulable?: boolean;
+  /** Stands in for containerd: a hollow runtime. */
+  runtime?: Runtime;
+  /** No cgroups, mounts or server: for hollow nodes. */
+  hollow?: boolean;
+  /** A server all the same. */
+  hollowServer?: boolean;
+  clock?: Clock;
+  ids?: Ids;
+  rand?: Rand;
+  logger?: Logger;
+}
+
+export interface Kubelet {
+  stop(): Promise<void>;
+  readonly pods: PodManager;
+  readonly runtime: Runtime;
+  /** Resolves when the node is in the API, with its status and its first Lease. */
+  registered(): Promise<void>;
+  /** The port that the server listens on; 0 without one. */
+  readonly port: number;
+}
+
+/** The addresses of this machine's interfaces that others may use. */
+function findNodeIPs(): string[] {
+  const all = Object.values(os.networkInterfaces()).flatMap((l) => l ?? []);
+  const found = all.find((a) => !a.internal && a.family === 'IPv4') ?? all.find((a) => a.family === 'IPv4');
+  return found ? [found.address] : ['127.0.0.1'];
+}
+
+/** Work under way is given this long when the kubelet stops: what is not done then is done after the next start. */
+const STOP_MS = 2000;
+
+export async function start(options: KubeletOptions): Promise<Kubelet> {
+  const { config, nodeName } = options;
+  const clock = options.clock ?? systemClock;
+  const ids = options.ids ?? systemIds;
+  const rand = options.rand ?? systemRand;
+  const logger = options.logger ?? createLogger({ clock, component: 'kubelet' });
+  const rootDir = options.rootDir ?? '/var/lib/kubelet';
+  const certDir = options.certDir ?? join(rootDir, 'pki');
+  const nodeIPs = options.nodeIPs?.length ? options.nodeIPs : findNodeIPs();
+  const exec = createExec({ clock, logger });
+  const stopping = new AbortController();
+  const timers: Timer[] = [];
+  const rotations: Rotation[] = [];
+  if (!options.hollow) mkdirSync(join(rootDir, 'pods'), { recursive: true, mode: 0o750 });
+
+  const runtime =
+    options.runtime ??
+    createCriRuntime({
+      endpoint: config.containerRuntimeEndpoint,
+      imageEndpoint: config.imageServiceEndpoint,
+      timeoutMs: parseDuration(config.runtimeRequestTimeout),
+      clock,
+      logger,
+    });
+
+  // the API server
+  if (options.kubeconfig && options.bootstrapKubeconfig)
+    await bootstrap({
+      kubeconfig: options.kubeconfig,
+      bootstrapKubeconfig: options.bootstrapKubeconfig,
+      certDir,
+      nodeName,
+      clock,
+      logger,
+      signal: stopping.signal,
+    });
+  const connection = options.connection ?? (options.kubeconfig ? loadKubeconfig(options.kubeconfig) : undefined);
+  const rotating = connection ? createRotatingClient({ ...connection, userAgent: 'kubelet' }) : undefined;
+  const client = rotating?.client;
+  if (client && config.rotateCertificates && options.bootstrapKubeconfig)
+    rotations.push(
+      rotate({
+        client,
+        clock,
+        rand,
+        logger,
+        dir: certDir,
+        name: CLIENT_PAIR,
+        signer: 'kubernetes.io/kube-apiserver-client-kubelet',
+        subject: () => ({ commonName: `system:node:${nodeName}`, organization: 'system:nodes' }),
+        changed: () => rotating.replace({ ...loadKubeconfig(options.kubeconfig!), userAgent: 'kubelet' }),
+      }),
+    );
+
+  const recorder: EventRecorder | undefined = client
+    ? createEventRecorder({ client, clock, ids, logger, component: 'kubelet', host: nodeName })
+    : undefined;
+  const nodeTarget = { kind: 'Node', apiVersion: 'v1', metadata: { name: nodeName, uid: nodeName } };
+  const nodeEvent = (type: 'Normal' | 'Warning', reason: string, message: string) =>
+    recorder?.event(nodeTarget, type, reason, message);
+
+  let server: KubeletServer | undefined;
+  const machine = readMachine();
+  const health = createHealth({
+    runtime,
+    clock,
+    logger,
+    config,
+    machine,
+    rootDir,
+    nodeName,
+    hostname: options.hollow ? nodeName : os.hostname(),
+    nodeIPs,
+    port: () => server?.port ?? config.port,
+    poke: () => agent?.poke(),
+  });
+
+  let node: DeepReadonly<Node> | undefined;
+  let seenCidr = '';
+  const onNode = (n: DeepReadonly<Node>) => {
+    node = n;
+    const cidr = n.spec?.podCIDR ?? '';
+    if (cidr !== '' && cidr !== seenCidr) {
+      seenCidr = cidr;
+      runtime.updatePodCidr(cidr).catch((error: unknown) => logger.debug('the runtime takes no pod CIDR', { error }));
+    }
+  };
+  const informerBase = client ? { client, clock, rand, logger } : undefined;
+  const serviceInformer: Informer<Service> | undefined = informerBase
+    ? createInformer(services, informerBase)
+    : undefined;
+  const nodeInformer: Informer<Node> | undefined = informerBase
+    ? createInformer(nodes, { ...informerBase, fieldSelector: `metadata.name=${nodeName}` })
+    : undefined;
+  nodeInformer?.on({ added: onNode, updated: onNode });
+  const podInformer: Informer<Pod> | undefined = informerBase
+    ? createInformer(pods, { ...informerBase, fieldSelector: `spec.nodeName=${nodeName}` })
+    : undefined;
+
+  const agent: NodeAgent | undefined = client
+    ? createNodeAgent({
+        client,
+        clock,
+        rand,
+        logger,
+        nodeName,
+        labels: {
+          'beta.kubernetes.io/arch': machine.architecture,
+          'beta.kubernetes.io/os': 'linux',
+          'kubernetes.io/arch': machine.architecture,
+          'kubernetes.io/hostname': nodeName,
+          'kubernetes.io/os': 'linux',
+          ...options.nodeLabels,
+        },
+        taints: config.registerWithTaints,
+        unschedulable: options.registerSchedulable === false,
+        providerID: config.providerID,
+        register: config.registerNode,
+        updateMs: parseDuration(config.nodeStatusUpdateFrequency),
+        reportMs: parseDuration(config.nodeStatusReportFrequency),
+        leaseSeconds: config.nodeLeaseDurationSeconds,
+        status: (previous) => health.status(previous),
+        seen: onNode,
+        event: nodeEvent,
+      })
+    : undefined;
+
+  // what pods need
+  // what pods need
+  let manager: PodManager | undefined = undefined;
+  const deps = await wirePods({
+    config,
+    client,
+    clock,
+    ids,
+    rand,
+    logger,
+    exec,
+    runtime,
+    health,
+    machine,
+    recorder,
+    nodeName,
+    nodeIPs,
+    rootDir,
+    containerLogsDir: options.containerLogsDir ?? '/var/log/containers',
+    hollow: options.hollow ?? false,
+    signal: stopping.signal,
+    node: () => node,
+    podInformer,
+    serviceInformer,
+    manager: () => manager,
+  });
+  manager = createPodManager({
+    deps,
+    client,
+    rootDir,
+    informer: podInformer,
+    node: () => node,
+    nodeReady: () => (agent && config.registerNode ? agent.known() : Promise.resolve()),
+    allowedUnsafeSysctls: config.allowedUnsafeSysctls,
+    relistMs: 10_000,
+    hasStatic: Boolean(config.staticPodPath),
+  });
+  if (config.enableServer && (!options.hollow || options.hollowServer))
+    server = await startServer({
+      config,
+      client,
+      clock,
+      ids,
+      rand,
+      logger,
+      runtime,
+      manager,
+      deps,
+      nodeName,
+      nodeIPs,
+      rootDir,
+      certDir,
+      machine,
+      cgroups: deps.cgroups,
+      rotations,
+      problem: () => health.runtimeProblem(),
+    });
+  await health.start();
+  nodeEvent('Normal', 'Starting', 'Starting kubelet.');
+  agent?.start();
+  nodeInformer?.start();
+  serviceInformer?.start();
+  manager.start();
+  const statics = config.staticPodPath
+    ? watchStaticPods({
+        dir: config.staticPodPath,
+        nodeName,
+        checkMs: parseDuration(config.fileCheckFrequency),
+        clock,
+        logger,
+        changed: (list) => manager.setStatic(list),
+      })
+    : undefined;
+  const maintenance = options.hollow
+    ? undefined
+    : startMaintenance({ config, clock, logger, runtime, manager, deps, health, nodeEvent, machine });
+  logger.info('kubelet started', { node: nodeName, runtime: health.runtimeName() });
+
+  const atMost = async (ms: number, work: Promise<unknown>) => {
+    const timer = new AbortController();
+    await Promise.race([work, clock.sleep(ms, timer.signal).catch(() => {})]);
+    timer.abort();
+  };
+  return {
+    pods: manager,
+    runtime,
+    registered: () => agent?.registered() ?? Promise.resolve(),
+    get port() {
+      return server?.port ?? 0;
+    },
+    async stop() {
+      stopping.abort(new Error('stopped'));
+      maintenance?.stop();
+      statics?.stop();
+      for (const t of timers) t.cancel();
+      for (const r of rotations) r.stop();
+      agent?.stop();
+      health.stop();
+      nodeInformer?.stop();
+      serviceInformer?.stop();
+      await atMost(STOP_MS, manager.stop());
+      deps.objects.stop();
+      await atMost(STOP_MS, Promise.all([deps.status.flush(), recorder?.flush()]));
+      await server?.stop();
+      client?.close();
+      if (!options.runtime) runtime.close();
+    },
+  };
+}

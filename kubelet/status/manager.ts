@@ -1,0 +1,209 @@
+/** Brings pod statuses to the API server: the newest one per pod, one request per pod at a time. */
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import { StatusError } from '../../api/status.ts';
+import type { DeepReadonly, Pod, PodStatus } from '../../api/types.ts';
+import type { Client } from '../../client/client.ts';
+import { pods } from '../../client/resources.ts';
+
+export interface StatusManager {
+  /** What was last said, by us now or by the API when this kubelet began. */
+  get(uid: string): DeepReadonly<PodStatus> | undefined;
+  /** Takes a new status; sends it when it differs. `target` is the API's pod: the mirror of a static one. */
+  set(uid: string, target: DeepReadonly<Pod> | undefined, status: PodStatus): void;
+  /** The API's object as it is now: what somebody else made of the status is put right. */
+  observe(uid: string, target: DeepReadonly<Pod>): void;
+  /** The pod is down and cleaned up: once its last status is sent, the API's object is deleted. */
+  finish(uid: string, target: DeepReadonly<Pod>): void;
+  forget(uid: string): void;
+  /** Resolves when nothing is being sent. */
+  flush(): Promise<void>;
+}
+
+interface Entry {
+  status: PodStatus;
+  target: DeepReadonly<Pod> | undefined;
+  /** The last one that the API took, as text. */
+  sent: string | undefined;
+  /** The object's version that our last request made. */
+  sentVersion: number;
+  sentIps: string;
+  sentConditions: NonNullable<PodStatus['conditions']>;
+  busy: boolean;
+  finished: boolean;
+  deleted: boolean;
+  failures: number;
+}
+
+/** Conditions that are taken away when they no longer hold. */
+const PASSING_CONDITIONS = new Set(['PodResizePending', 'PodResizeInProgress']);
+
+/** What others may change behind our back: phase and the conditions that are ours. */
+function essence(status: DeepReadonly<PodStatus> | undefined): string {
+  const own = (status?.conditions ?? [])
+    .filter((c) => JUDGED_CONDITIONS.has(c.type))
+    .map((c) => `${c.type}=${c.status}`);
+  return [status?.phase, ...own.sort()].join();
+}
+const JUDGED_CONDITIONS = new Set(['Initialized', 'Ready', 'ContainersReady', 'PodReadyToStartContainers']);
+
+const comparable = (status: PodStatus): string => JSON.stringify(status);
+
+export function createStatusManager(options: {
+  client: Client | undefined;
+  clock: Clock;
+  logger: Logger;
+  onDeleted(uid: string): void;
+}): StatusManager {
+  const { client, clock, logger } = options;
+  const entries = new Map<string, Entry>();
+  let busy = 0;
+  const idlers: (() => void)[] = [];
+
+  async function send(uid: string, e: Entry): Promise<void> {
+    if (!client || e.busy || !e.target) return;
+    const text = comparable(e.status);
+    const mustSend = text !== e.sent;
+    const mustDelete = e.finished && !e.deleted && e.target.metadata?.deletionTimestamp !== undefined;
+    if (!mustSend && !mustDelete) return;
+    e.busy = true;
+    busy++;
+    const { name, namespace } = e.target.metadata!;
+    let again = 0;
+    try {
+      if (mustSend) {
+        const ips = JSON.stringify([e.status.podIPs, e.status.hostIPs]);
+        const status: Record<string, unknown> = { ...e.status };
+        // conditions are merged by type: a reason that no longer holds has to be taken away by name
+        const types = new Set(e.status.conditions?.map((c) => c.type));
+        status['conditions'] = [
+          ...(e.status.conditions ?? []).map((c) => ({ ...c, reason: c.reason ?? null, message: c.message ?? null })),
+          ...(e.target.status?.conditions ?? [])
+            .concat(e.sentConditions)
+            .filter(
+              (c, i, all) =>
+                PASSING_CONDITIONS.has(c.type) && !types.has(c.type) && all.findIndex((x) => x.type === c.type) === i,
+            )
+            .map((c) => ({ type: c.type, $patch: 'delete' })),
+        ];
+        // lists merged by key: what went away must be said
+        if (e.sentIps !== '' && ips !== e.sentIps)
+          for (const k of ['podIPs', 'hostIPs'] as const)
+            if (e.status[k]) status[k] = [...e.status[k], { $patch: 'replace' }];
+        const answer = await client.patch(
+          pods,
+          name!,
+          'strategic',
+          { metadata: { uid: e.target.metadata!.uid }, status },
+          { namespace, subresource: 'status' },
+        );
+        e.sent = text;
+        e.sentVersion = Number(answer.metadata?.resourceVersion);
+        e.sentIps = ips;
+        e.sentConditions = e.status.conditions ?? [];
+      }
+      if (e.finished && e.target.metadata?.deletionTimestamp !== undefined && comparable(e.status) === e.sent) {
+        await client.delete(pods, name!, {
+          namespace,
+          gracePeriodSeconds: 0,
+          preconditions: { uid: e.target.metadata.uid },
+        });
+        e.deleted = true;
+        options.onDeleted(uid);
+      }
+      e.failures = 0;
+    } catch (error) {
+      if (
+        error instanceof StatusError &&
+        (error.code === 404 || ((error.code === 409 || error.code === 422) && /uid/i.test(error.message)))
+      ) {
+        e.sent = text;
+        e.deleted = true;
+        if (e.finished) options.onDeleted(uid);
+      } else {
+        e.failures++;
+        again = Math.min(200 * 2 ** e.failures, 10_000);
+        logger.debug('pod status not taken', { pod: `${namespace}/${name}`, error, retryMs: again });
+      }
+    } finally {
+      e.busy = false;
+      busy--;
+    }
+    if (again) clock.after(again, () => void (entries.get(uid) === e && send(uid, e)), { background: true });
+    else if (entries.get(uid) === e) await send(uid, e);
+    if (busy === 0) for (const f of idlers.splice(0)) f();
+  }
+
+  return {
+    get: (uid) => entries.get(uid)?.status,
+    set(uid, target, status) {
+      let e = entries.get(uid);
+      if (!e) {
+        entries.set(
+          uid,
+          (e = {
+            status,
+            target,
+            sent: target?.status ? comparable(target.status as PodStatus) : undefined,
+            sentVersion: 0,
+            sentIps: JSON.stringify([target?.status?.podIPs, target?.status?.hostIPs]),
+            sentConditions: [],
+            busy: false,
+            finished: false,
+            deleted: false,
+            failures: 0,
+          }),
+        );
+        if (!target?.status?.podIPs) e.sentIps = '';
+      }
+      e.status = status;
+      if (target) {
+        // a mirror pod made again knows nothing of what was sent to its predecessor
+        if (e.target && e.target.metadata?.uid !== target.metadata?.uid) e.sent = undefined;
+        e.target = target;
+      }
+      void send(uid, e);
+    },
+    observe(uid, target) {
+      const e = entries.get(uid);
+      if (!e || e.deleted) return;
+      const version = Number(target.metadata?.resourceVersion);
+      // older than our last request: its own effect has not come back yet
+      if (e.busy || !(version > e.sentVersion) || e.sent === undefined) return;
+      e.target = target;
+      if (essence(target.status) === essence(e.status)) return;
+      e.sent = undefined;
+      e.sentVersion = version;
+      void send(uid, e);
+    },
+    finish(uid, target) {
+      const e = entries.get(uid);
+      if (!e) {
+        const status = (target.status ?? {}) as PodStatus;
+        const made: Entry = {
+          status,
+          target,
+          sent: comparable(status),
+          sentVersion: 0,
+          sentIps: '',
+          sentConditions: [],
+          busy: false,
+          finished: true,
+          deleted: false,
+          failures: 0,
+        };
+        entries.set(uid, made);
+        void send(uid, made);
+        return;
+      }
+      e.target = target;
+      e.finished = true;
+      void send(uid, e);
+    },
+    forget: (uid) => void entries.delete(uid),
+    flush() {
+      if (busy === 0) return Promise.resolve();
+      return new Promise((resolve) => idlers.push(resolve));
+    },
+  };
+}

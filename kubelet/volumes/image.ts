@@ -1,0 +1,51 @@
+/** Image volumes: the files of an image as a read-only volume (KEP-4639). */
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Exec } from '../../base/exec.ts';
+import type { DeepReadonly, Pod } from '../../api/types.ts';
+import type { Runtime } from '../cri/types.ts';
+import { mountsBelow } from './mounts.ts';
+
+export const IMAGE_FOLDER = 'kubernetes.io~image';
+const keyOf = (uid: string, volume: string): string => `k8ts-image-volume-${uid}-${volume}`;
+
+/** Brings the image here by its pull policy; resolves with its id. */
+export type EnsureImage = (
+  pod: DeepReadonly<Pod>,
+  volume: string,
+  reference: string,
+  policy: string | undefined,
+) => Promise<string>;
+
+export async function mountImage(
+  deps: { exec: Exec; runtime: Runtime; ensureImage: EnsureImage },
+  pod: DeepReadonly<Pod>,
+  volumes: string,
+  name: string,
+  reference: string,
+  policy: string | undefined,
+): Promise<string> {
+  const dir = join(volumes, IMAGE_FOLDER, name);
+  if ((await mountsBelow(dir)).length > 0) return dir;
+  const id = await deps.ensureImage(pod, name, reference, policy);
+  const mounts = await deps.runtime.viewImage(keyOf(pod.metadata!.uid!, name), id);
+  await mkdir(dir, { recursive: true, mode: 0o755 });
+  for (const m of mounts)
+    await deps.exec('mount', [
+      '-t',
+      m.type,
+      '-o',
+      ['ro', 'noexec', ...m.options.filter((o) => o !== 'ro' && o !== 'rw')].join(','),
+      m.source,
+      dir,
+    ]);
+  return dir;
+}
+
+/** Gives back the views of a pod whose mounts are gone. */
+export async function releaseImages(runtime: Runtime, uid: string, volumes: string): Promise<() => Promise<void>> {
+  const names = await readdir(join(volumes, IMAGE_FOLDER)).catch(() => [] as string[]);
+  return async () => {
+    for (const name of names) await runtime.releaseImage(keyOf(uid, name));
+  };
+}

@@ -1,0 +1,84 @@
+/** The cluster's name server: runs as a pod, or beside the cluster with --kubeconfig. */
+import { existsSync, readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { systemClock, systemRand } from '../../base/clock.ts';
+import { createLogger } from '../../base/log.ts';
+import { createClient } from '../../client/client.ts';
+import { createInformer } from '../../client/informer.ts';
+import { loadKubeconfig, type ConnectionOptions } from '../../client/kubeconfig.ts';
+import {
+  endpointSlices,
+  namespaces as namespaceResource,
+  services as serviceResource,
+} from '../../client/resources.ts';
+import { upstreamsOf } from './forward.ts';
+import { startDnsServer, startDnsStatus } from './server.ts';
+import { createZone, serviceIndexers, sliceIndexers } from './zone.ts';
+
+const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+/** The connection a pod has through its service account. */
+function inCluster(): ConnectionOptions {
+  const host = process.env['KUBERNETES_SERVICE_HOST'];
+  if (!host || !existsSync(`${ACCOUNT}/token`))
+    throw new Error('not in a pod with a service account: name a --kubeconfig');
+  return {
+    server: `https://${host.includes(':') ? `[${host}]` : host}:${process.env['KUBERNETES_SERVICE_PORT'] ?? '443'}`,
+    ca: readFileSync(`${ACCOUNT}/ca.crt`),
+    token: () => readFileSync(`${ACCOUNT}/token`, 'utf8').trim(),
+  };
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      kubeconfig: { type: 'string' },
+      'cluster-domain': { type: 'string', default: 'cluster.local' },
+      upstream: { type: 'string', default: '/etc/resolv.conf' },
+      port: { type: 'string', default: '53' },
+      'bind-address': { type: 'string', default: '0.0.0.0' },
+      'status-port': { type: 'string', default: '8181' },
+      'metrics-port': { type: 'string', default: '9153' },
+    },
+  });
+  const clock = systemClock;
+  const logger = createLogger({ clock, component: 'dns' });
+  const client = createClient({
+    ...(values.kubeconfig ? loadKubeconfig(values.kubeconfig) : inCluster()),
+    userAgent: 'k8ts-dns',
+  });
+  const common = { client, clock, rand: systemRand, logger };
+  const services = createInformer(serviceResource, { ...common, indexers: serviceIndexers });
+  const slices = createInformer(endpointSlices, { ...common, indexers: sliceIndexers });
+  const namespaces = createInformer(namespaceResource, common);
+  const informers = [services, slices, namespaces];
+  const zone = createZone(values['cluster-domain'], { services, slices, namespaces });
+  const upstreams = upstreamsOf(values.upstream);
+  const server = await startDnsServer({
+    zone,
+    upstreams,
+    port: Number(values.port),
+    host: values['bind-address'],
+    clock,
+    logger,
+  });
+  const status = startDnsStatus({
+    ready: () => informers.every((i) => i.hasSynced),
+    counts: server.counts,
+    statusPort: Number(values['status-port']),
+    metricsPort: Number(values['metrics-port']),
+    logger,
+  });
+  for (const i of informers) i.start();
+  logger.info('listening', { port: server.port, upstreams, domain: zone.domain });
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.once(signal, () => {
+      status.close();
+      void server.close().then(() => process.exit(0));
+    });
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`dns: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+});

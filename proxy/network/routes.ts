@@ -1,0 +1,74 @@
+/**
+ * Pods of other nodes are reached by routes through those nodes' addresses (nodes share a segment). Also lets pods
+ * reach the world behind their node's address.
+ */
+import type { Exec } from '../../base/exec.ts';
+import type { Logger } from '../../base/log.ts';
+import type { DeepReadonly, Node } from '../../api/types.ts';
+
+/** Marks our routes among others' (the kernel's "protocol" number). */
+const PROTOCOL = '107';
+export const EGRESS_TABLE = 'k8ts-egress';
+
+export interface PodRoute {
+  cidr: string;
+  via: string;
+}
+
+export const internalIp = (node: DeepReadonly<Node>, v6 = false) =>
+  node.status?.addresses?.find((a) => a.type === 'InternalIP' && a.address.includes(':') === v6)?.address;
+
+/** The routes a machine needs; `self` is the node it is, or undefined for one that is no node. Pure. */
+export function desiredRoutes(nodes: readonly DeepReadonly<Node>[], self: string | undefined): PodRoute[] {
+  const routes: PodRoute[] = [];
+  for (const node of nodes) {
+    if (node.metadata?.name === self) continue;
+    for (const cidr of node.spec?.podCIDRs ?? (node.spec?.podCIDR ? [node.spec.podCIDR] : [])) {
+      const via = internalIp(node, cidr.includes(':'));
+      if (via) routes.push({ cidr, via });
+    }
+  }
+  return routes.sort((a, b) => (a.cidr < b.cidr ? -1 : 1));
+}
+
+const family = (cidr: string) => (cidr.includes(':') ? '-6' : '-4');
+
+/** Brings the machine's routes to what is desired; routes that aren't ours stay. */
+export async function syncRoutes(exec: Exec, desired: readonly PodRoute[], logger: Logger): Promise<void> {
+  const have = new Map<string, string>();
+  for (const f of ['-4', '-6']) {
+    const out = await exec('ip', [f, '-j', 'route', 'show', 'proto', PROTOCOL]).catch(() => '[]');
+    for (const r of JSON.parse(out || '[]') as { dst: string; gateway?: string }[]) have.set(r.dst, r.gateway ?? '');
+  }
+  for (const r of desired) {
+    if (have.get(r.cidr) !== r.via)
+      await exec('ip', [family(r.cidr), 'route', 'replace', r.cidr, 'via', r.via, 'proto', PROTOCOL]).catch(
+        (error: unknown) => logger.error('route to a node is missing', { cidr: r.cidr, via: r.via, error }),
+      );
+    have.delete(r.cidr);
+  }
+  for (const dst of have.keys())
+    await exec('ip', [family(dst), 'route', 'del', dst, 'proto', PROTOCOL]).catch(() => {});
+}
+
+/** Rules by which this node's pods leave the cluster with the node's address; connections inside it keep theirs. */
+export function egressRules(
+  podCidrs: readonly string[],
+  clusterCidr: string,
+  nodeAddresses: readonly string[],
+): string {
+  const lines: string[] = [];
+  for (const f of ['ip', 'ip6']) {
+    const t = `${f} ${EGRESS_TABLE}`;
+    const ours = (c: string) => c.includes(':') === (f === 'ip6');
+    const pods = podCidrs.filter(ours);
+    lines.push(`add table ${t}`, `delete table ${t}`);
+    if (pods.length === 0) continue;
+    const inside = [clusterCidr, ...nodeAddresses].filter((c) => c !== '' && ours(c));
+    lines.push(`add table ${t}`, `add chain ${t} postrouting { type nat hook postrouting priority 100 ; }`);
+    lines.push(
+      `add rule ${t} postrouting ${f} saddr { ${pods.join(', ')} } ${f} daddr != { ${inside.join(', ')} } fib daddr type unicast masquerade`,
+    );
+  }
+  return lines.join('\n') + '\n';
+}

@@ -1,0 +1,49 @@
+/** The proxy's command line; flags bear kube-proxy's names where it has them. */
+import { parseArgs } from 'node:util';
+
+export interface ProxyOptions {
+  kubeconfig: string;
+  nodeName: string;
+  clusterCidr: string;
+  /** Routes to pods only: for a machine that is no node (a control plane). */
+  routesOnly: boolean;
+  /** Where to write the CNI configuration; '' for not at all. */
+  cniConfDir: string;
+  cniDataDir: string;
+  masqueradeAll: boolean;
+  nodePortAddresses: string[];
+  healthzBindAddress: string;
+  verbose: boolean;
+}
+
+/** Throws with one sentence for an unknown flag or a missing value. */
+export function parseFlags(argv: readonly string[], hostname: string): ProxyOptions {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      kubeconfig: { type: 'string' },
+      'hostname-override': { type: 'string' },
+      'cluster-cidr': { type: 'string', default: '' },
+      'routes-only': { type: 'string', default: 'false' },
+      'cni-conf-dir': { type: 'string', default: '' },
+      'cni-data-dir': { type: 'string', default: '/var/lib/cni/networks' },
+      'masquerade-all': { type: 'string', default: 'false' },
+      'nodeport-addresses': { type: 'string', default: '' },
+      'healthz-bind-address': { type: 'string', default: '0.0.0.0:10256' },
+      v: { type: 'string', default: '0' },
+    },
+  });
+  if (!values.kubeconfig) throw new Error('--kubeconfig is required');
+  return {
+    kubeconfig: values.kubeconfig,
+    nodeName: (values['hostname-override'] ?? hostname).toLowerCase(),
+    clusterCidr: values['cluster-cidr'],
+    routesOnly: values['routes-only'] === 'true',
+    cniConfDir: values['cni-conf-dir'],
+    cniDataDir: values['cni-data-dir'],
+    masqueradeAll: values['masquerade-all'] === 'true',
+    nodePortAddresses: values['nodeport-addresses'].split(',').filter(Boolean),
+    healthzBindAddress: values['healthz-bind-address'],
+    verbose: Number(values.v) >= 4,
+  };
+}

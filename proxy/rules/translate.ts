@@ -1,0 +1,136 @@
+/** Services and EndpointSlices into service ports with backends. Pure. */
+import type { DeepReadonly, EndpointSlice, Service } from '../../api/types.ts';
+import type { Backend, Protocol, ServicePort } from './model.ts';
+
+const SERVICE_NAME = 'kubernetes.io/service-name';
+const PROXY_NAME = 'service.kubernetes.io/service-proxy-name';
+const HEADLESS = 'service.kubernetes.io/headless';
+const DEFAULT_AFFINITY_SECONDS = 10_800;
+
+export const isV6 = (ip: string) => ip.includes(':');
+
+/** The Service a slice belongs to, as namespace/name. */
+export function serviceOfSlice(slice: DeepReadonly<EndpointSlice>): string | undefined {
+  const name = slice.metadata?.labels?.[SERVICE_NAME];
+  return name === undefined ? undefined : `${slice.metadata?.namespace}/${name}`;
+}
+
+/** Whether this proxy is to serve it: not ExternalName, not headless, not claimed by another proxy. */
+export function isProxied(service: DeepReadonly<Service>): boolean {
+  const labels = service.metadata?.labels ?? {};
+  const ip = service.spec?.clusterIP;
+  return (
+    service.spec?.type !== 'ExternalName' &&
+    ip !== undefined &&
+    ip !== '' &&
+    ip !== 'None' &&
+    !(PROXY_NAME in labels) &&
+    !(HEADLESS in labels)
+  );
+}
+
+function backendsOf(slices: readonly DeepReadonly<EndpointSlice>[], portName: string, protocol: Protocol): Backend[] {
+  const found = new Map<string, Backend>();
+  for (const slice of slices) {
+    const port = slice.ports?.find(
+      (p) => (p.name ?? '') === portName && (p.protocol ?? 'TCP').toLowerCase() === protocol,
+    );
+    if (!port?.port) continue;
+    for (const e of slice.endpoints ?? []) {
+      const ip = e.addresses[0];
+      if (!ip) continue;
+      const ready = e.conditions?.ready ?? true;
+      const backend: Backend = {
+        ip,
+        port: port.port,
+        ready,
+        serving: e.conditions?.serving ?? ready,
+        terminating: e.conditions?.terminating ?? false,
+        node: e.nodeName,
+        zoneHints: e.hints?.forZones?.map((z) => z.name) ?? [],
+        nodeHints: e.hints?.forNodes?.map((n) => n.name) ?? [],
+      };
+      const key = `${ip} ${port.port}`;
+      const have = found.get(key);
+      // the same address may stand in two slices for a moment; the better state counts
+      if (!have || (!have.ready && ready)) found.set(key, backend);
+    }
+  }
+  return [...found.values()].sort((a, b) => (a.ip < b.ip ? -1 : a.ip > b.ip ? 1 : a.port - b.port));
+}
+
+/** The service ports of one Service in one address family. */
+export function servicePorts(
+  service: DeepReadonly<Service>,
+  slices: readonly DeepReadonly<EndpointSlice>[],
+  family: 4 | 6,
+): ServicePort[] {
+  if (!isProxied(service)) return [];
+  const spec = service.spec!;
+  const ours = (ip: string) => isV6(ip) === (family === 6);
+  const clusterIP = (spec.clusterIPs?.length ? spec.clusterIPs : [spec.clusterIP!]).find(ours);
+  if (clusterIP === undefined) return [];
+  const familySlices = slices.filter((s) => s.addressType === (family === 6 ? 'IPv6' : 'IPv4'));
+  const ingress = service.status?.loadBalancer?.ingress ?? [];
+  const { namespace = '', name = '' } = service.metadata ?? {};
+  return (spec.ports ?? []).map((p) => {
+    const protocol = (p.protocol ?? 'TCP').toLowerCase() as Protocol;
+    return {
+      id: `${namespace}/${name}:${p.name ?? ''}`,
+      namespace,
+      name,
+      portName: p.name ?? '',
+      protocol,
+      port: p.port,
+      clusterIP,
+      externalIPs: (spec.externalIPs ?? []).filter(ours),
+      loadBalancerIPs: ingress
+        .filter((i) => i.ip !== undefined && i.ipMode !== 'Proxy' && ours(i.ip))
+        .map((i) => i.ip!),
+      sourceRanges: (spec.loadBalancerSourceRanges ?? []).map((r) => r.trim()).filter(ours),
+      nodePort: p.nodePort ?? 0,
+      healthCheckNodePort: spec.healthCheckNodePort ?? 0,
+      affinitySeconds:
+        spec.sessionAffinity === 'ClientIP'
+          ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS)
+          : 0,
+      internalLocal: spec.internalTrafficPolicy === 'Local',
+      externalLocal: spec.externalTrafficPolicy === 'Local',
+      backends: backendsOf(familySlices, p.name ?? '', protocol),
+    };
+  });
+}
+
+/** Which backends a connection may get. */
+export interface Chosen {
+  /** For traffic under the Cluster policy, after topology hints. */
+  cluster: readonly Backend[];
+  /** On this node. */
+  local: readonly Backend[];
+}
+
+/** Ready backends, or those that still serve while they terminate when none is ready (KEP-1669). */
+function usable(backends: readonly Backend[]): readonly Backend[] {
+  const ready = backends.filter((b) => b.ready);
+  return ready.length ? ready : backends.filter((b) => b.serving && b.terminating);
+}
+
+/** Hints count only when every ready backend has one and one is meant for us (KEP-2433, KEP-4444). */
+function byHints(backends: readonly Backend[], node: string, zone: string): readonly Backend[] {
+  if (backends.length === 0) return backends;
+  if (backends.every((b) => b.nodeHints.length > 0)) {
+    const mine = backends.filter((b) => b.nodeHints.includes(node));
+    if (mine.length) return mine;
+  }
+  if (zone !== '' && backends.every((b) => b.zoneHints.length > 0)) {
+    const mine = backends.filter((b) => b.zoneHints.includes(zone));
+    if (mine.length) return mine;
+  }
+  return backends;
+}
+
+export function chooseBackends(port: ServicePort, node: string, zone: string): Chosen {
+  const here = port.backends.filter((b) => b.node === node);
+  const ready = port.backends.filter((b) => b.ready);
+  return { cluster: ready.length ? byHints(ready, node, zone) : usable(port.backends), local: usable(here) };
+}

@@ -1,0 +1,86 @@
+/** The scheduler's figures, by the names that dashboards know. */
+import { MetricsRegistry, processMetrics } from '../base/metrics.ts';
+
+const exponential = (first: number, factor: number, n: number) =>
+  Array.from({ length: n }, (_, i) => Number((first * factor ** i).toPrecision(12)));
+
+export type AttemptResult = 'scheduled' | 'unschedulable' | 'error';
+
+export interface Gauges {
+  pending: { active: number; backoff: number; unschedulable: number; gated: number };
+  nodes: number;
+  pods: number;
+  assumedPods: number;
+}
+
+/** `startedAt` in milliseconds since the epoch; `gauges` is asked when the figures are read. */
+export function createMetrics(startedAt: number, gauges: () => Gauges) {
+  const registry = new MetricsRegistry();
+  processMetrics(registry, startedAt);
+  const attempts = registry.counter('scheduler_schedule_attempts_total', 'Attempts to schedule pods, by result.', [
+    'profile',
+    'result',
+  ]);
+  const attemptSeconds = registry.histogram(
+    'scheduler_scheduling_attempt_duration_seconds',
+    'Time of an attempt, binding included.',
+    ['profile', 'result'],
+    exponential(0.001, 2, 15),
+  );
+  const algorithmSeconds = registry.histogram(
+    'scheduler_scheduling_algorithm_duration_seconds',
+    'Time to decide on a node.',
+    [],
+    exponential(0.001, 2, 15),
+  );
+  const sli = registry.histogram(
+    'scheduler_pod_scheduling_sli_duration_seconds',
+    'From seeing a pod to its binding.',
+    ['attempts'],
+    exponential(0.01, 2, 20),
+  );
+  const tries = registry.histogram(
+    'scheduler_pod_scheduling_attempts',
+    'Attempts that bound pods needed.',
+    [],
+    exponential(1, 2, 5),
+  );
+  const incoming = registry.counter('scheduler_queue_incoming_pods_total', 'Pods that came into a queue, by event.', [
+    'event',
+    'queue',
+  ]);
+  const preemptions = registry.counter('scheduler_preemption_attempts_total', 'Attempts to make room by preemption.');
+  const victims = registry.histogram(
+    'scheduler_preemption_victims',
+    'Pods that had to go for one preemption.',
+    [],
+    exponential(1, 2, 7),
+  );
+  const pending = registry.gauge('scheduler_pending_pods', 'Pods that wait, by queue.', ['queue']);
+  const cacheSize = registry.gauge('scheduler_cache_size', 'Nodes, pods and assumed pods known.', ['type']);
+  registry.onCollect(() => {
+    const g = gauges();
+    for (const [queue, n] of Object.entries(g.pending)) pending.set([queue], n);
+    cacheSize.set(['nodes'], g.nodes);
+    cacheSize.set(['pods'], g.pods);
+    cacheSize.set(['assumed_pods'], g.assumedPods);
+  });
+  return {
+    attempt(result: AttemptResult, profile: string, seconds: number): void {
+      attempts.add([profile, result]);
+      attemptSeconds.observe([profile, result], seconds);
+    },
+    algorithm: (seconds: number) => algorithmSeconds.observe([], seconds),
+    bound(seconds: number, count: number): void {
+      sli.observe([count >= 16 ? '16+' : String(count)], seconds);
+      tries.observe([], count);
+    },
+    incoming: (queue: string, event: string) => incoming.add([event, queue]),
+    preempted(n: number): void {
+      preemptions.add([]);
+      if (n > 0) victims.observe([], n);
+    },
+    text: () => registry.text(),
+  };
+}
+export type Metrics = ReturnType<typeof createMetrics>;

@@ -1,0 +1,385 @@
+/**
+ * Pods that wait: those ready to be tried, those that failed a moment ago, those that wait for something to change.
+ * What changed is told as events; each plugin that turned a pod away says whether the event may help it (KEP-4247).
+ */
+import type { Clock, Timer } from '../../base/clock.ts';
+import type { ClusterEvent, Failure, Plugin, Queued, Registration } from '../core/framework.ts';
+import type { PodInfo } from '../core/pod-info.ts';
+import { Heap } from './heap.ts';
+import { Nominator } from './nominator.ts';
+
+export interface QueuedPod extends Queued {
+  info: PodInfo;
+  timestamp: number;
+  /** When it was first seen, and when it was first tried. */
+  readonly addedAt: number;
+  attempts: number;
+  /** How often in all it fitted nowhere, and how often in a row something else failed: each makes it wait longer. */
+  unschedulableCount: number;
+  errorCount: number;
+  failedByError: boolean;
+  plugins: ReadonlySet<string>;
+  pendingPlugins: ReadonlySet<string>;
+  /** Set while a PreEnqueue plugin holds it back. */
+  gate: Failure | undefined;
+}
+
+/** What the queue needs to know of a profile. */
+export interface QueueProfile {
+  readonly preEnqueue: readonly Plugin[];
+  /** All plugins, for what they say about events. */
+  readonly plugins: readonly Plugin[];
+}
+
+export interface QueueOptions {
+  readonly clock: Clock;
+  readonly profiles: ReadonlyMap<string, QueueProfile>;
+  less(a: Queued, b: Queued): boolean;
+  /** Defaults to 1 s and 10 s. */
+  readonly initialBackoffMs?: number;
+  readonly maxBackoffMs?: number;
+  /** How long a pod may wait for an event before it is tried anyway; defaults to 5 minutes. */
+  readonly maxUnschedulableMs?: number;
+  /** Called when a pod became ready. */
+  onReady(): void;
+  /** A pod came in, by what event and where to. */
+  onIncoming?(queue: 'active' | 'backoff' | 'unschedulable', event: string): void;
+}
+
+interface HeldEvent {
+  readonly event: ClusterEvent;
+  readonly before: unknown;
+  readonly after: unknown;
+}
+const NOBODY: ReadonlySet<string> = new Set();
+type Verdict = 'skip' | 'backoff' | 'now';
+
+export class SchedulingQueue {
+  private readonly options: QueueOptions;
+  private readonly active: Heap<QueuedPod>;
+  private readonly backoff: Heap<QueuedPod>;
+  private readonly unschedulable = new Map<string, QueuedPod>();
+  private readonly byUid = new Map<string, QueuedPod>();
+  /** Pods being tried, oldest first, and the number of the first event that each has missed. */
+  private readonly inFlight = new Map<string, number>();
+  private events: HeldEvent[] = [];
+  private firstEvent = 0;
+  private readonly registrations: ReadonlyMap<string, readonly { plugin: string; on: Registration }[]>;
+  /** What any plugin wants to hear of each resource, once worked out. */
+  private readonly wanted = new Map<string, number>();
+  private timer: { at: number; timer: Timer } | undefined;
+  private flusher: Timer | undefined;
+  readonly nominator = new Nominator();
+
+  constructor(options: QueueOptions) {
+    this.options = options;
+    this.active = new Heap((a, b) => options.less(a, b));
+    this.backoff = new Heap((a, b) => this.readyAt(a) < this.readyAt(b));
+    const all = new Map<string, { plugin: string; on: Registration }[]>();
+    for (const [name, profile] of options.profiles) {
+      const list: { plugin: string; on: Registration }[] = [];
+      for (const p of profile.plugins) {
+        const anything: readonly Registration[] = [{ resource: '*', actions: -1 }];
+        const rejects = p.preEnqueue ?? p.preFilter ?? p.reserve ?? p.permit ?? p.preBind;
+        if (rejects) for (const on of p.events ?? anything) list.push({ plugin: p.name, on });
+      }
+      all.set(name, list);
+    }
+    this.registrations = all;
+  }
+
+  /** Begins to look after pods that no event ever woke. */
+  start(): void {
+    this.flusher ??= this.options.clock.every(30_000, () => this.flushLeftovers(), { background: true });
+  }
+  stop(): void {
+    this.flusher?.cancel();
+    this.timer?.timer.cancel();
+    this.timer = undefined;
+  }
+
+  get sizes(): { active: number; backoff: number; unschedulable: number; gated: number } {
+    let gated = 0;
+    for (const q of this.unschedulable.values()) if (q.gate) gated++;
+    const { active, backoff, unschedulable } = this;
+    return { active: active.size, backoff: backoff.size, unschedulable: unschedulable.size - gated, gated };
+  }
+  get(uid: string): QueuedPod | undefined {
+    return this.byUid.get(uid);
+  }
+  isInFlight(uid: string): boolean {
+    return this.inFlight.has(uid);
+  }
+
+  /** A new pod. */
+  add(info: PodInfo): void {
+    if (this.byUid.has(info.uid)) return this.update(info);
+    const now = this.options.clock.now();
+    const pod: QueuedPod = {
+      info,
+      timestamp: now,
+      addedAt: now,
+      attempts: 0,
+      unschedulableCount: 0,
+      errorCount: 0,
+      failedByError: false,
+      plugins: NOBODY,
+      pendingPlugins: NOBODY,
+      gate: undefined,
+    };
+    this.byUid.set(info.uid, pod);
+    const nominated = info.pod.status?.nominatedNodeName;
+    if (nominated) this.nominator.set(info, nominated);
+    this.activate(pod, 'PodAdd');
+  }
+
+  /** The pod's object has changed; `events` say how, as far as plugins may care. */
+  update(info: PodInfo, events: readonly ClusterEvent[] = [], before?: PodInfo): void {
+    const pod = this.byUid.get(info.uid);
+    if (!pod) return this.add(info);
+    const old = before ?? pod.info;
+    if (this.inFlight.has(info.uid)) {
+      // Its attempt goes on with the old object; what has changed counts when it comes back.
+      for (const event of events) this.events.push({ event, before: old, after: info });
+      pod.info = info;
+      this.nominator.update(info);
+      return;
+    }
+    pod.info = info;
+    if (this.nominator.nodeOf(info.uid) === undefined && info.pod.status?.nominatedNodeName)
+      this.nominator.set(info, info.pod.status.nominatedNodeName);
+    else this.nominator.update(info);
+    if (this.active.has(pod)) return this.active.fix(pod);
+    if (this.backoff.has(pod)) return;
+    if (pod.gate) {
+      this.activate(pod, 'PodUpdate');
+      return;
+    }
+    for (const event of events) {
+      const verdict = this.judge(pod, event, old, info);
+      if (verdict === 'skip') continue;
+      this.unschedulable.delete(info.uid);
+      this.requeue(pod, verdict, event.label);
+      return;
+    }
+  }
+
+  delete(uid: string): void {
+    const pod = this.byUid.get(uid);
+    this.nominator.delete(uid);
+    if (!pod) return;
+    this.byUid.delete(uid);
+    this.active.delete(pod);
+    this.backoff.delete(pod);
+    this.unschedulable.delete(uid);
+  }
+
+  /** The next pod to try; the caller must end the attempt with `done` or `addUnschedulable`. */
+  pop(): QueuedPod | undefined {
+    let pod = this.active.pop();
+    if (!pod) {
+      // Nobody else wants the time: those that wait out a back-off may as well be tried (KEP-5142). Errors wait.
+      const early = this.backoff.peek();
+      if (!early || early.failedByError) return undefined;
+      this.backoff.delete(early);
+      pod = early;
+    }
+    pod.attempts++;
+    this.inFlight.set(pod.info.uid, this.firstEvent + this.events.length);
+    return pod;
+  }
+  get hasReady(): boolean {
+    if (this.active.size > 0) return true;
+    const early = this.backoff.peek();
+    return early !== undefined && !early.failedByError;
+  }
+
+  /** The attempt is over and the pod need not come back (it was bound, or is gone). */
+  done(uid: string): void {
+    this.endFlight(uid);
+    const pod = this.byUid.get(uid);
+    if (pod && !this.active.has(pod) && !this.backoff.has(pod) && !this.unschedulable.has(uid)) this.byUid.delete(uid);
+  }
+
+  /** The attempt failed. `plugins` turned the pod away; none of them means an error. */
+  addUnschedulable(
+    pod: QueuedPod,
+    why: { plugins: ReadonlySet<string>; pendingPlugins: ReadonlySet<string>; error: boolean },
+  ): void {
+    const { uid } = pod.info;
+    const since = this.inFlight.get(uid);
+    const missed = since === undefined ? [] : this.events.slice(Math.max(since - this.firstEvent, 0));
+    this.endFlight(uid);
+    if (this.byUid.get(uid) !== pod) return;
+    pod.timestamp = this.options.clock.now();
+    pod.plugins = why.plugins;
+    pod.pendingPlugins = why.pendingPlugins;
+    pod.failedByError = why.error;
+    if (why.error) pod.errorCount++;
+    else {
+      pod.unschedulableCount++;
+      pod.errorCount = 0;
+    }
+    if (why.error || (why.plugins.size === 0 && why.pendingPlugins.size === 0))
+      return this.requeue(pod, 'backoff', 'ScheduleAttemptFailure');
+    let verdict: Verdict = 'skip';
+    let label = 'ScheduleAttemptFailure';
+    for (const { event, before, after } of missed) {
+      const v = this.judge(pod, event, before, after);
+      if (v === 'skip') continue;
+      verdict = v;
+      label = event.label;
+      if (v === 'now') break;
+    }
+    if (verdict === 'skip') {
+      this.unschedulable.set(uid, pod);
+      this.options.onIncoming?.('unschedulable', label);
+    } else this.requeue(pod, verdict, label);
+  }
+
+  /** Something changed: wakes the pods that it may help. */
+  move(event: ClusterEvent, before?: unknown, after?: unknown): void {
+    if (!this.interesting(event)) return;
+    if (this.inFlight.size > 0) this.events.push({ event, before, after });
+    if (this.unschedulable.size === 0) return;
+    const woken: { pod: QueuedPod; verdict: Verdict }[] = [];
+    for (const pod of this.unschedulable.values()) {
+      const verdict = this.judge(pod, event, before, after);
+      if (verdict !== 'skip') woken.push({ pod, verdict });
+    }
+    for (const { pod, verdict } of woken) {
+      // What held it back may be gone: it is asked again.
+      if (pod.gate) this.activate(pod, event.label, false);
+      else {
+        this.unschedulable.delete(pod.info.uid);
+        this.requeue(pod, verdict, event.label, false);
+      }
+    }
+    if (woken.length > 0 && this.hasReady) this.options.onReady();
+  }
+
+  /** Tries these pods at once, whatever they wait for. */
+  activateNow(uids: Iterable<string>): void {
+    for (const uid of uids) {
+      const pod = this.unschedulable.get(uid);
+      if (!pod || pod.gate) continue;
+      this.unschedulable.delete(uid);
+      this.activate(pod, 'ForceActivate');
+    }
+  }
+
+  private endFlight(uid: string): void {
+    if (!this.inFlight.delete(uid)) return;
+    // Pods fly in the order in which they left, so the first one has missed the most.
+    const oldest: number | undefined = this.inFlight.values().next().value;
+    const end = this.firstEvent + this.events.length;
+    const keep = oldest ?? end;
+    if (keep === end) {
+      this.events = [];
+      this.firstEvent = end;
+    } else if (keep - this.firstEvent > 1024) {
+      this.events = this.events.slice(keep - this.firstEvent);
+      this.firstEvent = keep;
+    }
+  }
+
+  private interesting(event: ClusterEvent): boolean {
+    if (event.resource === '*') return true;
+    let actions = this.wanted.get(event.resource);
+    if (actions === undefined) {
+      actions = 0;
+      for (const list of this.registrations.values())
+        for (const { on } of list) if (on.resource === '*' || on.resource === event.resource) actions |= on.actions;
+      this.wanted.set(event.resource, actions);
+    }
+    return (actions & event.action) !== 0;
+  }
+
+  private judge(pod: QueuedPod, event: ClusterEvent, before: unknown, after: unknown): Verdict {
+    if (event.resource === 'WaitingPod' && (after as PodInfo | undefined)?.uid !== pod.info.uid) return 'skip';
+    if (pod.plugins.size === 0 && pod.pendingPlugins.size === 0) return 'backoff';
+    if (event.resource === '*') return 'backoff';
+    let verdict: Verdict = 'skip';
+    for (const { plugin, on } of this.registrations.get(pod.info.schedulerName) ?? []) {
+      const pending = pod.pendingPlugins.has(plugin);
+      if (!pending && (verdict !== 'skip' || !pod.plugins.has(plugin))) continue;
+      if (!matches(on, event)) continue;
+      if (on.hint && !on.hint(pod.info, before, after)) continue;
+      if (pending) return 'now';
+      verdict = 'backoff';
+      if (pod.pendingPlugins.size === 0) break;
+    }
+    // Extenders can't say what would help.
+    if (verdict === 'skip' && pod.plugins.has('Extender')) return 'backoff';
+    return verdict;
+  }
+
+  private readyAt(pod: QueuedPod): number {
+    const count = pod.failedByError ? pod.errorCount : pod.unschedulableCount;
+    if (count === 0) return pod.timestamp;
+    const first = this.options.initialBackoffMs ?? 1000;
+    const most = this.options.maxBackoffMs ?? 10_000;
+    return pod.timestamp + Math.min(first * 2 ** Math.min(count - 1, 30), most);
+  }
+
+  private requeue(pod: QueuedPod, verdict: Verdict, label: string, notify = true): void {
+    if (verdict === 'now' || this.readyAt(pod) <= this.options.clock.now()) return this.activate(pod, label, notify);
+    this.backoff.push(pod);
+    this.options.onIncoming?.('backoff', label);
+    this.arm();
+    if (notify && this.hasReady) this.options.onReady();
+  }
+
+  private activate(pod: QueuedPod, label: string, notify = true): void {
+    for (const p of this.options.profiles.get(pod.info.schedulerName)?.preEnqueue ?? []) {
+      const f = p.preEnqueue!(pod.info);
+      if (!f) continue;
+      pod.gate = f;
+      pod.plugins = new Set([f.plugin]);
+      if (!this.unschedulable.has(pod.info.uid)) this.options.onIncoming?.('unschedulable', label);
+      this.unschedulable.set(pod.info.uid, pod);
+      return;
+    }
+    if (pod.gate) {
+      pod.gate = undefined;
+      pod.timestamp = this.options.clock.now();
+    }
+    this.unschedulable.delete(pod.info.uid);
+    this.active.push(pod);
+    this.options.onIncoming?.('active', label);
+    if (notify) this.options.onReady();
+  }
+
+  /** Sets the alarm for the first pod whose back-off ends. */
+  private arm(): void {
+    const first = this.backoff.peek();
+    if (!first) return;
+    const at = this.readyAt(first);
+    if (this.timer && this.timer.at <= at) return;
+    this.timer?.timer.cancel();
+    const { clock } = this.options;
+    const timer = clock.after(Math.max(at - clock.now(), 1), () => this.endBackoffs(), { background: true });
+    this.timer = { at, timer };
+  }
+  private endBackoffs(): void {
+    this.timer = undefined;
+    const now = this.options.clock.now();
+    for (let p = this.backoff.peek(); p && this.readyAt(p) <= now; p = this.backoff.peek()) {
+      this.backoff.delete(p);
+      this.activate(p, 'BackoffComplete', false);
+    }
+    this.arm();
+    if (this.hasReady) this.options.onReady();
+  }
+  private flushLeftovers(): void {
+    const limit = this.options.clock.now() - (this.options.maxUnschedulableMs ?? 5 * 60_000);
+    for (const pod of this.unschedulable.values())
+      if (!pod.gate && pod.timestamp < limit) {
+        this.unschedulable.delete(pod.info.uid);
+        this.requeue(pod, 'backoff', 'UnschedulableTimeout');
+      }
+  }
+}
+
+const matches = (on: Registration, event: ClusterEvent) =>
+  (on.resource === '*' || on.resource === event.resource) && (on.actions & event.action) !== 0;

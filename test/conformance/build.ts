@@ -1,0 +1,75 @@
+/** Builds upstream's e2e.test and the programs of its test images from their Go modules, once per version. */
+import { existsSync, mkdirSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { findProgram, type Exec } from '../../base/exec.ts';
+import { VERSION } from '../../deploy/cluster/config.ts';
+
+/** Where our go.mod pins the programs. */
+const MODULE = join(dirname(fileURLToPath(import.meta.url)), 'module');
+const KUBERNETES = 'k8s.io/kubernetes';
+const MINUTES = 60_000;
+
+const PACKAGES = {
+  kubectl: `${KUBERNETES}/cmd/kubectl`,
+  agnhost: `${KUBERNETES}/test/images/agnhost`,
+  nonewprivs: `${KUBERNETES}/test/images/nonewprivs`,
+  'regression-issue-74839': `${KUBERNETES}/test/images/regression-issue-74839`,
+  'resource-consumer': `${KUBERNETES}/test/images/resource-consumer`,
+  'consume-cpu': `${KUBERNETES}/test/images/resource-consumer/consume-cpu`,
+  'sample-apiserver': 'k8s.io/sample-apiserver',
+  'e2e.test': `${KUBERNETES}/test/e2e`,
+} as const;
+
+export type ProgramName = keyof typeof PACKAGES;
+
+/** The programs' files, and the folder of upstream's module (data files of the test images). */
+export interface Programs {
+  file: Record<ProgramName, string>;
+  source: string;
+}
+
+/** Where programs and images are kept between runs; K8TS_CONFORMANCE_CACHE moves it. */
+export const conformanceCache = () =>
+  process.env['K8TS_CONFORMANCE_CACHE'] ?? join(homedir(), '.cache', 'k8ts', 'conformance');
+
+const linkerFlags = () => {
+  const [major, minor] = VERSION.slice(1).split('.');
+  const facts = { gitVersion: VERSION, gitMajor: major, gitMinor: minor, gitTreeState: 'clean' };
+  return ['-s', '-w', ...Object.entries(facts).map(([k, v]) => `-X k8s.io/component-base/version.${k}=${v}`)].join(' ');
+};
+
+/** A program that was built elsewhere from the same version; K8TS_UPSTREAM_BIN names the folders to look in. */
+async function builtElsewhere(exec: Exec, name: ProgramName): Promise<string | undefined> {
+  for (const dir of (process.env['K8TS_UPSTREAM_BIN'] ?? '').split(':').filter((d) => d !== '')) {
+    const file = join(dir, name);
+    if (!existsSync(file)) continue;
+    const facts = await exec('go', ['version', '-m', file]);
+    if (new RegExp(`\\s${KUBERNETES}\\s+${VERSION.replaceAll('.', '\\.')}\\s`).test(facts)) return file;
+  }
+  return undefined;
+}
+
+/** Builds what is missing in the cache; the first time takes ten minutes or more. */
+export async function buildPrograms(exec: Exec, say: (line: string) => void): Promise<Programs> {
+  if (findProgram('go') === undefined)
+    throw new Error('the conformance suite is built from Go modules: install Go 1.26 or newer and put it on the PATH');
+  const env = { CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' };
+  const dir = join(conformanceCache(), `bin-${VERSION}`);
+  mkdirSync(dir, { recursive: true });
+  const file: Partial<Record<ProgramName, string>> = {};
+  for (const [name, path] of Object.entries(PACKAGES) as [ProgramName, string][]) {
+    const own = join(dir, name);
+    file[name] = existsSync(own) ? own : await builtElsewhere(exec, name);
+    if (file[name]) continue;
+    say(`building ${name} ${VERSION}`);
+    const how = name === 'e2e.test' ? ['test', '-c', '-vet=off'] : ['build'];
+    const args = [...how, '-p', '2', '-mod=readonly', '-ldflags', linkerFlags(), '-o', own, path];
+    await exec('nice', ['-n', '10', 'go', ...args], { cwd: MODULE, env, timeoutMs: 60 * MINUTES });
+    file[name] = own;
+  }
+  const list = ['list', '-mod=readonly', '-m', '-f', '{{.Dir}}', KUBERNETES];
+  const source = (await exec('go', list, { cwd: MODULE, env, timeoutMs: 5 * MINUTES })).trim();
+  return { file: file as Record<ProgramName, string>, source };
+}

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { get } from 'node:https';
+import { systemClock } from '../../../base/clock.ts';
+import { pods } from '../../../client/resources.ts';
+import { start, type Scheduler } from '../../../scheduler/scheduler.ts';
+import { serve } from '../../../scheduler/serving.ts';
+import { startCluster, type SchedulingCluster } from './cluster.ts';
+
+const read = (port: number, path: string) =>
+  new Promise<{ code: number; body: string }>((resolve, reject) => {
+    get({ host: '127.0.0.1', port, path, rejectUnauthorized: false, agent: false }, (res) => {
+      let body = '';
+      res.setEncoding('utf8');
+      res.on('data', (d: string) => (body += d));
+      res.on('end', () => resolve({ code: res.statusCode!, body }));
+    }).on('error', reject);
+  });
+
+const election = { leaseDurationMs: 1500, renewDeadlineMs: 1000, retryPeriodMs: 200 };
+
+describe('schedulers side by side', () => {
+  let c: SchedulingCluster;
+  let second: Scheduler;
+  before(async () => {
+    c = await startCluster({ leaderElect: true, leaderElection: election, identity: 'one' });
+    await c.node('a');
+    await c.pod('first');
+    await c.placed('first');
+    second = await start({
+      client: c.server.clientAs({ name: 'system:kube-scheduler' }),
+      leaderElect: true,
+      leaderElection: election,
+      identity: 'two',
+    });
+    await second.synced();
+  });
+  after(async () => {
+    await second.stop();
+    await c.stop();
+  });
+
+  it('act one at a time, and the other goes on where the first one stopped', async () => {
+    assert.deepEqual([c.scheduler.isLeader, second.isLeader], [true, false]);
+    await c.pod('waits', { nodeSelector: { none: 'x' } });
+    await c.refused('waits');
+    await c.scheduler.stop();
+    await c.pod('next');
+    assert.equal(await c.placed('next'), 'a');
+    assert.deepEqual([c.scheduler.isLeader, second.isLeader], [false, true]);
+    assert.match(
+      second.metrics(),
+      /scheduler_schedule_attempts_total\{profile="default-scheduler",result="scheduled"\} 1\n/,
+    );
+  });
+
+  it('answer about their health, figures and reasons', async () => {
+    const server = await serve({ address: '127.0.0.1', port: 0, clock: systemClock, scheduler: second });
+    try {
+      for (const path of ['/healthz', '/livez', '/readyz'])
+        assert.deepEqual(await read(server.port, path), { code: 200, body: 'ok' });
+      assert.match((await read(server.port, '/metrics')).body, /^scheduler_pending_pods\{queue="unschedulable"\} 1$/m);
+      const why = JSON.parse((await read(server.port, '/explain/test/waits')).body) as {
+        message: string;
+        now: Record<string, { plugin: string; reasons: string[]; resolvable: boolean }[]>;
+      };
+      assert.match(why.message, /^0\/1 nodes are available/);
+      assert.deepEqual(why.now['a'], [
+        { plugin: 'NodeAffinity', reasons: ["node(s) didn't match Pod's node affinity/selector"], resolvable: false },
+      ]);
+      assert.equal((await read(server.port, '/explain/test/none')).code, 404);
+      assert.equal((await read(server.port, '/explain/%ff/x')).code, 400);
+      assert.equal((await read(server.port, '/other')).code, 404);
+    } finally {
+      await server.stop();
+    }
+  });
+
+  it('leave pods alone that are deleted before they are placed', async () => {
+    await c.client.delete(pods, 'waits', { namespace: 'test' });
+    await c.untilGone('waits');
+    await c.pod('later');
+    await c.placed('later');
+    assert.equal(second.explain('test', 'waits'), undefined);
+    assert.match(second.metrics(), /^scheduler_pending_pods\{queue="unschedulable"\} 0$/m);
+  });
+});

@@ -1,0 +1,576 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { StatusError } from '../../../api/status.ts';
+import type { Json, KubeObject } from '../../../api/types.ts';
+import type { CacheEvent, CacheWatcher, Entry, ResourceCache, Scope } from '../../../apiserver/storage/cache.ts';
+import { createEtcdStore } from '../../../apiserver/storage/etcd/store.ts';
+import { createMemoryStore } from '../../../apiserver/storage/memory/store.ts';
+import { openStore } from '../../../apiserver/storage/open.ts';
+import { CompactedError, type Store, StoreUnavailableError } from '../../../apiserver/storage/store.ts';
+import { createWatchCache, PROGRESS_KEY } from '../../../apiserver/storage/watch-cache.ts';
+import { type Clock, systemClock } from '../../../base/clock.ts';
+import { silentLogger } from '../../../base/log.ts';
+import { written } from './contract.ts';
+import { startEtcd } from './etcd.ts';
+import { faultyStore, manualClock } from './faults.ts';
+
+type Pod = KubeObject & { spec: { nodeName: string; n: number } };
+
+const pods = {
+  prefix: '/pods/',
+  namespaced: true,
+  fields: (o: Json<KubeObject>) => ({ 'spec.nodeName': (o as Pod).spec.nodeName }),
+  indexedFields: ['spec.nodeName'],
+};
+
+function pod(namespace: string, name: string, app: string, nodeName = 'n0', n = 0): Pod {
+  return { kind: 'Pod', apiVersion: 'v1', metadata: { name, namespace, labels: { app } }, spec: { nodeName, n } };
+}
+const bytes = (o: object) => Buffer.from(JSON.stringify(o));
+const put = async (store: Store, p: Pod) =>
+  written(await store.create(`/pods/${p.metadata!.namespace}/${p.metadata!.name}`, bytes(p)));
+
+/** What a client sees that follows a scope: built from events alone. */
+class Follower {
+  readonly scope: Scope;
+  readonly state = new Map<string, string>();
+  readonly revisions: number[] = [];
+  readonly progress: number[] = [];
+  readonly mistakes: string[] = [];
+  ended: Error | undefined;
+  watcher: CacheWatcher | undefined;
+
+  constructor(scope: Scope) {
+    this.scope = scope;
+  }
+  follow(cache: ResourceCache, after: number): this {
+    this.watcher = cache.watch(after, this.scope, {
+      event: (e) => this.#take(e),
+      progress: (r) => void this.progress.push(r),
+      end: (e) => (this.ended = e),
+    });
+    return this;
+  }
+  load(cache: ResourceCache): number {
+    const list = cache.snapshot(this.scope);
+    this.state.clear();
+    for (const e of list.entries) this.state.set(e.key, e.json.toString());
+    return list.revision;
+  }
+  leave(): void {
+    this.watcher?.close();
+    this.watcher = undefined;
+  }
+  /** Where to go on. */
+  get last(): number {
+    return Math.max(this.revisions.at(-1) ?? 0, this.progress.at(-1) ?? 0);
+  }
+  #take(e: CacheEvent): boolean {
+    if (e.revision <= (this.revisions.at(-1) ?? 0)) this.mistakes.push(`${e.revision} after ${this.revisions.at(-1)}`);
+    this.revisions.push(e.revision);
+    if (e.type === 'put' && inside(this.scope, e.entry)) this.state.set(e.entry.key, e.entry.json.toString());
+    else this.state.delete(e.entry.key);
+    return true;
+  }
+}
+
+function inside(scope: Scope, e: Entry): boolean {
+  const o = e.object() as Pod;
+  return (
+    (scope.namespace === undefined || o.metadata?.namespace === scope.namespace) &&
+    (scope.name === undefined || o.metadata?.name === scope.name) &&
+    (!scope.label || o.metadata?.labels?.[scope.label.key] === scope.label.value) &&
+    (!scope.field || o.spec.nodeName === scope.field.value)
+  );
+}
+
+interface SetupOptions {
+  clock?: Clock;
+  lmdb?: boolean;
+  patienceMs?: number;
+  historyEvents?: number;
+  historyBytes?: number;
+}
+
+async function setup(options: SetupOptions = {}) {
+  const clock = options.clock ?? systemClock;
+  const dataDir = options.lmdb ? await mkdtemp(join(tmpdir(), 'k8ts-cache-')) : undefined;
+  const engine = await openStore({ backend: dataDir ? 'lmdb' : 'memory', dataDir, clock, logger: silentLogger });
+  const store = faultyStore(engine);
+  const cache = createWatchCache({ store, logger: silentLogger, ...options, clock });
+  const resource = await cache.resource(pods);
+  const close = async () => {
+    await cache.close();
+    await engine.close();
+    if (dataDir) await rm(dataDir, { recursive: true, force: true });
+  };
+  return { store, cache, resource, close };
+}
+
+function random(seed: number): (n: number) => number {
+  return (n) => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return Math.floor((seed / 4294967296) * n);
+  };
+}
+
+describe('watch cache', () => {
+  for (const { seed, engine, operations } of [
+    { seed: 1, engine: 'memory', operations: 1500 },
+    { seed: 2, engine: 'memory', operations: 1500 },
+    { seed: 3, engine: 'memory', operations: 1500 },
+    { seed: 4, engine: 'lmdb', operations: 300 },
+  ]) {
+    it(`agrees with the store under random operations (${engine}, seed ${seed})`, async () => {
+      const next = random(seed);
+      const { store, resource, close } = await setup({ lmdb: engine === 'lmdb' });
+      const scopes = (): Scope => {
+        const all: Scope[] = [
+          {},
+          { namespace: `ns${next(3)}` },
+          { namespace: `ns${next(3)}`, name: `p${next(15)}` },
+          { label: { key: 'app', value: `a${next(4)}` } },
+          { field: { key: 'spec.nodeName', value: `n${next(3)}` } },
+          { namespace: `ns${next(3)}`, label: { key: 'app', value: `a${next(4)}` } },
+          { label: { key: 'app', value: `a${next(4)}` }, field: { key: 'spec.nodeName', value: `n${next(3)}` } },
+          { name: `p${next(15)}` },
+        ];
+        return all[next(all.length)]!;
+      };
+      const followers: Follower[] = [];
+      const revisions = [await store.currentRevision()];
+      for (let n = 0; n < operations; n++) {
+        const p = pod(`ns${next(3)}`, `p${next(15)}`, `a${next(4)}`, `n${next(3)}`, n);
+        const key = `/pods/${p.metadata!.namespace}/${p.metadata!.name}`;
+        const present = await store.get(key);
+        if (!present) revisions.push(written(await store.create(key, bytes(p))));
+        else if (next(3) === 0) revisions.push(written(await store.delete(key, present.revision)));
+        else revisions.push(written(await store.update(key, bytes(p), present.revision)));
+        if (next(10) === 0) await store.create(`/other/${n}`, bytes({}));
+        if (next(40) === 0) {
+          const f = new Follower(scopes());
+          followers.push(f.follow(resource, f.load(resource)));
+        }
+        const f = followers[next(followers.length)];
+        // Some go away for a while and come back where they were.
+        if (f && next(8) === 0) {
+          if (f.watcher) f.leave();
+          else f.follow(resource, f.last);
+        }
+        if (n % 100 === 0) {
+          const scope = scopes();
+          const list = await store.list('/pods/');
+          const got = await resource.list(scope);
+          assert.equal(got.revision, list.revision);
+          const all = (await resource.list()).entries;
+          assert.deepEqual(
+            all.map((e) => [e.key, e.revision]),
+            list.items.map((i) => [i.key, i.revision]),
+          );
+          assert.deepEqual(
+            got.entries,
+            all.filter((e) => inside(scope, e)),
+          );
+          const revision = revisions[next(revisions.length)]!;
+          const then = await store.list('/pods/', { revision });
+          const past = await resource.listAt(revision);
+          assert.deepEqual(
+            past.entries.map((e) => [e.key, e.revision]),
+            then.items.map((i) => [i.key, i.revision]),
+          );
+          assert.deepEqual(
+            (await resource.listAt(revision, scope)).entries.map((e) => e.key),
+            past.entries.filter((e) => inside(scope, e)).map((e) => e.key),
+          );
+        }
+      }
+      for (const f of followers) {
+        f.leave();
+        f.follow(resource, f.last);
+        assert.deepEqual(f.mistakes, []);
+        const expected = resource.snapshot(f.scope).entries.map((e) => [e.key, e.json.toString()]);
+        assert.deepEqual(
+          [...f.state].toSorted((a, b) => (a[0] < b[0] ? -1 : 1)),
+          expected,
+          JSON.stringify(f.scope),
+        );
+      }
+      await close();
+    });
+  }
+
+  it('gives the revision within the bytes and the object, also of a deletion', async () => {
+    const { store, resource, close } = await setup();
+    const r1 = await put(store, pod('a', 'x', 'web'));
+    const events: CacheEvent[] = [];
+    const w = resource.watch(r1 - 1, {}, { event: (e) => (events.push(e), true), progress() {}, end() {} });
+    const r2 = written(await store.delete('/pods/a/x', r1));
+    assert.deepEqual(
+      events.map((e) => [e.type, e.revision, e.entry.object().metadata?.resourceVersion, e.previous?.revision]),
+      [
+        ['put', r1, String(r1), undefined],
+        ['delete', r2, String(r2), r1],
+      ],
+    );
+    assert.deepEqual(events[1]!.entry.labels, { app: 'web' });
+    assert.deepEqual([events[0]!.entry.namespace, events[0]!.entry.name], ['a', 'x']);
+    w.close();
+    await close();
+  });
+
+  it('spends nothing on watchers of other names, namespaces and field values', async () => {
+    const { store, resource, close } = await setup();
+    let touched = 0;
+    let told = 0;
+    const counting = (scope: Scope): Scope => ({
+      get namespace() {
+        touched++;
+        return scope.namespace;
+      },
+      get name() {
+        touched++;
+        return scope.name;
+      },
+      get label() {
+        touched++;
+        return scope.label;
+      },
+      get field() {
+        touched++;
+        return scope.field;
+      },
+    });
+    const handlers = { event: () => (told++, true), progress() {}, end() {} };
+    for (let i = 0; i < 100; i++) {
+      resource.watch(resource.revision, counting({ namespace: 'a', name: `p${i}` }), handlers);
+      resource.watch(resource.revision, counting({ namespace: `ns${i}` }), handlers);
+      resource.watch(resource.revision, counting({ field: { key: 'spec.nodeName', value: `n${i}` } }), handlers);
+      resource.watch(resource.revision, counting({ label: { key: 'app', value: `app${i}` } }), handlers);
+    }
+    touched = 0;
+    await put(store, pod('b', 'stranger', 'none', 'elsewhere'));
+    assert.deepEqual([touched, told], [0, 0]);
+    await put(store, pod('ns7', 'x', 'app8', 'n9'));
+    assert.equal(told, 3);
+    await close();
+  });
+
+  it('drops watchers that are full or fail, and serves the others', async () => {
+    const { store, resource, close } = await setup();
+    let slow = 0;
+    let failing = 0;
+    const good = new Follower({}).follow(resource, resource.revision);
+    resource.watch(resource.revision, {}, { event: () => ++slow < 2, progress() {}, end() {} });
+    const failingHandler = {
+      event: (): boolean => {
+        failing++;
+        throw new Error('broken handler');
+      },
+      progress() {},
+      end() {},
+    };
+    resource.watch(resource.revision, {}, failingHandler);
+    for (let i = 0; i < 5; i++) await put(store, pod('a', `p${i}`, 'x'));
+    assert.deepEqual([slow, failing, good.revisions.length], [2, 1, 5]);
+    await close();
+  });
+
+  it('lets a watcher come and go while events are handed round', async () => {
+    const { store, resource, close } = await setup();
+    const late = new Follower({});
+    const w = resource.watch(
+      resource.revision,
+      {},
+      {
+        event: (e) => {
+          if (e.entry.name === 'p1') {
+            w.close();
+            late.follow(resource, e.revision - 1);
+          }
+          return true;
+        },
+        progress() {},
+        end() {},
+      },
+    );
+    const r = [];
+    for (let i = 0; i < 4; i++) r.push(await put(store, pod('a', `p${i}`, 'x')));
+    assert.deepEqual(late.revisions, r.slice(1));
+    await close();
+  });
+
+  it('forgets history by time, count and size, and says so', async () => {
+    const clock = manualClock();
+    const { store, resource, close } = await setup({ clock, historyEvents: 10, historyBytes: 100_000 });
+    const start = resource.revision;
+    const revisions: number[] = [];
+    for (let i = 0; i < 15; i++) revisions.push(await put(store, pod('a', `p${i}`, 'x')));
+    assert.throws(() => new Follower({}).follow(resource, start), CompactedError);
+    assert.deepEqual(new Follower({}).follow(resource, revisions[4]!).revisions, revisions.slice(5));
+    clock.advance(310_000);
+    assert.throws(() => new Follower({}).follow(resource, revisions[13]!), CompactedError);
+    new Follower({}).follow(resource, revisions[14]!).watcher!.close();
+    // Out of the window, but not yet out of the store.
+    assert.equal((await resource.listAt(revisions[5]!)).entries.length, 6);
+    await store.compact(revisions[14]!);
+    await assert.rejects(resource.listAt(revisions[5]!), CompactedError);
+    const big = pod('a', 'big', 'x'.repeat(60_000));
+    const r1 = await put(store, big);
+    await put(store, pod('a', 'big2', 'x'.repeat(60_000)));
+    assert.throws(() => new Follower({}).follow(resource, r1 - 1), CompactedError);
+    await close();
+  });
+
+  it('tells progress at once and then about each minute, also of writes elsewhere', async () => {
+    const clock = manualClock();
+    const { store, resource, close } = await setup({ clock });
+    const f = new Follower({ namespace: 'a' }).follow(resource, resource.revision);
+    assert.deepEqual(f.progress, [resource.revision]);
+    const r = written(await store.create('/other/x', bytes({})));
+    clock.advance(59_000);
+    assert.equal(f.progress.length, 1);
+    clock.advance(7_000);
+    assert.deepEqual(f.progress.slice(1), [r]);
+    await close();
+  });
+
+  it('reads consistently though the watch lags, with few requests', async () => {
+    const { store, resource, close } = await setup({ patienceMs: 60_000 });
+    store.pause();
+    const r = await put(store, pod('a', 'x', 'web'));
+    store.revisionRequests = 0;
+    const reads = Array.from({ length: 100 }, () => resource.list({ namespace: 'a' }));
+    assert.equal(resource.peek('/pods/a/x'), undefined);
+    systemClock.after(20, () => store.resume());
+    for (const list of await Promise.all(reads)) {
+      assert.equal(list.entries[0]?.revision, r);
+      assert.ok(list.revision >= r);
+    }
+    assert.ok(store.revisionRequests <= 2, `${store.revisionRequests} requests`);
+    await close();
+  });
+
+  it('a read never builds on a revision that was asked for before it', async () => {
+    const { store, resource, close } = await setup();
+    for (let i = 0; i < 50; i++) {
+      void resource.list();
+      const p = pod('a', `p${i}`, 'x');
+      await put(store, p);
+      assert.ok(await resource.get(`/pods/a/p${i}`));
+    }
+    await close();
+  });
+
+  it('shows own writes at once, and only once', async () => {
+    const { store, cache, resource, close } = await setup({ patienceMs: 60_000 });
+    const f = new Follower({}).follow(resource, resource.revision);
+    store.pause();
+    const revisions: number[] = [];
+    const writes = [];
+    for (let i = 0; i < 5; i++) {
+      const p = pod('a', `p${i}`, 'x');
+      const value = bytes(p);
+      const revision = written(await store.create(`/pods/a/p${i}`, value));
+      revisions.push(revision);
+      writes.push({ type: 'put' as const, key: `/pods/a/p${i}`, value, revision, object: p });
+    }
+    cache.wrote(writes[1]!);
+    assert.equal(resource.peek('/pods/a/p1'), undefined, 'ahead of an unknown revision');
+    cache.wrote(writes[0]!);
+    assert.deepEqual(f.revisions, revisions.slice(0, 2));
+    assert.equal((resource.peek('/pods/a/p1')!.object() as Pod).metadata?.resourceVersion, String(revisions[1]));
+    cache.wrote(writes[3]!);
+    store.resume();
+    cache.wrote(writes[4]!);
+    assert.deepEqual(f.revisions, revisions);
+    const gone = written(await store.delete('/pods/a/p0', revisions[0]!));
+    cache.wrote({ type: 'delete', key: '/pods/a/p0', value: Buffer.alloc(0), revision: gone });
+    assert.deepEqual(f.revisions, [...revisions, gone]);
+    assert.equal((await resource.list()).entries.length, 4);
+    await close();
+  });
+
+  it('takes the object from the writer instead of parsing it', async () => {
+    let parses = 0;
+    const store = createMemoryStore({ clock: systemClock });
+    const cache = createWatchCache({ store, clock: systemClock, logger: silentLogger });
+    const parse = (b: Buffer) => (parses++, JSON.parse(b.toString()) as Pod);
+    const resource = await cache.resource({ ...pods, parse });
+    const f = new Follower({ field: { key: 'spec.nodeName', value: 'n1' } }).follow(resource, resource.revision);
+    for (let i = 0; i < 10; i++) {
+      const p = pod('a', `p${i}`, 'x', 'n1');
+      const value = bytes(p);
+      cache.hint(value, p);
+      written(await store.create(`/pods/a/p${i}`, value));
+    }
+    assert.equal(f.revisions.length, 10);
+    assert.equal(parses, 0);
+    await cache.close();
+    await store.close();
+  });
+
+  it('refuses to wait long for a revision that does not come', async () => {
+    const clock = manualClock();
+    const { resource, close } = await setup({ clock });
+    const wait = resource.waitFor(resource.revision + 1000);
+    clock.advance(3000);
+    await assert.rejects(wait, (e: unknown) => {
+      assert.ok(e instanceof StatusError);
+      assert.equal(e.code, 504);
+      assert.match(e.message, /Too large resource version: \d+, current: \d+/);
+      return true;
+    });
+    await close();
+  });
+
+  it('goes on after the watch broke, losing and repeating nothing', async () => {
+    const { store, resource, close } = await setup();
+    const f = new Follower({}).follow(resource, resource.revision);
+    const r = [await put(store, pod('a', 'p0', 'x'))];
+    store.pause();
+    r.push(await put(store, pod('a', 'p1', 'x')));
+    store.cut(new StoreUnavailableError('cut'));
+    store.resume();
+    r.push(await put(store, pod('a', 'p2', 'x')));
+    assert.ok(await resource.get('/pods/a/p2'));
+    assert.deepEqual(f.revisions, r);
+    assert.equal(f.ended, undefined);
+    await close();
+  });
+
+  it('reads anew and ends its watches when history is lost', async () => {
+    const { store, cache, resource, close } = await setup();
+    const f = new Follower({}).follow(resource, resource.revision);
+    await put(store, pod('a', 'p0', 'x'));
+    store.pause();
+    await put(store, pod('a', 'p1', 'x'));
+    const r = await put(store, pod('a', 'p2', 'x'));
+    await store.compact(r);
+    store.cut(new StoreUnavailableError('cut'));
+    store.resume();
+    const list = await resource.list();
+    assert.deepEqual(
+      list.entries.map((e) => e.name),
+      ['p0', 'p1', 'p2'],
+    );
+    assert.ok(f.ended instanceof CompactedError);
+    assert.equal(f.revisions.length, 1);
+    assert.equal(cache.ready, true);
+    assert.throws(() => new Follower({}).follow(resource, r - 1), CompactedError);
+    const again = new Follower({}).follow(resource, list.revision);
+    const r2 = await put(store, pod('a', 'p3', 'x'));
+    assert.deepEqual(again.revisions, [r2]);
+    await close();
+  });
+
+  it('leaves out what is not JSON, and serves the rest', async () => {
+    const { store, cache, close } = await setup();
+    await store.create('/things/bad', Buffer.from('k8s\0not JSON'));
+    await store.create('/things/good', bytes({ metadata: { name: 'good' } }));
+    const things = await cache.resource({ prefix: '/things/', namespaced: false });
+    await store.create('/things/worse', Buffer.from('[]'));
+    const r = written(await store.create('/things/more', bytes({ metadata: { name: 'more' } })));
+    const list = await things.list();
+    assert.deepEqual(
+      list.entries.map((e) => e.name),
+      ['good', 'more'],
+    );
+    assert.equal(list.revision, r);
+    await close();
+  });
+
+  it('keeps frames only while an event is handed round', async () => {
+    const { store, resource, close } = await setup();
+    const events: CacheEvent[] = [];
+    const take = (e: CacheEvent) => {
+      events.push(e);
+      const frame = e.frames.get('json');
+      if (!frame) e.frames.set('json', e.entry.json);
+      return true;
+    };
+    const handlers = { event: take, progress() {}, end() {} };
+    resource.watch(resource.revision, {}, handlers);
+    let shared: Buffer | undefined;
+    const second = { ...handlers, event: (e: CacheEvent) => ((shared = e.frames.get('json')), true) };
+    resource.watch(resource.revision, {}, second);
+    await put(store, pod('a', 'x', 'web'));
+    assert.equal(shared, events[0]!.entry.json);
+    assert.equal(events[0]!.frames.size, 0);
+    await close();
+  });
+
+  it('takes resources on and off at any time', async () => {
+    const { store, cache, close } = await setup();
+    const options = { prefix: '/example.com/things/', namespaced: false };
+    await store.create('/example.com/things/a', bytes({ metadata: { name: 'a' } }));
+    const [things, same] = await Promise.all([cache.resource(options), cache.resource(options)]);
+    assert.equal(things, same);
+    assert.equal(things.size, 1);
+    const f = new Follower({}).follow(things, things.revision);
+    await store.create('/example.com/things/b', bytes({ metadata: { name: 'b' } }));
+    assert.equal(f.revisions.length, 1);
+    cache.removeResource(options.prefix);
+    assert.ok(f.ended);
+    await store.create('/example.com/things/c', bytes({ metadata: { name: 'c' } }));
+    const back = await cache.resource(options);
+    assert.deepEqual(
+      back.snapshot().entries.map((e) => e.name),
+      ['a', 'b', 'c'],
+    );
+    await close();
+  });
+});
+
+describe('watch cache on etcd', function () {
+  this.timeout(60_000);
+
+  it('moves on though others write in the same etcd, and outlives its absence', async () => {
+    const etcd = await startEtcd();
+    const store = createEtcdStore({ ...etcd.options, clock: systemClock });
+    const other = createEtcdStore({ ...etcd.options, prefix: '/elsewhere', clock: systemClock });
+    const cache = createWatchCache({ store, clock: systemClock, logger: silentLogger, patienceMs: 50 });
+    try {
+      const resource = await cache.resource(pods);
+      const f = new Follower({}).follow(resource, resource.revision);
+      const r = [await put(store, pod('a', 'p0', 'x'))];
+      written(await other.create('/x', Buffer.from('x')));
+      assert.equal((await resource.list()).entries.length, 1);
+      assert.ok(await store.get(PROGRESS_KEY), 'it did not have to move on');
+
+      await etcd.kill();
+      await assert.rejects(resource.list(), StoreUnavailableError);
+      assert.equal(resource.snapshot().entries.length, 1);
+      await etcd.start();
+      const written1 = await eventually(() => put(store, pod('a', 'p1', 'x')));
+      r.push(written1);
+      const deleted = written(await store.delete('/pods/a/p0', r[0]!));
+      r.push(deleted);
+      const list = await eventually(() => resource.list());
+      assert.deepEqual(
+        list.entries.map((e) => e.name),
+        ['p1'],
+      );
+      assert.deepEqual(f.revisions, r);
+      assert.equal(f.ended, undefined);
+    } finally {
+      await cache.close();
+      await store.close();
+      await other.close();
+      await etcd.close();
+    }
+  });
+});
+
+async function eventually<T>(action: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + 15_000;
+  for (;;) {
+    try {
+      return await action();
+    } catch (e) {
+      if (Date.now() > deadline) throw e;
+      await systemClock.sleep(50);
+    }
+  }
+}

@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import type { Clock } from '../../../base/clock.ts';
+import { silentLogger } from '../../../base/log.ts';
+import type { KubeObject } from '../../../api/types.ts';
+import type { Informer } from '../../../client/informer.ts';
+import { createWorkQueue } from '../../../client/workqueue.ts';
+import { createExpectations } from '../../../controllers/expectations.ts';
+import { slowStart } from '../../../controllers/lib/podcontrol.ts';
+
+/** A clock that goes only when told to. */
+function manualClock(): Clock & { advance(ms: number): Promise<void> } {
+  let now = 0;
+  let timers: { at: number; fn: () => void }[] = [];
+  const after = (ms: number, fn: () => void) => {
+    const t = { at: now + ms, fn };
+    timers.push(t);
+    return { cancel: () => void (timers = timers.filter((x) => x !== t)) };
+  };
+  return {
+    now: () => now,
+    monotonic: () => now,
+    after,
+    every: () => ({ cancel() {} }),
+    sleep: (ms) => new Promise((resolve) => after(ms, resolve)),
+    async advance(ms) {
+      const end = now + ms;
+      for (;;) {
+        const next = timers.filter((t) => t.at <= end).toSorted((a, b) => a.at - b.at)[0];
+        if (!next) break;
+        now = next.at;
+        timers = timers.filter((t) => t !== next);
+        next.fn();
+        for (let i = 0; i < 10; i++) await Promise.resolve();
+      }
+      now = end;
+    },
+  };
+}
+
+describe('work queue', () => {
+  it('works on a key once at a time, and again when it was added meanwhile', async () => {
+    const clock = manualClock();
+    const log: string[] = [];
+    let release: () => void = () => {};
+    const queue = createWorkQueue({
+      clock,
+      logger: silentLogger,
+      name: 'q',
+      workers: 3,
+      process: async (key) => {
+        log.push(`begin ${key}`);
+        if (log.length === 1) await new Promise<void>((resolve) => (release = resolve));
+        log.push(`end ${key}`);
+      },
+    });
+    queue.start();
+    queue.add('a');
+    await Promise.resolve();
+    queue.add('a');
+    queue.add('a');
+    await Promise.resolve();
+    assert.deepEqual(log, ['begin a']);
+    release();
+    await queue.idle();
+    assert.deepEqual(log, ['begin a', 'end a', 'begin a', 'end a']);
+    await queue.stop();
+  });
+
+  it('never works inside the caller of add', async () => {
+    const clock = manualClock();
+    let worked = false;
+    const queue = createWorkQueue({
+      clock,
+      logger: silentLogger,
+      name: 'q',
+      process: async () => void (worked = true),
+    });
+    queue.start();
+    queue.add('a');
+    assert.equal(worked, false);
+    await queue.idle();
+    assert.equal(worked, true);
+    await queue.stop();
+  });
+
+  it('comes back later and later after failures, and forgets them after a success', async () => {
+    const clock = manualClock();
+    const at: number[] = [];
+    const queue = createWorkQueue({
+      clock,
+      logger: silentLogger,
+      name: 'q',
+      baseDelayMs: 10,
+      process: async () => {
+        at.push(clock.now());
+        if (at.length < 4) throw new Error('no');
+      },
+    });
+    queue.start();
+    queue.add('a');
+    await queue.idle();
+    await clock.advance(1000);
+    assert.deepEqual(at, [0, 10, 30, 70]);
+    await queue.stop();
+  });
+
+  it('keeps the earlier of two delays', async () => {
+    const clock = manualClock();
+    const at: number[] = [];
+    const queue = createWorkQueue({
+      clock,
+      logger: silentLogger,
+      name: 'q',
+      process: async () => void at.push(clock.now()),
+    });
+    queue.start();
+    queue.addAfter('a', 100);
+    queue.addAfter('a', 50);
+    queue.addAfter('a', 200);
+    await clock.advance(1000);
+    assert.deepEqual(at, [50]);
+    await queue.stop();
+  });
+});
+
+describe('expectations', () => {
+  const object = (name: string, uid: string, resourceVersion: string, deleting = false): KubeObject => ({
+    metadata: { name, namespace: 'ns', uid, resourceVersion, ...(deleting ? { deletionTimestamp: 'now' } : {}) },
+  });
+
+  it('waits until the cache has reached what was written', () => {
+    const informer = { resourceVersion: '10', get: () => undefined } as unknown as Informer<object>;
+    const e = createExpectations();
+    assert.equal(e.satisfied('k'), true);
+    e.wrote('k', informer, object('a', 'u', '12'));
+    assert.equal(e.satisfied('k'), false);
+    assert.equal(e.satisfied('other'), true);
+    (informer as { resourceVersion: string }).resourceVersion = '12';
+    assert.equal(e.satisfied('k'), true);
+  });
+
+  it('waits until a deleted object is gone, going, or another one', () => {
+    let cached: KubeObject | undefined = object('a', 'u', '5');
+    const informer = { resourceVersion: '10', get: () => cached } as unknown as Informer<object>;
+    const e = createExpectations();
+    for (const after of [undefined, object('a', 'u', '6', true), object('a', 'v', '7')]) {
+      cached = object('a', 'u', '5');
+      e.deleted('k', informer, cached);
+      assert.equal(e.satisfied('k'), false);
+      cached = after;
+      assert.equal(e.satisfied('k'), true);
+    }
+  });
+});
+
+describe('slow start', () => {
+  it('stops soon when creations fail', async () => {
+    let calls = 0;
+    const failed = await slowStart(100, async () => {
+      calls++;
+      throw new Error('quota');
+    });
+    assert.deepEqual([calls, failed.successes], [1, 0]);
+    calls = 0;
+    const partly = await slowStart(100, async (i) => {
+      calls++;
+      if (i === 4) throw new Error('quota');
+    });
+    assert.deepEqual([calls, partly.successes], [7, 6]);
+    assert.deepEqual((await slowStart(5, async () => {})).successes, 5);
+  });
+});

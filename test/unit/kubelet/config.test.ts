@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { completeConfiguration, loadConfiguration, parseDuration } from '../../../kubelet/config.ts';
+import { createRequest, selfSigned } from '../../../kubelet/certs/pem.ts';
+import { loadCertificate, rotationTime, storeCertificate } from '../../../kubelet/certs/store.ts';
+import { firstStrings } from '../../../kubelet/cri/events.ts';
+import { capacityOf, differs, nodeStatus, type NodeFacts } from '../../../kubelet/node/status.ts';
+import { completeStaticPod } from '../../../kubelet/pods/static.ts';
+
+describe('kubelet configuration', () => {
+  it('reads durations', () => {
+    assert.deepEqual(['1m30s', '100ms', '0', '2h', '1.5s'].map(parseDuration), [90_000, 100, 0, 7_200_000, 1500]);
+    for (const bad of ['', '5', '1x', 's']) assert.throws(() => parseDuration(bad), bad);
+  });
+
+  it('merges nested objects with their defaults and refuses other kinds', () => {
+    const c = completeConfiguration({
+      authentication: { anonymous: { enabled: true } },
+      evictionHard: { 'memory.available': '5%' },
+    });
+    assert.equal(c.authentication.anonymous.enabled, true);
+    assert.equal(c.authentication.webhook.enabled, true);
+    assert.deepEqual(c.evictionHard, { 'memory.available': '5%' });
+    assert.throws(() => completeConfiguration({ kind: 'Pod' }), /expected a KubeletConfiguration/);
+    assert.throws(() => completeConfiguration({ syncFrequency: 'soon' }), /not a duration/);
+  });
+
+  it('takes relative paths from where the file lies', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'kubelet-config-'));
+    try {
+      await writeFile(
+        join(dir, 'c.yaml'),
+        'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nstaticPodPath: manifests\n',
+      );
+      assert.equal(loadConfiguration(join(dir, 'c.yaml')).staticPodPath, join(dir, 'manifests'));
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
+
+  it('stores certificates behind a link and knows when to renew them', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'kubelet-certs-'));
+    try {
+      const now = Date.parse('2030-01-01T00:00:00Z');
+      const own = selfSigned({ commonName: 'n', dns: ['n'], ips: ['192.0.2.1'] }, now);
+      storeCertificate(dir, 'x', own, now);
+      const have = loadCertificate(dir, 'x')!;
+      assert.match(have.certificate.subjectAltName!, /192\.0\.2\.1/);
+      assert.equal(have.certificate.checkPrivateKey((await import('node:crypto')).createPrivateKey(have.keyPem)), true);
+      assert.equal(rotationTime(have, 0.5), have.notBefore + (have.notAfter - have.notBefore) * 0.8);
+      assert.match(
+        createRequest({ commonName: 'system:node:n', organization: 'system:nodes' }).requestPem,
+        /BEGIN CERTIFICATE REQUEST/,
+      );
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
+
+  it("reads the container's id from runtime events", () => {
+    const field = (n: number, s: string) => Buffer.concat([Buffer.from([(n << 3) | 2, s.length]), Buffer.from(s)]);
+    assert.deepEqual(firstStrings(Buffer.concat([field(1, 'abc'), field(2, 'exec-1'), Buffer.from([0x18, 5])])), {
+      first: 'abc',
+      second: 'exec-1',
+    });
+  });
+
+  it('gives static pods an identity and what the API would have added', () => {
+    const raw = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'x' },
+      spec: { containers: [{ name: 'c', image: 'i', readinessProbe: { exec: { command: ['a'] } } }] },
+    };
+    const p = completeStaticPod(raw, 'x.yaml', 'node1');
+    assert.equal(p.metadata!.name, 'x-node1');
+    assert.equal(p.metadata!.annotations!['kubernetes.io/config.source'], 'file');
+    assert.equal(p.spec!.containers[0]!.readinessProbe!.failureThreshold, 3);
+    const changed = completeStaticPod({ ...raw, spec: { containers: [{ name: 'c', image: 'j' }] } }, 'x.yaml', 'node1');
+    assert.notEqual(changed.metadata!.uid, p.metadata!.uid);
+    assert.equal(completeStaticPod(raw, 'x.yaml', 'node1').metadata!.uid, p.metadata!.uid);
+  });
+});
+
+describe('kubelet node status', () => {
+  const facts = (over: Partial<NodeFacts> = {}): NodeFacts => ({
+    now: Date.parse('2030-01-01T00:00:00Z'),
+    nodeName: 'n',
+    hostname: 'n',
+    ips: ['192.0.2.1'],
+    machine: {
+      cpus: 4,
+      memoryBytes: 8 * 2 ** 30,
+      machineID: 'm',
+      systemUUID: 's',
+      bootID: 'b',
+      kernelVersion: 'k',
+      osImage: 'o',
+      architecture: 'amd64',
+      hugePages: {},
+    },
+    config: completeConfiguration({
+      kubeReserved: { cpu: '500m', memory: '1Gi' },
+      evictionHard: { 'memory.available': '100Mi' },
+    }),
+    rootFs: { capacityBytes: 1000 * 1024, availableBytes: 500, usedBytes: 500, inodes: 10, inodesFree: 5 },
+    runtime: { name: 'containerd', version: '1' },
+    handlers: [],
+    images: [],
+    problems: [],
+    pressure: { memory: false, disk: false, pid: false },
+    port: 10250,
+    volumesInUse: [],
+    previous: undefined,
+    ...over,
+  });
+
+  it('subtracts what is reserved', () => {
+    const { capacity, allocatable } = capacityOf(facts());
+    assert.deepEqual([capacity['cpu'], allocatable['cpu']], ['4', '3500m']);
+    assert.equal(allocatable['memory'], `${8 * 1024 - 1024 - 100}Mi`);
+  });
+
+  it('is ready unless something is wrong, and keeps transition times', () => {
+    const good = nodeStatus(facts());
+    const ready = (s: ReturnType<typeof nodeStatus>) => s.conditions!.find((c) => c.type === 'Ready')!;
+    assert.equal(ready(good).status, 'True');
+    const later = nodeStatus(facts({ now: Date.parse('2030-01-01T00:01:00Z'), previous: good }));
+    assert.equal(ready(later).lastTransitionTime, ready(good).lastTransitionTime);
+    assert.equal(differs(good, later), false);
+    const bad = nodeStatus(facts({ problems: ['the network is not ready'], previous: good }));
+    assert.deepEqual(
+      [ready(bad).status, ready(bad).reason, ready(bad).message],
+      ['False', 'KubeletNotReady', 'the network is not ready'],
+    );
+    assert.equal(differs(good, bad), true);
+  });
+});

@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict';
+import type { EndpointSlice, Service } from '../../../api/types.ts';
+import { staleConnections } from '../../../proxy/conntrack.ts';
+import { cniConfig } from '../../../proxy/network/cni.ts';
+import { desiredRoutes, egressRules } from '../../../proxy/network/routes.ts';
+import { desiredRules } from '../../../proxy/rules/desired.ts';
+import type { NodeView } from '../../../proxy/rules/model.ts';
+import { emptyDesired, renderChange, renderFull } from '../../../proxy/rules/render.ts';
+import { chooseBackends, servicePorts } from '../../../proxy/rules/translate.ts';
+
+const node: NodeView = {
+  name: 'n1',
+  zone: 'z1',
+  clusterCidr: '10.244.0.0/16',
+  family: 4,
+  masqueradeAll: false,
+  nodePortAddresses: [],
+};
+const service = (spec: Record<string, unknown>, name = 'a'): Service =>
+  ({
+    metadata: { name, namespace: 'ns' },
+    spec: { type: 'ClusterIP', clusterIP: '10.96.0.5', ports: [{ port: 80, protocol: 'TCP' }], ...spec },
+  }) as Service;
+interface E {
+  ip: string;
+  node?: string;
+  ready?: boolean;
+  serving?: boolean;
+  terminating?: boolean;
+  zones?: string[];
+}
+const slice = (endpoints: E[], protocol = 'TCP'): EndpointSlice =>
+  ({
+    metadata: { name: 's', namespace: 'ns', labels: { 'kubernetes.io/service-name': 'a' } },
+    addressType: 'IPv4',
+    ports: [{ name: '', port: 8080, protocol }],
+    endpoints: endpoints.map((e) => ({
+      addresses: [e.ip],
+      nodeName: e.node ?? 'n1',
+      conditions: { ready: e.ready ?? true, serving: e.serving ?? true, terminating: e.terminating ?? false },
+      hints: e.zones ? { forZones: e.zones.map((name) => ({ name })) } : undefined,
+    })),
+  }) as EndpointSlice;
+const ports = (spec: Record<string, unknown>, endpoints: E[], protocol?: string) =>
+  servicePorts(service(spec), [slice(endpoints, protocol)], 4);
+const rules = (spec: Record<string, unknown>, endpoints: E[]) => desiredRules(ports(spec, endpoints), node);
+const element = (d: ReturnType<typeof desiredRules>, map: string, key: string) => d.elements.get(map)?.get(key);
+
+describe('service rules', () => {
+  it('lead from the cluster address to a spread over the backends', () => {
+    const d = rules({}, [{ ip: '10.244.0.2' }, { ip: '10.244.1.2', node: 'n2' }]);
+    const front = element(d, 'service-ips', '10.96.0.5 . tcp . 80')!.replace('goto ', '');
+    assert.match(d.chains.get(front)!.join('\n'), /saddr != 10\.244\.0\.0\/16 meta mark set/);
+    const chain = d.chains.get(d.chains.get(front)!.at(-1)!.replace('goto ', ''))!;
+    assert.equal(
+      chain[0],
+      'meta l4proto tcp dnat ip addr . port to numgen random mod 2 map { 0 : 10.244.0.2 . 8080, 1 : 10.244.1.2 . 8080 }',
+    );
+  });
+  it('reject what has no backend', () => {
+    const d = rules({}, []);
+    assert.equal(element(d, 'service-ips', '10.96.0.5 . tcp . 80'), undefined);
+    assert.equal(element(d, 'no-endpoint-services', '10.96.0.5 . tcp . 80'), 'goto reject-chain');
+  });
+  it('drop under a local policy when only others have backends', () => {
+    const d = rules({ internalTrafficPolicy: 'Local' }, [{ ip: '10.244.1.2', node: 'n2' }]);
+    assert.equal(element(d, 'no-endpoint-services', '10.96.0.5 . tcp . 80'), 'drop');
+  });
+  it('remember clients per backend with session affinity', () => {
+    const d = rules({ sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } } }, [
+      { ip: '10.244.0.2' },
+      { ip: '10.244.0.3' },
+    ]);
+    assert.deepEqual([...d.affinitySets.values()], [60, 60]);
+  });
+  it('serve node ports, and only the local backends for outside traffic under externalTrafficPolicy Local', () => {
+    const d = rules({ type: 'NodePort', externalTrafficPolicy: 'Local', ports: [{ port: 80, nodePort: 30080 }] }, [
+      { ip: '10.244.0.2' },
+      { ip: '10.244.1.2', node: 'n2' },
+    ]);
+    const entry = d.chains.get(element(d, 'service-nodeports', 'tcp . 30080')!.replace('goto ', ''))!;
+    const local = d.chains.get(entry.at(-1)!.replace('goto ', ''))!;
+    assert.equal(local[0], 'meta l4proto tcp dnat ip to 10.244.0.2:8080');
+  });
+  it('use terminating backends only when nothing else is left', () => {
+    const [p] = ports({}, [
+      { ip: '10.244.0.2', ready: false, terminating: true },
+      { ip: '10.244.0.3', ready: false, serving: false, terminating: true },
+    ]);
+    assert.deepEqual(
+      chooseBackends(p!, 'n1', '').cluster.map((b) => b.ip),
+      ['10.244.0.2'],
+    );
+    const [q] = ports({}, [{ ip: '10.244.0.2', ready: false, terminating: true }, { ip: '10.244.0.4' }]);
+    assert.deepEqual(
+      chooseBackends(q!, 'n1', '').cluster.map((b) => b.ip),
+      ['10.244.0.4'],
+    );
+  });
+  it('keep to the zone when every backend has a hint', () => {
+    const hinted = [
+      { ip: '10.244.0.2', zones: ['z1'] },
+      { ip: '10.244.0.3', zones: ['z2'] },
+    ];
+    const [p] = ports({}, hinted);
+    assert.deepEqual(
+      chooseBackends(p!, 'n1', 'z1').cluster.map((b) => b.ip),
+      ['10.244.0.2'],
+    );
+    const [q] = ports({}, [...hinted, { ip: '10.244.0.4' }]);
+    assert.equal(chooseBackends(q!, 'n1', 'z1').cluster.length, 3);
+  });
+  it('skip ExternalName and headless Services', () => {
+    assert.deepEqual(ports({ type: 'ExternalName' }, []), []);
+    assert.deepEqual(ports({ clusterIP: 'None' }, [{ ip: '10.244.0.2' }]), []);
+  });
+  it('change only what differs, and lead back to where they came from', () => {
+    const one = rules({}, [{ ip: '10.244.0.2' }]);
+    const two = rules({}, [{ ip: '10.244.0.2' }, { ip: '10.244.0.3' }]);
+    assert.equal(renderChange(one, one, 4), '');
+    const text = renderChange(one, two, 4);
+    assert.match(text, /flush chain ip k8ts-proxy svc-/);
+    assert.doesNotMatch(text, /service-ips/);
+    const removal = renderChange(two, emptyDesired(), 4);
+    assert.match(removal, /delete element ip k8ts-proxy service-ips/);
+    assert.ok(removal.indexOf('delete element') < removal.indexOf('delete chain'));
+    assert.match(renderFull(one, 4, []), /^add table ip k8ts-proxy\ndelete table ip k8ts-proxy\nadd table/);
+  });
+});
+
+describe('connections to be forgotten', () => {
+  it('are those of UDP backends that left, and of services that had none', () => {
+    const before = ports(
+      { ports: [{ port: 53, protocol: 'UDP' }] },
+      [{ ip: '10.244.0.2' }, { ip: '10.244.0.3' }],
+      'UDP',
+    );
+    const after = ports({ ports: [{ port: 53, protocol: 'UDP' }] }, [{ ip: '10.244.0.3' }], 'UDP');
+    assert.deepEqual(staleConnections(before, after), [
+      ['-D', '-p', 'udp', '--orig-dst', '10.96.0.5', '--dport', '53', '--dst-nat', '10.244.0.2'],
+    ]);
+    assert.deepEqual(staleConnections([], after), [['-D', '-p', 'udp', '--orig-dst', '10.96.0.5', '--dport', '53']]);
+    assert.deepEqual(staleConnections(ports({}, [{ ip: '10.244.0.2' }]), []), []);
+  });
+});
+
+describe('the pod network', () => {
+  const n = (name: string, cidr: string, ip: string) => ({
+    metadata: { name },
+    spec: { podCIDR: cidr },
+    status: { addresses: [{ type: 'InternalIP', address: ip }] },
+  });
+  it('has a route to every other node', () => {
+    const list = [n('n1', '10.244.0.0/24', '10.0.0.1'), n('n2', '10.244.1.0/24', '10.0.0.2')];
+    assert.deepEqual(desiredRoutes(list, 'n1'), [{ cidr: '10.244.1.0/24', via: '10.0.0.2' }]);
+    assert.equal(desiredRoutes(list, undefined).length, 2);
+  });
+  it('hides pods behind the node only outside of the cluster', () => {
+    assert.match(
+      egressRules(['10.244.0.0/24'], '10.244.0.0/16', ['10.0.0.1']),
+      /saddr \{ 10\.244\.0\.0\/24 \} ip daddr != \{ 10\.244\.0\.0\/16, 10\.0\.0\.1 \}/,
+    );
+  });
+  it('is described to the runtime', () => {
+    const config = JSON.parse(cniConfig({ podCidrs: ['10.244.0.0/24'], dataDir: '/d', bandwidth: false })) as {
+      plugins: { type: string; ipam?: { ranges: unknown } }[];
+    };
+    assert.deepEqual(config.plugins[0]!.ipam!.ranges, [[{ subnet: '10.244.0.0/24' }]]);
+    assert.deepEqual(
+      config.plugins.map((p) => p.type),
+      ['bridge', 'portmap'],
+    );
+  });
+});
