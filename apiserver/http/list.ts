@@ -1,7 +1,8 @@
 /** LIST and GET: consistent or cached, in pages, at exact revisions. */
 import { StatusError, badRequest, resourceExpired } from '../../api/status.ts';
 import type { ListMeta } from '../../api/types.ts';
-import { matcherOf, parseListOptions, scopeOf, type ListOptions } from '../registry/list-options.ts';
+import { matcherOf, parseListOptions, scopeOf, selectsConverted, type ListOptions } from '../registry/list-options.ts';
+import { preparedEntries } from '../registry/prepared.ts';
 import type { ServedResource } from '../registry/catalog.ts';
 import type { CacheList, Entry } from '../storage/cache.ts';
 import { CompactedError, FutureRevisionError } from '../storage/store.ts';
@@ -77,9 +78,9 @@ export async function listEntries(
 ): Promise<ListAnswer> {
   const store = served.store!;
   const cache = store.cache;
-  const scope = scopeOf(o, namespace, name);
+  const scope = scopeOf(o, served, namespace, name);
   const version = parseListVersion(o.resourceVersion);
-  const match = matcherOf(o);
+  const match = matcherOf(o, served);
   let list: CacheList;
   let start: string | undefined;
   if (o.continueToken !== '') {
@@ -96,6 +97,7 @@ export async function listEntries(
     if (version > 0) await cache.waitFor(version);
     list = cache.snapshot(scope);
   }
+  if (selectsConverted(o, served)) await preparedEntries(served, list.entries);
   return page(store.prefix, list, match, o, start);
 }
 

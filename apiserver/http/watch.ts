@@ -129,8 +129,8 @@ export async function serveWatch(
   const { served, options: o, view } = target;
   const maxPending = deps.maxPendingBytes ?? 16 * 1024 * 1024;
   const cache = served.store!.cache;
-  const scope = scopeOf(o, target.namespace, target.name);
-  const matches = matcherOf(o);
+  const scope = scopeOf(o, served, target.namespace, target.name);
+  const matches = matcherOf(o, served);
   const version = parseReadVersion(o.resourceVersion);
   const initialList = o.sendInitialEvents === true;
   let revision = version;

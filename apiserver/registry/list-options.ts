@@ -1,6 +1,7 @@
 /** The query of list, watch and deletecollection: selectors, versions, pages; and what combinations are refused. */
 import { invalidObject, forbiddenField, invalid, notSupported, type FieldError } from '../../api/field-errors.ts';
 import { badRequest } from '../../api/status.ts';
+import type { DeepReadonly, KubeObject } from '../../api/types.ts';
 import type { Entry, Scope } from '../storage/cache.ts';
 import { parseFieldSelector, parseLabelSelector, type FieldTerm, type LabelSelection } from './selection.ts';
 import type { ServedResource } from './catalog.ts';
@@ -120,8 +121,14 @@ function checkFields(terms: readonly FieldTerm[], served: ServedResource): void 
     }
 }
 
+const isName = (t: FieldTerm) => t.field === 'metadata.name' || t.field === 'metadata.namespace';
+
+/** Fields are looked at in the version that is asked for: custom resources must be converted before they can match. */
+export const selectsConverted = (o: ListOptions, served: ServedResource): boolean =>
+  served.custom === true && o.fields.some((t) => !isName(t));
+
 /** What of a selection the cache's indexes answer. */
-export function scopeOf(o: ListOptions, namespace: string, name: string): Scope {
+export function scopeOf(o: ListOptions, served: ServedResource, namespace: string, name: string): Scope {
   const scope: { -readonly [K in keyof Scope]: Scope[K] } = {};
   if (namespace !== '') scope.namespace = namespace;
   if (name !== '') scope.name = name;
@@ -129,15 +136,31 @@ export function scopeOf(o: ListOptions, namespace: string, name: string): Scope 
     if (!t.equal || t.value === '') continue;
     if (t.field === 'metadata.name') scope.name ??= t.value;
     else if (t.field === 'metadata.namespace') scope.namespace ??= t.value;
-    else scope.field ??= { key: t.field, value: t.value };
+    else if (!served.custom) scope.field ??= { key: t.field, value: t.value };
   }
   const label = o.labels?.single;
   if (label) scope.label = label;
   return scope;
 }
 
+/** The selectable fields of converted entries, by the definition (one per version and schema) that names them. */
+const convertedFields = new WeakMap<object, WeakMap<Entry, Readonly<Record<string, string>>>>();
+
+function fieldsOf(served: ServedResource, e: Entry): Readonly<Record<string, string>> {
+  const { definition, convert } = served;
+  if (!served.custom || !convert) return e.fields;
+  let known = convertedFields.get(definition);
+  if (!known) convertedFields.set(definition, (known = new WeakMap()));
+  let fields = known.get(e);
+  if (!fields) {
+    const object = convert.fromStorage(e.object()) as DeepReadonly<KubeObject>;
+    known.set(e, (fields = definition.selectableFields?.(object) ?? {}));
+  }
+  return fields;
+}
+
 /** Whether an entry is selected; undefined when everything is. */
-export function matcherOf(o: ListOptions): ((e: Entry) => boolean) | undefined {
+export function matcherOf(o: ListOptions, served: ServedResource): ((e: Entry) => boolean) | undefined {
   const { labels, fields } = o;
   if (!labels && fields.length === 0) return undefined;
   return (e) => {
@@ -147,7 +170,7 @@ export function matcherOf(o: ListOptions): ((e: Entry) => boolean) | undefined {
           ? e.name
           : t.field === 'metadata.namespace'
             ? e.namespace
-            : (e.fields[t.field] ?? '');
+            : (fieldsOf(served, e)[t.field] ?? '');
       if ((value === t.value) !== t.equal) return false;
     }
     return !labels || labels.matches(e.labels);

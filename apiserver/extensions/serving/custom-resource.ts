@@ -133,7 +133,6 @@ export class CustomResource {
   #versions = new Map<string, Version>();
   #storage = '';
   #converter: VersionConverter = noConversion;
-  #fields: readonly string[] = [];
   #spec: Crd['spec'] | undefined;
   readonly #served = new Map<string, ServedVersion>();
 
@@ -159,7 +158,6 @@ export class CustomResource {
     this.#storage = crd.spec.versions.find((v) => v.storage)?.name ?? '';
     this.#converter =
       crd.spec.conversion?.strategy === 'Webhook' && this.#deps.webhook ? this.#deps.webhook(crd) : noConversion;
-    this.#fields = [...new Set(crd.spec.versions.flatMap((v) => v.selectableFields?.map((f) => f.jsonPath) ?? []))];
     this.#versions = new Map(crd.spec.versions.map((v) => [v.name, this.#make(crd, v)]));
   }
 
@@ -169,15 +167,10 @@ export class CustomResource {
   get storageVersion(): string {
     return this.#storage;
   }
-  /** Selectable fields of all versions: objects are indexed by them. */
-  get selectable(): readonly string[] {
-    return this.#fields;
-  }
-
-  /** The definition that the storage is opened with. */
+  /** The definition that the storage is opened with: fields are selected in the served versions, not in the stored one. */
   get storageDefinition(): ResourceDefinition {
-    const d = this.#versions.get(this.#storage)!.definition;
-    return { ...d, selectableFields: selectableFields(this.#fields) };
+    const { selectableFields: _, ...definition } = this.#versions.get(this.#storage)!.definition;
+    return definition;
   }
 
   /** The versions to serve, the same objects for the same version. */

@@ -24,9 +24,7 @@ export interface CustomServerDeps extends CustomResourceDeps {
 
 interface Serving {
   readonly resource: CustomResource;
-  store: ResourceStore;
-  /** What the storage is indexed by. */
-  fields: string;
+  readonly store: ResourceStore;
   served: ServedResource[];
 }
 
@@ -56,17 +54,9 @@ export class CustomServer implements CrdServer {
     const wasTerminating = known?.resource.terminating;
     const resource = known?.resource ?? new CustomResource(crd, this.#deps);
     if (known) resource.update(crd);
-    const fields = resource.selectable.join();
-    if (known && known.fields !== fields) {
-      // Objects are indexed anew; watches end and begin again.
-      this.#remove(known);
-      this.#deps.closeStore(known.store);
-      known.store = await this.#deps.openStore(resource.storageDefinition);
-      known.fields = fields;
-    }
     if (!known) {
       const store = await this.#deps.openStore(resource.storageDefinition);
-      known = { resource, store, fields, served: [] };
+      known = { resource, store, served: [] };
       this.#serving.set(name, known);
     } else if (before === resource.generation && wasTerminating === resource.terminating) return;
     this.#remove(known);

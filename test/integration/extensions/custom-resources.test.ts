@@ -372,13 +372,15 @@ describe('custom resources', () => {
               name: 'v1',
               served: true,
               storage: false,
-              schema: schema({ address: { type: 'string', pattern: '^[a-z]+:[0-9]+$' } }),
+              schema: schema({ address: { type: 'string', pattern: '^[a-z0-9]+:[0-9]+$' } }),
+              selectableFields: [{ jsonPath: '.spec.address' }],
             },
             {
               name: 'v2',
               served: true,
               storage: true,
               schema: schema({ host: { type: 'string' }, port: { type: 'string' } }),
+              selectableFields: [{ jsonPath: '.spec.host' }],
             },
           ],
           {
@@ -436,6 +438,28 @@ describe('custom resources', () => {
         if (seen.length === 2) break;
       }
       assert.deepEqual(seen, ['ADDED w1:2', 'ADDED w2:2']);
+    });
+
+    it('selects by the fields of the version that is asked for', async () => {
+      const fieldSelector = 'spec.address=s1:5';
+      const { resourceVersion } = (await server.client.list(a, { namespace: ns })).metadata!;
+      const events = server.client.watch(a, { namespace: ns, fieldSelector, resourceVersion: resourceVersion! });
+      for (const n of ['s1', 's2'])
+        await server.client.create(b, { metadata: { name: n, namespace: ns }, spec: { host: n, port: '5' } });
+      const names = (list: { items: Custom[] }) => list.items.map((i) => i.metadata!.name);
+      assert.deepEqual(names(await server.client.list(a, { namespace: ns, fieldSelector })), ['s1']);
+      assert.deepEqual(names(await server.client.list(b, { namespace: ns, fieldSelector: 'spec.host=s2' })), ['s2']);
+      await assert.rejects(
+        server.client.list(b, { namespace: ns, fieldSelector }),
+        fails(400, /field label not supported: spec\.address/),
+      );
+      await patch(b, 's1', { spec: { port: '6' } }, { namespace: ns, type: 'merge' });
+      const seen: string[] = [];
+      for await (const e of events) {
+        seen.push(`${e.type} ${(e.object as Custom).spec!['address'] as string}`);
+        if (seen.length === 2) break;
+      }
+      assert.deepEqual(seen, ['ADDED s1:5', 'DELETED s1:5']);
     });
   });
 });
