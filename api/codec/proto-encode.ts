@@ -217,7 +217,7 @@ function scalarWriter(form: ScalarForm): ValueWriter {
       return (w, v) => {
         const mark = w.length;
         if (v !== null || form === 'any') {
-          w.string(encodeJson(v));
+          w.string(embeddedJson(v));
           w.varint((1 << 3) | DELIMITED);
         }
         w.lengthSince(mark);
@@ -226,6 +226,10 @@ function scalarWriter(form: ScalarForm): ValueWriter {
       return (w, v) => w.string(text(v));
   }
 }
+
+/** JSON within protobuf, with markup characters escaped as Go's clients write it: some of them compare the bytes. */
+const embeddedJson = (value: unknown): string =>
+  encodeJson(value).replace(/[<>&\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 function timestamp(w: WireWriter, value: string, micro: boolean): void {
   const t = parseRfc3339(value);

@@ -10,9 +10,19 @@ import { isAlreadyExists, isNotFound } from './podcontrol.ts';
 export type Revision = Json<k8s.V1ControllerRevision>;
 export type RevisionView = DeepReadonly<Revision>;
 
-/** The patch that puts a template back into its owner. */
+/**
+ * The patch that puts a template back into its owner, with sorted keys: those who look for the revision of a template
+ * compare bytes.
+ */
 export function templatePatch(template: unknown): Record<string, unknown> {
-  return { spec: { template: { ...(template as object), $patch: 'replace' } } };
+  return sortedKeys({ spec: { template: { ...(template as object), $patch: 'replace' } } }) as Record<string, unknown>;
+}
+
+function sortedKeys(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(sortedKeys);
+  const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([k, v]) => [k, sortedKeys(v)]));
 }
 
 export function sameData(a: unknown, b: unknown): boolean {

@@ -67,6 +67,18 @@ describe('protobuf', () => {
     assert.deepEqual(decodeProtobuf(expected), object);
   });
 
+  it('writes embedded JSON as Go does, markup escaped', () => {
+    const revision = {
+      kind: 'ControllerRevision',
+      apiVersion: 'apps/v1',
+      data: { b: 'a<b && c>d', a: 1 },
+      revision: 1,
+    };
+    const written = encodeProtobuf(revision);
+    assert.ok(written.includes(String.raw`{"b":"a\u003cb \u0026\u0026 c\u003ed","a":1}`));
+    assert.deepEqual(decodeProtobuf(written), revision);
+  });
+
   it('writes embedded structs, unions, ports and quantities in their messages', () => {
     const probe = encodeMessage({
       kind: 'Pod',

@@ -5,6 +5,7 @@ import { limits, planUpdate } from '../../../controllers/daemonset/update.ts';
 import { templateHash } from '../../../controllers/lib/hash.ts';
 import { affinityFits, tolerates } from '../../../controllers/lib/nodes.ts';
 import { compareForDeletion, nextAvailability } from '../../../controllers/lib/pods.ts';
+import { templatePatch } from '../../../controllers/lib/revisions.ts';
 import { labelSelector } from '../../../controllers/lib/selectors.ts';
 import { replicaSetStatus, statusDiffers } from '../../../controllers/replicaset/status.ts';
 import { claimOwners, claimsFor, newPod } from '../../../controllers/statefulset/identity.ts';
@@ -195,6 +196,20 @@ describe('daemonset: placement', () => {
     assert.equal(tolerates({ key: 'k', value: 'w' }, taint), false);
     assert.equal(tolerates({ key: 'k', operator: 'Exists', effect: 'NoSchedule' }, taint), false);
     assert.equal(tolerates({ operator: 'Exists' }, taint), true);
+  });
+});
+
+describe('controller revisions', () => {
+  it('hold the template with sorted keys, to be compared as bytes', () => {
+    const template = {
+      spec: { containers: [{ name: 'c', image: 'i', resources: {} }] },
+      metadata: { labels: { b: '', a: '' } },
+    };
+    assert.equal(
+      JSON.stringify(templatePatch(template)),
+      '{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"a":"","b":""}},' +
+        '"spec":{"containers":[{"image":"i","name":"c","resources":{}}]}}}}',
+    );
   });
 });
 
