@@ -71,6 +71,7 @@ describe('protobuf', () => {
     const revision = {
       kind: 'ControllerRevision',
       apiVersion: 'apps/v1',
+      metadata: {},
       data: { b: 'a<b && c>d', a: 1 },
       revision: 1,
     };
