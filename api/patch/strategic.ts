@@ -2,6 +2,7 @@
  * Strategic merge patch: a merge patch that knows which lists are merged by a key.
  * https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md
  */
+import { encodeJson } from '../codec/json.ts';
 import type { ObjectType, SchemaNode } from '../schema/model.ts';
 import { badRequest, StatusError } from '../status.ts';
 import type { JsonObject, JsonValue } from '../types.ts';
@@ -26,7 +27,7 @@ export function applyStrategicMergePatch(document: JsonObject, patch: JsonValue,
 /** Errors that upstream hands on as they come: a 500 without a reason. */
 const failure = (message: string) => new StatusError(500, '', message);
 const noMergeKey = (item: JsonValue, key: string) =>
-  failure(`map: ${JSON.stringify(item)} does not contain declared merge key: ${key}`);
+  failure(`map: ${encodeJson(item)} does not contain declared merge key: ${key}`);
 
 /** What is known of the object being merged: its declared fields, or (for maps) the form of its values. */
 interface Scope {
@@ -62,7 +63,7 @@ function mergeObject(original: JsonObject, patch: JsonObject, scope: Scope): Jso
     const directive = patch[PATCH];
     if (directive === 'delete') return {};
     if (directive !== 'replace') {
-      throw failure(`unknown patch type: ${JSON.stringify(directive)} in map: ${JSON.stringify(patch)}`);
+      throw failure(`unknown patch type: ${encodeJson(directive)} in map: ${encodeJson(patch)}`);
     }
     const { [PATCH]: _directive, ...rest } = patch;
     return rest;
@@ -165,7 +166,7 @@ function checkOrder(change: readonly JsonValue[], wanted: readonly JsonValue[], 
   for (const w of wanted) if (i < items.length && keyOf(items[i]!) === keyOf(w)) i++;
   if (i < items.length) {
     throw failure(
-      `The order in patch list:\n${JSON.stringify(change)}\n doesn't match ${SET_ORDER.slice(0, -1)} list:\n${JSON.stringify(wanted)}\n`,
+      `The order in patch list:\n${encodeJson(change)}\n doesn't match ${SET_ORDER.slice(0, -1)} list:\n${encodeJson(wanted)}\n`,
     );
   }
 }
@@ -204,7 +205,7 @@ function mergeObjects(original: JsonObject[], patch: JsonObject[], mergeKey: str
       case 'merge':
         throw failure('merging lists cannot yet be specified in the patch');
       default:
-        throw failure(`unknown patch type: ${JSON.stringify(item[PATCH])} in map: ${JSON.stringify(item)}`);
+        throw failure(`unknown patch type: ${encodeJson(item[PATCH])} in map: ${encodeJson(item)}`);
     }
   }
   if (replace) return order({ merged: items, patchOrder: [], serverOrder: items, mergeKey }, noMergeKey);

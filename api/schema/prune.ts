@@ -1,4 +1,5 @@
 /** Pruning of custom resources: what the schema doesn't name goes; values keep their types for validation to judge. */
+import { encodeJson } from '../codec/json.ts';
 import type { JsonObject, JsonValue } from '../types.ts';
 import { builtinSchemas } from './builtin.ts';
 import type { ObjectType, SchemaNode } from './model.ts';
@@ -50,7 +51,7 @@ const isMeaningless = (node: SchemaNode): boolean => !node.nullable && node.defa
 /** kind and apiVersion of an embedded resource are texts. */
 function typeMeta(value: JsonValue, path: string): JsonValue {
   if (typeof value !== 'string')
-    throw new DecodeError(`${path}: Invalid value: ${JSON.stringify(value)}: must be a string`);
+    throw new DecodeError(`${path}: Invalid value: ${encodeJson(value)}: must be a string`);
   return value;
 }
 

@@ -1,4 +1,5 @@
 /** Decoders of values without fields, as Go's unmarshallers take them. null is the business of the caller. */
+import { encodeJson } from '../codec/json.ts';
 import { canonicalQuantity, QuantityError } from '../quantity.ts';
 import { formatDuration, formatMicros, formatSeconds, parseDuration, parseRfc3339 } from '../time.ts';
 import type { JsonValue } from '../types.ts';
@@ -71,7 +72,7 @@ function quantity(value: JsonValue): string {
   try {
     if (typeof value === 'string' || typeof value === 'number') return canonicalQuantity(value);
     if (typeof value === 'bigint') return canonicalQuantity(value.toString());
-    return canonicalQuantity(JSON.stringify(value));
+    return canonicalQuantity(encodeJson(value));
   } catch (e) {
     if (e instanceof QuantityError) throw new Mismatch(undefined, '', e.message);
     throw e;

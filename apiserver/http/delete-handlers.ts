@@ -1,4 +1,5 @@
 /** DELETE of one object and of collections. */
+import { encodeJson } from '../../api/codec/json.ts';
 import { StatusError, badRequest } from '../../api/status.ts';
 import type { DeepReadonly, JsonObject, KubeObject } from '../../api/types.ts';
 import type { ServedResource } from '../registry/catalog.ts';
@@ -29,7 +30,7 @@ async function readDeleteOptions(request: ApiRequest): Promise<DeleteOptions> {
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       throw badRequest('the body is not a DeleteOptions object');
     if (value.kind !== undefined && value.kind !== 'DeleteOptions')
-      throw badRequest(`the body is a ${JSON.stringify(value.kind)}, not DeleteOptions`);
+      throw badRequest(`the body is a ${encodeJson(value.kind)}, not DeleteOptions`);
     options = value as DeleteOptions;
   } else {
     const grace = query.get('gracePeriodSeconds');

@@ -1,4 +1,5 @@
 /** The scale subresource: a small object that stands for one field of its parent. */
+import { encodeJson } from '../../api/codec/json.ts';
 import { parentEntries, scaleEntries } from '../../api/apply/index.ts';
 import { invalid, invalidObject } from '../../api/field-errors.ts';
 import { badRequest, conflict, internalError, notFound } from '../../api/status.ts';
@@ -204,7 +205,7 @@ function parentWith(
       name,
       `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${parent.metadata!.uid}`,
     );
-  const object = parseObject(Buffer.from(JSON.stringify(parent)));
+  const object = parseObject(Buffer.from(encodeJson(parent)));
   const version = scale.metadata?.resourceVersion;
   if (version) object.metadata!.resourceVersion = version;
   let holder = object as unknown as Record<string, unknown>;

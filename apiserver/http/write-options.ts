@@ -136,7 +136,7 @@ export function checkedKind(value: JsonValue, served: ServedResource, shown: () 
   if (typeof o === 'object' && o !== null && (o.kind !== served.kind || o.apiVersion !== served.apiVersion))
     throw invalidPatch(
       shown,
-      `${JSON.stringify(o.kind)} in version ${JSON.stringify(o.apiVersion)} is not ${served.kind} in version ${JSON.stringify(served.apiVersion)}`,
+      `${encodeJson(o.kind)} in version ${encodeJson(o.apiVersion)} is not ${served.kind} in version ${encodeJson(served.apiVersion)}`,
     );
   return value;
 }

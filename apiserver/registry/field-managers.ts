@@ -1,8 +1,10 @@
 /** metadata.managedFields for the registry, from api/apply; knows how the versions of a kind turn into each other. */
 import { createFieldManagers, type FieldManagers, type OtherVersion } from '../../api/apply/index.ts';
+import { encodeJson } from '../../api/codec/json.ts';
 import { parseApiVersion, type DeepReadonly, type GroupVersionKind, type KubeObject } from '../../api/types.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Catalog, ServedResource } from './catalog.ts';
+import { parseObject } from './resource-store.ts';
 
 export function fieldManagersOf(catalog: Catalog, clock: Clock): FieldManagers {
   const byKind = (group: string, version: string, kind: string): ServedResource | undefined =>
@@ -25,6 +27,6 @@ export function fieldManagersOf(catalog: Catalog, clock: Clock): FieldManagers {
 function turn(object: DeepReadonly<KubeObject>, from: ServedResource, to: ServedResource): KubeObject {
   // Asking a webhook takes time that isn't there: the same fields under another version will do.
   if (from.convert?.prepare || to.convert?.prepare) return { ...object, apiVersion: to.apiVersion } as KubeObject;
-  const stored = from.convert ? from.convert.toStorage(JSON.parse(JSON.stringify(object)) as KubeObject) : object;
+  const stored = from.convert ? from.convert.toStorage(parseObject(Buffer.from(encodeJson(object)))) : object;
   return to.convert ? to.convert.fromStorage(stored as DeepReadonly<KubeObject>) : (stored as KubeObject);
 }

@@ -2,6 +2,7 @@
  * Follows CustomResourceDefinitions: gives them their names, serves their resources, and cleans up before they go.
  * One piece instead of upstream's five controllers: what is served is decided in the order of the events.
  */
+import { encodeJson } from '../../../api/codec/json.ts';
 import { StatusError } from '../../../api/status.ts';
 import type { DeepReadonly, KubeObject } from '../../../api/types.ts';
 import { formatTime, type Clock } from '../../../base/clock.ts';
@@ -208,7 +209,7 @@ export class CrdController {
       '',
       crd.metadata!.name!,
       (current) => {
-        if (current.metadata?.uid !== crd.metadata?.uid || JSON.stringify(current.spec) !== JSON.stringify(crd.spec))
+        if (current.metadata?.uid !== crd.metadata?.uid || encodeJson(current.spec) !== encodeJson(crd.spec))
           throw new StatusError(409, 'Conflict', 'the definition has changed');
         const status = { ...current.status } as NonNullable<Crd['status']>;
         change(status);

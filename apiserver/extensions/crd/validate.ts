@@ -113,7 +113,8 @@ const preserveForbidden = () =>
     'cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead',
   );
 
-const schemasOf = (spec: CrdSpec): SchemaProps[] => spec.versions.flatMap((v) => v.schema?.openAPIV3Schema ?? []);
+const schemasOf = (spec: CrdSpec): SchemaProps[] =>
+  (spec.versions ?? []).flatMap((v) => v.schema?.openAPIV3Schema ?? []);
 
 /** What was let pass once is let pass again. */
 function demandsAfter(old: Crd): Demands {

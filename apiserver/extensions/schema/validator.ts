@@ -2,6 +2,7 @@
  * Validation of values against an openAPIV3Schema, compiled once into closures. Complaints have the paths and reasons
  * that kube-apiserver gives. With an old value at hand, complaints about unchanged parts are dropped (KEP-4008).
  */
+import { encodeJson } from '../../../api/codec/json.ts';
 import { invalid, notSupported, required, tooMany, typeInvalid, type FieldError } from '../../../api/field-errors.ts';
 import { formatCheck, isKnownFormat } from './formats.ts';
 import { correlateItem, correlateKey, isObject, sameValue, type Correlated, type Value } from './equal.ts';
@@ -132,7 +133,7 @@ function typeCheck(
   const wrong = (v: Value, path: string, what: string) => {
     const found = typeOf(v);
     const shown = v ?? '';
-    return typeInvalid(path, shown, `${show(path)} in body must be of type ${what}: ${JSON.stringify(found)}`);
+    return typeInvalid(path, shown, `${show(path)} in body must be of type ${what}: ${encodeJson(found)}`);
   };
   return (v, path) => {
     if (v === null) return types.length > 0 && !nullable ? wrong(v, path, wanted) : undefined;
@@ -147,7 +148,7 @@ function typeCheck(
 
 function enumCheck(values: SchemaProps['enum']): ((v: Value, path: string) => FieldError | undefined) | undefined {
   if (!values || values.length === 0) return undefined;
-  const texts = values.map((v) => (typeof v === 'string' ? v : JSON.stringify(v)));
+  const texts = values.map((v) => (typeof v === 'string' ? v : encodeJson(v)));
   return (v, path) => (v !== null && values.some((e) => sameValue(e, v)) ? undefined : notSupported(path, v, texts));
 }
 
@@ -183,7 +184,7 @@ function stringCheck(
     const complaint = shape(v, path);
     if (complaint) errors.push(complaint);
     if (check && !check(v))
-      errors.push(typeInvalid(path, v, `${show(path)} in body must be of type ${format}: ${JSON.stringify(v)}`));
+      errors.push(typeInvalid(path, v, `${show(path)} in body must be of type ${format}: ${encodeJson(v)}`));
   };
 }
 

@@ -1,4 +1,5 @@
 /** Rules of whole values that a schema declares by extensions: unique list items, embedded resources. */
+import { encodeJson } from '../../../api/codec/json.ts';
 import { Path, duplicate, invalid, required, type FieldError } from '../../../api/field-errors.ts';
 import { builtinSchemas } from '../../../api/schema/builtin.ts';
 import { DecodeError, normalize } from '../../../api/schema/normalize.ts';
@@ -95,7 +96,7 @@ function repeated(list: readonly Value[]): number[] {
 
 function canonical(v: Value): string {
   if (typeof v === 'bigint') return v.toString();
-  if (typeof v !== 'object' || v === null) return JSON.stringify(v);
+  if (typeof v !== 'object' || v === null) return encodeJson(v);
   if (Array.isArray(v)) return `[${(v as Value[]).map(canonical).join(',')}]`;
   const o = v as ValueObject;
   return `{${Object.keys(o)

@@ -1,4 +1,5 @@
 /** Tables of custom resources: cells by JSONPath. */
+import { encodeJson } from '../../../api/codec/json.ts';
 import type { DeepReadonly, KubeObject } from '../../../api/types.ts';
 import type { ColumnFact } from '../../registry/catalog.ts';
 import { ageSince } from '../../http/table.ts';
@@ -60,7 +61,7 @@ function readPath(text: string): JsonPath | undefined {
 export function cell(type: string, value: Value | undefined, now: number): string | number | boolean | null {
   if (value === undefined) return null;
   if (type === 'string')
-    return value === null ? '<nil>' : typeof value === 'object' ? JSON.stringify(value) : String(value);
+    return value === null ? '<nil>' : typeof value === 'object' ? encodeJson(value) : String(value);
   if (value === null) return null;
   switch (type) {
     case 'integer':

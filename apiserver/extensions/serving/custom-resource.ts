@@ -2,6 +2,7 @@
  * One CustomResourceDefinition as served resources: a resource per served version over one storage. The served
  * objects stay the same while the definition changes, so that requests and watches under way see the new schema.
  */
+import { encodeJson } from '../../../api/codec/json.ts';
 import { structuralType, type StructuralSchema } from '../../../api/schema/structural.ts';
 import type { ObjectType } from '../../../api/schema/model.ts';
 import type { CustomKind } from '../../../api/openapi/index.ts';
@@ -318,7 +319,7 @@ function selectableFields(paths: readonly string[]): (object: DeepReadonly<KubeO
     if (object.metadata?.namespace) out['metadata.namespace'] = object.metadata.namespace;
     for (const [name, path] of made) {
       const v = path.find(object as unknown as Value)[0];
-      out[name] = v === undefined || v === null ? '' : typeof v === 'object' ? JSON.stringify(v) : String(v);
+      out[name] = v === undefined || v === null ? '' : typeof v === 'object' ? encodeJson(v) : String(v);
     }
     return out;
   };

@@ -12,8 +12,8 @@ const MAX_SIZE = 1024 * 1024;
 type Data = Record<string, string>;
 const count = (data: Readonly<Record<string, unknown>> | undefined) => Object.keys(data ?? {}).length;
 /** The number of bytes a base64 text stands for. */
-const decodedLength = (text: string) =>
-  Math.floor((text.length * 3) / 4) - (text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0);
+const decodedLength = (text: string | null) =>
+  text ? Math.floor((text.length * 3) / 4) - (text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0) : 0;
 
 /** Keys that could be file names. */
 function keys(f: Field<Data>): void {

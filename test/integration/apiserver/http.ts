@@ -77,7 +77,12 @@ export function session(server: TestServer): http2.ClientHttp2Session {
 }
 
 /** One request over HTTP/2. */
-export function ask2(s: http2.ClientHttp2Session, path: string, headers: Record<string, string> = {}): Promise<Answer> {
+export function ask2(
+  s: http2.ClientHttp2Session,
+  path: string,
+  headers: Record<string, string> = {},
+  body?: Buffer | string,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const stream = s.request({ ':path': path, ...headers });
     const chunks: Buffer[] = [];
@@ -88,6 +93,6 @@ export function ask2(s: http2.ClientHttp2Session, path: string, headers: Record<
       resolve(answer(Number(got[':status' as keyof IncomingHttpHeaders]), got, Buffer.concat(chunks))),
     );
     stream.on('error', reject);
-    stream.end();
+    stream.end(body);
   });
 }
