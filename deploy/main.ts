@@ -3,6 +3,7 @@ import { hostname, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { createContext, requireRoot, UserError } from './commands/context.ts';
+import { dashboard } from './commands/dashboard.ts';
 import { down } from './commands/down.ts';
 import { imageList, imageLoad, logs, printKubeconfig, status, tokenCreate } from './commands/inspect.ts';
 import { up } from './commands/up.ts';
@@ -145,6 +146,13 @@ cli
   .addOption(nameOption())
   .option('--path', 'print only where it lies')
   .action((o: { name: string; path?: boolean }) => printKubeconfig(ctx(), o));
+
+cli
+  .command('dashboard')
+  .description('print an address that opens the dashboard, signed in as an administrator')
+  .addOption(nameOption())
+  .option('--hours <hours>', 'how long it may be used', whole(1, 24), 12)
+  .action((o: { name: string; hours: number }) => dashboard(ctx(), o));
 
 const image = cli.command('image').description("the cluster's images");
 image

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 
 const steps: [name: string, command: string, args: string[]][] = [
   ['types', 'tsc', ['-p', '.']],
+  ['types of the dashboard', 'tsc', ['-p', 'dashboard/ui']],
   ['lint', 'oxlint', ['--type-aware', '--quiet']],
   ['format', 'oxfmt', ['--check', '.']],
 ];

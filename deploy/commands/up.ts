@@ -269,5 +269,6 @@ Cluster ${cluster.name} is up: ${cluster.nodes.length} nodes, API at ${serverUrl
   kubectl create deployment web --image=nginx --replicas=3 && kubectl expose deployment web --port=80 --type=NodePort
   kubectl get pods,services -o wide
 
+See it in a browser: npx k8ts dashboard${cluster.name === 'k8ts' ? '' : ` --name ${cluster.name}`}
 Take it down with: npm run stop${cluster.name === 'k8ts' ? '' : ` -- --name ${cluster.name}`}`);
 }

@@ -18,6 +18,7 @@ export interface ServerOptions {
 /** Ports of the server that aren't the API's own. */
 export const REGISTRY_PORT = 5000;
 export const ETCD_PORT = 2379;
+export const DASHBOARD_PORT = 8443;
 
 /** The n-th address of an IPv4 range. */
 export function addressAt(cidr: string, n: number): string {

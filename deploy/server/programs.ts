@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { findProgram } from '../../base/exec.ts';
 import type { Program } from '../cluster/supervisor.ts';
 import { program } from '../paths.ts';
-import { ETCD_PORT, REGISTRY_PORT, type ServerOptions } from './options.ts';
+import { DASHBOARD_PORT, ETCD_PORT, REGISTRY_PORT, type ServerOptions } from './options.ts';
 
 const flags = (values: Record<string, string | number | boolean>) =>
   Object.entries(values).map(([k, v]) => `--${k}=${v}`);
@@ -68,6 +68,16 @@ export function serverPrograms(options: ServerOptions): Program[] {
     {
       name: 'scheduler',
       ...start('scheduler/main.ts', { kubeconfig: pki('scheduler.conf'), 'bind-address': '127.0.0.1' }),
+    },
+    {
+      name: 'dashboard',
+      ...start('dashboard/main.ts', {
+        server: `https://${options.address}:${options.port}`,
+        'certificate-authority': pki('ca.crt'),
+        'tls-cert-file': pki('apiserver.crt'),
+        'tls-private-key-file': pki('apiserver.key'),
+        'secure-port': DASHBOARD_PORT,
+      }),
     },
     { name: 'routes', ...start('proxy/main.ts', { kubeconfig: pki('proxy.conf'), 'routes-only': true }) },
   );
