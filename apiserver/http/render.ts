@@ -26,16 +26,12 @@ export function contentType(view: View): string {
 export function encodeObject(object: AnyObject, view: View): Buffer {
   switch (view.media) {
     case 'json':
-      return Buffer.from((view.pretty ? prettyJson(object) : encodeJson(object)) + '\n');
+      return Buffer.from(encodeJson(object, view.pretty ? 2 : undefined) + '\n');
     case 'yaml':
       return Buffer.from(encodeYaml(object));
     case 'protobuf':
       return encodeProtobuf(object as KubeObject);
   }
-}
-
-function prettyJson(value: unknown): string {
-  return JSON.stringify(JSON.parse(encodeJson(value)), null, 2);
 }
 
 /** The object of stored bytes in the served version. */

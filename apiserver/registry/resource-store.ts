@@ -1,5 +1,5 @@
 /** The objects of one resource: keys, bytes, reads through the cache, writes to the store. */
-import { encodeJson } from '../../api/codec/json.ts';
+import { encodeJson, parseEncoded } from '../../api/codec/json.ts';
 import { StatusError, alreadyExists, notFound, serviceUnavailable } from '../../api/status.ts';
 import type { DeepReadonly, KubeObject } from '../../api/types.ts';
 import type { Entry, ResourceCache, WatchCache } from '../storage/cache.ts';
@@ -160,5 +160,5 @@ export const withRevision = spliceRevision;
 
 /** A fresh, mutable copy of an object from its bytes. */
 export function parseObject<T extends KubeObject = KubeObject>(json: Buffer): T {
-  return JSON.parse(json.toString('utf8')) as T;
+  return parseEncoded(json) as T;
 }

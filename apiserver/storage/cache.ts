@@ -92,7 +92,7 @@ export interface ResourceCacheOptions {
   namespaced: boolean;
   /** The selectable fields of an object; computed once per revision. */
   fields?(object: DeepReadonly<KubeObject>): Record<string, string>;
-  /** How stored bytes become an object; defaults to JSON.parse. */
+  /** How stored bytes become an object; defaults to parseEncoded. */
   parse?(json: Buffer): DeepReadonly<KubeObject>;
   /** Which of `fields` have an index. */
   indexedFields?: readonly string[];

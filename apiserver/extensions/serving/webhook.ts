@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import https from 'node:https';
 import { isIP } from 'node:net';
-import { encodeJson } from '../../../api/codec/json.ts';
+import { decodeJson, encodeJson } from '../../../api/codec/json.ts';
 import { internalError, StatusError } from '../../../api/status.ts';
 import type { DeepReadonly, KubeObject } from '../../../api/types.ts';
 import type { Clock, Ids } from '../../../base/clock.ts';
@@ -111,7 +111,7 @@ class WebhookConverter implements VersionConverter {
     };
     let answer: ConversionReview;
     try {
-      answer = JSON.parse(await this.#post(Buffer.from(encodeJson(review)))) as ConversionReview;
+      answer = decodeJson(await this.#post(Buffer.from(encodeJson(review)))).value as ConversionReview;
     } catch (error) {
       throw fail(error instanceof StatusError ? error.message : `Post failed: ${(error as Error).message}`);
     }

@@ -1,4 +1,5 @@
 /** One object at one revision, as bytes; everything else is made when first asked for. */
+import { parseEncoded } from '../../../api/codec/json.ts';
 import type { DeepReadonly, KubeObject } from '../../../api/types.ts';
 import type { Entry, ResourceCacheOptions } from '../cache.ts';
 import { replaceRevision, spliceRevision } from './splice.ts';
@@ -98,7 +99,7 @@ export class CachedEntry implements Entry {
   }
 
   #parse(): DeepReadonly<KubeObject> {
-    const object = this.#options.parse ? this.#options.parse(this.json) : parseJson(this.json);
+    const object = this.#options.parse ? this.#options.parse(this.json) : (parseEncoded(this.json) as KubeObject);
     if (this.#held) this.#object = object;
     return object;
   }
@@ -108,8 +109,4 @@ export class CachedEntry implements Entry {
     this.#labels = object.metadata?.labels as Readonly<Record<string, string>> | undefined;
     this.#fields = this.#options.fields?.(object) ?? NO_FIELDS;
   }
-}
-
-function parseJson(json: Buffer): DeepReadonly<KubeObject> {
-  return JSON.parse(json.toString('utf8')) as KubeObject;
 }

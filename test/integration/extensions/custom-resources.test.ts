@@ -8,6 +8,7 @@ import { createAuthority, issue } from '../../../base/pki.ts';
 import type { PatchType, WriteOptions } from '../../../client/client.ts';
 import type { ResourceRef } from '../../../client/resources.ts';
 import { namespaces } from '../../../client/resources.ts';
+import { ask } from '../apiserver/http.ts';
 import { startTestServer, type TestServer } from '../apiserver/harness.ts';
 
 type Custom = KubeObject & { spec?: JsonObject; status?: JsonObject };
@@ -150,6 +151,23 @@ describe('custom resources', () => {
       patch(things, 'a', { spec: { size: 'x' } }, { namespace: ns, type: 'merge' }),
       fails(422, /spec\.size/),
     );
+  });
+
+  it('keeps 64-bit integers exact, in every answer', async () => {
+    await make(definition('big.example.com', 'numbers', 'Number', [v1({ n: { type: 'integer', format: 'int64' } })]));
+    const path = `/apis/big.example.com/v1/namespaces/${ns}/numbers`;
+    const made = await ask(server, {
+      method: 'POST',
+      path,
+      body: '{"apiVersion":"big.example.com/v1","kind":"Number","metadata":{"name":"a"},"spec":{"n":9223372036854775807}}',
+    });
+    assert.equal(made.code, 201, made.body.toString());
+    const merge = 'application/merge-patch+json';
+    const patch = { method: 'PATCH', path: `${path}/a`, type: merge, body: { metadata: { labels: { a: 'b' } } } };
+    const shown = [made, await ask(server, patch)];
+    const reads = ['/a', '/a?pretty=true', '', '?watch=true&timeoutSeconds=1', '?labelSelector=a%3Db'];
+    for (const read of reads) shown.push(await ask(server, { path: path + read }));
+    for (const answer of shown) assert.match(answer.body.toString(), /"n": ?9223372036854775807\b/);
   });
 
   it('gives old objects the defaults of a newer schema when they are read', async () => {
