@@ -196,6 +196,21 @@ export const resourceClaimTemplates = ref<Json<k8s.V1ResourceClaimTemplate>>(
   'ResourceClaimTemplate',
 );
 
+export const resourceSlices = ref<Json<k8s.V1ResourceSlice>>(
+  'resource.k8s.io',
+  'v1',
+  'resourceslices',
+  'ResourceSlice',
+  false,
+);
+export const deviceClasses = ref<Json<k8s.V1DeviceClass>>(
+  'resource.k8s.io',
+  'v1',
+  'deviceclasses',
+  'DeviceClass',
+  false,
+);
+
 /** A resource known only at run time (garbage collector, namespace deletion). */
 export function dynamicResource(
   group: string,

@@ -6,6 +6,7 @@ import type { DeepReadonly, Json, PersistentVolume, PersistentVolumeClaim, Pod }
 import type { Client } from '../client/client.ts';
 import { persistentVolumeClaims, persistentVolumes, pods, type ResourceRef } from '../client/resources.ts';
 import type { PodInfo } from './core/pod-info.ts';
+import { createClaimCalls, type ClaimCalls } from './dra/claim-calls.ts';
 
 type Condition = Json<k8s.V1PodCondition>;
 const bindings: ResourceRef<Json<k8s.V1Binding>> = {
@@ -15,15 +16,6 @@ const bindings: ResourceRef<Json<k8s.V1Binding>> = {
   kind: 'Binding',
   namespaced: true,
 };
-
-export const resourceClaims: ResourceRef<Json<k8s.ResourceV1ResourceClaim>> = {
-  group: 'resource.k8s.io',
-  version: 'v1',
-  resource: 'resourceclaims',
-  kind: 'ResourceClaim',
-  namespaced: true,
-};
-type ResourceClaim = DeepReadonly<Json<k8s.ResourceV1ResourceClaim>>;
 
 export interface StatusChange {
   condition?: { type: string; status: 'True' | 'False'; reason: string; message: string };
@@ -38,8 +30,7 @@ export interface ApiCalls {
   /** Writes a volume's promise to a claim, or a claim's chosen node. */
   updateVolume(volume: DeepReadonly<PersistentVolume>): Promise<void>;
   updateClaim(claim: DeepReadonly<PersistentVolumeClaim>): Promise<void>;
-  /** Writes who uses a resource claim. */
-  updateClaimStatus(claim: ResourceClaim): Promise<void>;
+  readonly claims: ClaimCalls;
   /** Removes a pod to make room: its condition first says why. */
   evict(victim: DeepReadonly<Pod>, preemptor: string): Promise<void>;
 }
@@ -101,9 +92,7 @@ export function createApiCalls(client: Client, clock: Clock): ApiCalls {
     async updateClaim(claim) {
       await client.update(persistentVolumeClaims, claim as PersistentVolumeClaim);
     },
-    async updateClaimStatus(claim) {
-      await client.updateStatus(resourceClaims, claim as Json<k8s.ResourceV1ResourceClaim>);
-    },
+    claims: createClaimCalls(client, clock),
     async evict(victim, preemptor) {
       await patchStatus(victim, {
         condition: {

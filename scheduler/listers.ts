@@ -30,6 +30,8 @@ export interface Listers {
   csiStorageCapacities: Lister<R<k8s.V1CSIStorageCapacity>>;
   volumeAttachments: Lister<R<k8s.V1VolumeAttachment>>;
   resourceClaims: Lister<R<k8s.ResourceV1ResourceClaim>>;
+  resourceSlices: Lister<R<k8s.V1ResourceSlice>>;
+  deviceClasses: Lister<R<k8s.V1DeviceClass>>;
 }
 
 export type Selector = DeepReadonly<LabelSelector>;
@@ -59,4 +61,6 @@ export const emptyListers = (): Listers => ({
   csiStorageCapacities: fixedLister(),
   volumeAttachments: fixedLister(),
   resourceClaims: fixedLister(),
+  resourceSlices: fixedLister(),
+  deviceClasses: fixedLister(),
 });

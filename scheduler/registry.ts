@@ -1,5 +1,5 @@
 /** The plugins there are, and those that run unless a profile says otherwise. */
-import type { Clock, Rand } from '../base/clock.ts';
+import type { Clock, Ids, Rand } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { ApiCalls } from './api-calls.ts';
 import type { PluginRef } from './config.ts';
@@ -33,6 +33,7 @@ import { volumeZone } from './plugins/volume-zone.ts';
 export interface PluginDeps {
   readonly clock: Clock;
   readonly rand: Rand;
+  readonly ids: Ids;
   readonly logger: Logger;
   readonly snapshot: Snapshot;
   readonly listers: Listers;
@@ -66,7 +67,7 @@ export const DEFAULT_PLUGINS: readonly PluginRef[] = [
   { name: 'VolumeZone' },
   { name: 'PodTopologySpread', weight: 2 },
   { name: 'InterPodAffinity', weight: 2 },
-  { name: 'DynamicResources' },
+  { name: 'DynamicResources', weight: 2 },
   { name: 'DefaultPreemption' },
   { name: 'NodeResourcesBalancedAllocation', weight: 1 },
   { name: 'ImageLocality', weight: 1 },
@@ -83,14 +84,14 @@ export const REGISTRY: Readonly<Record<string, Factory>> = {
   TaintToleration: taintToleration,
   NodeAffinity: nodeAffinity,
   NodePorts: nodePorts,
-  NodeResourcesFit: nodeResourcesFit,
+  NodeResourcesFit: (args, deps) => nodeResourcesFit(args, deps.listers.deviceClasses),
   VolumeRestrictions: (_args, deps) => volumeRestrictions(deps.listers),
   NodeVolumeLimits: (_args, deps) => nodeVolumeLimits(deps.listers),
   VolumeBinding: volumeBinding,
   VolumeZone: (_args, deps) => volumeZone(deps.listers),
   PodTopologySpread: (args, deps) => podTopologySpread(args, deps.listers),
   InterPodAffinity: (args, deps) => interPodAffinity(args, deps.snapshot),
-  DynamicResources: (_args, deps) => dynamicResources(deps),
+  DynamicResources: dynamicResources,
   DefaultPreemption: defaultPreemption,
   NodeResourcesBalancedAllocation: balancedAllocation,
   ImageLocality: imageLocality,

@@ -101,6 +101,7 @@ export async function start(options: SchedulerOptions): Promise<Scheduler> {
   const deps: PluginDeps = {
     clock,
     rand,
+    ids,
     logger,
     snapshot: cache,
     listers: watches.listers,

@@ -7,7 +7,6 @@ import type { DeepReadonly, Json, Node, Pod } from '../api/types.ts';
 import type { Client } from '../client/client.ts';
 import { createInformer, type Informer } from '../client/informer.ts';
 import * as r from '../client/resources.ts';
-import { resourceClaims } from './api-calls.ts';
 import type { Cache } from './core/cache.ts';
 import { Action, type ClusterEvent, type EventResource } from './core/framework.ts';
 import { PodInfo, sameLabels } from './core/pod-info.ts';
@@ -115,8 +114,11 @@ export function createWatches(options: WatchOptions): Watches {
   const csiDrivers = informer(r.csiDrivers);
   const capacities = informer(csiStorageCapacities);
   const volumeAttachments = informer(r.volumeAttachments);
-  // Not waited for: a server may not have it, and pods with claims are held back until theirs are seen.
-  const claims = createInformer(resourceClaims, { client, clock, rand, logger });
+  // Not waited for: a server may not have them, and pods with claims are held back until theirs are seen.
+  const claims = createInformer(r.resourceClaims, { client, clock, rand, logger });
+  const slices = createInformer(r.resourceSlices, { client, clock, rand, logger });
+  const classes = createInformer(r.deviceClasses, { client, clock, rand, logger });
+  const optional = [claims, slices, classes];
 
   /** Terminal pods hold nothing; a server that doesn't filter them out is told apart here. */
   const over = (pod: DeepReadonly<Pod>) => pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
@@ -233,6 +235,8 @@ export function createWatches(options: WatchOptions): Watches {
       csiStorageCapacities: capacities,
       volumeAttachments,
       resourceClaims: claims,
+      resourceSlices: slices,
+      deviceClasses: classes,
     },
     connect(cache, queue, mine, gone) {
       connectNodes(cache, queue);
@@ -245,14 +249,16 @@ export function createWatches(options: WatchOptions): Watches {
       tell(queue, capacities, 'CSIStorageCapacity');
       tell(queue, volumeAttachments, 'VolumeAttachment');
       tell(queue, claims, 'ResourceClaim');
+      tell(queue, slices, 'ResourceSlice');
+      tell(queue, classes, 'DeviceClass');
     },
     start() {
       for (const i of informers) i.start();
-      claims.start();
+      for (const i of optional) i.start();
     },
     stop() {
       for (const i of informers) i.stop();
-      claims.stop();
+      for (const i of optional) i.stop();
     },
     async synced() {
       await Promise.all(informers.map((i) => i.synced()));

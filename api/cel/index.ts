@@ -41,6 +41,8 @@ export interface CelEnvOptions {
   readonly functions?: readonly Functions[];
   /** Work out types and refuse what can't come out well. Defaults to true; without, mistakes show when evaluating. */
   readonly checked?: boolean;
+  /** `cel.bind(name, value, expression)` is known. */
+  readonly bindings?: boolean;
   /** Makes objects of a type (`Object{...}`); undefined: no such type. */
   struct?(name: string, fields: ReadonlyMap<string, Value>): Value | undefined;
 }
@@ -92,7 +94,7 @@ export function createCelEnv(options: CelEnvOptions): CelEnv {
   };
   return {
     compile(source) {
-      const tree = parse(source);
+      const tree = parse(source, options.bindings);
       let evaluate: Eval;
       let type: CelType;
       let types: Types;

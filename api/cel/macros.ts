@@ -4,6 +4,8 @@ import type { Value } from './values.ts';
 
 /** What the parser lends to macros. */
 export interface NodeMaker {
+  /** `cel.bind(name, value, expression)` is known. */
+  readonly bindings: boolean;
   nextId(): number;
   call(pos: number, fn: string, args: readonly Expr[], target?: Expr): Expr;
   error(message: string, pos: number): CelSyntaxError;
@@ -67,6 +69,10 @@ export function expandMacro(
       return args.length === 2 ? m.optMap(target, a!, b!, false) : undefined;
     case 'optFlatMap':
       return args.length === 2 ? m.optMap(target, a!, b!, true) : undefined;
+    case 'bind':
+      return make.bindings && target.kind === 'ident' && target.name === 'cel' && args.length === 3
+        ? m.bind(a!, b!, c!)
+        : undefined;
     default:
       return undefined;
   }
@@ -173,6 +179,9 @@ class Maker {
       : this.#call('cel.@mapInsert', this.#accu(), key, item);
     const step = filter === undefined ? add : this.#call('_?_:_', filter, add, this.#accu());
     return this.#loop(range, [key, value], this.#empty('map'), this.#const(true), step, this.#accu());
+  }
+  bind(variable: Expr, value: Expr, result: Expr): Expr {
+    return this.#bind(this.#variables([variable])[0]!, value, result);
   }
   /** A loop over nothing binds a variable. */
   #bind(name: string, value: Expr, result: Expr): Expr {

@@ -34,10 +34,10 @@ const RESERVED = new Set([
 ]);
 const RELATIONS = new Set(['<', '<=', '>', '>=', '==', '!=', 'in']);
 
-/** Throws CelSyntaxError. */
-export function parse(source: string): Expr {
+/** Throws CelSyntaxError. `bindings`: `cel.bind` is known. */
+export function parse(source: string, bindings = false): Expr {
   if (source.length > MAX_EXPRESSION_LENGTH) throw new CelSyntaxError('expression too long', source.slice(0, 50), 0);
-  return new Parser(source).parse();
+  return new Parser(source, bindings).parse();
 }
 
 class Parser implements NodeMaker {
@@ -47,8 +47,11 @@ class Parser implements NodeMaker {
   #id = 0;
   #depth = 0;
 
-  constructor(source: string) {
+  readonly bindings: boolean;
+
+  constructor(source: string, bindings: boolean) {
     this.#source = source;
+    this.bindings = bindings;
     this.#tokens = tokenize(source);
   }
 

@@ -75,6 +75,13 @@ export class Resources {
   }
 }
 
+/** Is it a resource that Kubernetes itself knows nothing of? */
+export const isExtendedResource = (name: string): boolean =>
+  name.includes('/') &&
+  !name.startsWith('kubernetes.io/') &&
+  !name.includes('.kubernetes.io/') &&
+  !name.startsWith('requests.');
+
 type Amounts = Readonly<Record<string, string>> | undefined;
 
 // What amounts pods and nodes name repeats endlessly; the texts are few.

@@ -3,7 +3,10 @@ import type { DeepReadonly, Node } from '../../api/types.ts';
 import { Action, failure, type Failure, type Plugin } from '../core/framework.ts';
 import type { NodeInfo } from '../core/node-info.ts';
 import type { PodInfo } from '../core/pod-info.ts';
-import { readAmounts, type Resources } from '../core/resources.ts';
+import { isExtendedResource, readAmounts, type Resources } from '../core/resources.ts';
+import { backedResources } from '../dra/extended.ts';
+import type { Class } from '../dra/types.ts';
+import { fixedLister, type Lister } from '../listers.ts';
 import { DEFAULT_RESOURCES, sharesOf, type ResourceSpec, type Share } from './resource-scorer.ts';
 
 const NAME = 'NodeResourcesFit';
@@ -68,12 +71,6 @@ function capacityRatio(shape: readonly { utilization: number; score: number }[])
   };
 }
 
-const isExtended = (name: string) =>
-  name.includes('/') &&
-  !name.startsWith('kubernetes.io/') &&
-  !name.includes('.kubernetes.io/') &&
-  !name.startsWith('requests.');
-
 interface Lack {
   readonly name: string;
   /** Even an empty node would be too small. */
@@ -97,11 +94,13 @@ function lacks(r: Resources, node: NodeInfo, ignored: (name: string) => boolean)
   return out;
 }
 
-export function nodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin {
+export function nodeResourcesFit(args: NodeResourcesFitArgs = {}, classes: Lister<Class> = fixedLister()): Plugin {
   const names = new Set(args.ignoredResources);
   const groups = new Set(args.ignoredResourceGroups);
   const ignored = (name: string) =>
-    (names.size > 0 || groups.size > 0) && isExtended(name) && (names.has(name) || groups.has(name.split('/')[0]!));
+    (names.size > 0 || groups.size > 0) &&
+    isExtendedResource(name) &&
+    (names.has(name) || groups.has(name.split('/')[0]!));
   const strategy = args.scoringStrategy ?? {};
   const resources = strategy.resources?.length ? strategy.resources : DEFAULT_RESOURCES;
   const rank =
@@ -139,7 +138,7 @@ export function nodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin {
         actions: Action.Add | Action.UpdateNodeAllocatable,
         hint(pod, before, after) {
           const now = readAmounts((after as DeepReadonly<Node>).status?.allocatable);
-          if (!mayHold(pod.requests, now)) return false;
+          if (!mayHold(pod.requests, now, backedResources(pod, classes))) return false;
           return (
             before === undefined || grew(pod, readAmounts((before as DeepReadonly<Node>).status?.allocatable), now)
           );
@@ -148,6 +147,8 @@ export function nodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin {
     ],
     preFilter(pod) {
       const r = pod.requests;
+      // Where the node has none of it, devices may stand in: that is for DynamicResources to say.
+      const backed = backedResources(pod, classes);
       return {
         filter: {
           filter(node) {
@@ -162,7 +163,11 @@ export function nodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin {
               r.scalars === undefined
             )
               return undefined;
-            const lack = lacks(r, node, ignored);
+            const lack = lacks(
+              r,
+              node,
+              (n) => ignored(n) || (backed?.has(n) === true && node.allocatable.get(n) === 0),
+            );
             return lack && toFailure(lack);
           },
         },
@@ -186,10 +191,10 @@ function freesFor(pod: PodInfo, before: PodInfo, after: PodInfo | undefined): bo
 }
 
 /** Could an empty node of this size hold it? */
-function mayHold(r: Resources, all: Resources): boolean {
+function mayHold(r: Resources, all: Resources, backed: ReadonlyMap<string, unknown> | undefined): boolean {
   if (all.pods < 1) return false;
   if (r.milliCPU > all.milliCPU || r.memory > all.memory || r.ephemeralStorage > all.ephemeralStorage) return false;
-  for (const [name, want] of r.scalars ?? []) if (want > all.get(name)) return false;
+  for (const [name, want] of r.scalars ?? []) if (want > all.get(name) && !backed?.has(name)) return false;
   return true;
 }
 

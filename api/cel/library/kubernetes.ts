@@ -160,7 +160,7 @@ class SemverValue extends OpaqueValue {
 }
 const SEMVER =
   /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(?:\.(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*))?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?$/;
-function parseSemver(text: string, normalize: boolean): SemverValue | undefined {
+export function parseSemver(text: string, normalize: boolean): SemverValue | undefined {
   let s = text;
   if (normalize) {
     const parts = s.replace(/^v/, '').split('.');

@@ -1,6 +1,6 @@
 /** Pieces of resource.k8s.io kinds: names, selectors, configuration, taints. */
 import type * as k8s from '@kubernetes/client-node';
-import type { DeclType } from '../../../api/cel/index.ts';
+import { DEVICE_VARIABLES } from '../../../api/cel/devices.ts';
 import { isCIdentifier } from '../../../api/validation/names.ts';
 import type { Json } from '../../../api/types.ts';
 import { csiDriverName } from '../pods/volume-sources.ts';
@@ -57,27 +57,13 @@ export function fullAttributeName(f: Field<string>): void {
   f.check((f.value ?? '').includes('/'), 'a fully qualified name must be a domain and a name separated by a slash');
 }
 
-const ANY: DeclType = { kind: 'dyn' };
-const DEVICE: Readonly<Record<string, DeclType>> = {
-  device: {
-    kind: 'object',
-    name: 'device',
-    fields: new Map<string, DeclType>([
-      ['driver', { kind: 'string' }],
-      ['attributes', { kind: 'map', values: ANY }],
-      ['capacity', { kind: 'map', values: ANY }],
-      ['allowMultipleAllocations', { kind: 'bool' }],
-    ]),
-  },
-};
-
 export function selectors(f: Field<Json<k8s.V1DeviceSelector>[]>): void {
   bounded(f, MAX.selectors, (s) => {
     const cel = s.get('cel');
     if (!cel.isSet) return void cel.missing();
     const text = cel.get('expression');
     if (Buffer.byteLength(text.value ?? '') > MAX.expression) text.tooLong(MAX.expression);
-    else compiles(text, { names: DEVICE });
+    else compiles(text, { names: DEVICE_VARIABLES, bindings: true });
   });
 }
 

@@ -7,6 +7,8 @@ import type { Field } from './field.ts';
 export interface Scope {
   /** The variables where they aren't those of admission. */
   names?: Readonly<Record<string, DeclType>>;
+  /** `cel.bind` is known. */
+  bindings?: boolean;
   params?: boolean;
   authorizer?: boolean;
   /** Names below `variables`; undefined where there are no variables. */
@@ -78,6 +80,7 @@ function complaint(source: string, scope: Scope): string | undefined {
     const { resultType } = createCelEnv({
       variables: variablesOf(scope),
       functions: [AUTHORIZER_FUNCTIONS],
+      bindings: scope.bindings,
       struct,
     }).compile(source);
     const wanted: readonly string[] | 'any' = scope.result ?? ['bool'];

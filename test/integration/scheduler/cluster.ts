@@ -54,7 +54,7 @@ export async function startCluster(options: Partial<SchedulerOptions> = {}): Pro
       const timer = setTimeout(() => {
         informer.off(handlers);
         reject(new Error(`waited too long for ${what}`));
-      }, 10_000);
+      }, 30_000);
       const check = () => {
         const found = look();
         if (found === undefined) return;

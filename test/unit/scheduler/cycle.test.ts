@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { systemClock, systemRand } from '../../../base/clock.ts';
+import { systemClock, systemIds, systemRand } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/log.ts';
 import { parseConfig } from '../../../scheduler/config.ts';
 import { choose, findFeasible, newCycle, nodesToFind } from '../../../scheduler/core/cycle.ts';
@@ -17,6 +17,7 @@ const unused = () => Promise.reject(new Error('not in this test'));
 const deps = (cache: Cache): PluginDeps => ({
   clock: systemClock,
   rand: systemRand,
+  ids: systemIds,
   logger: silentLogger,
   snapshot: cache,
   listers: emptyListers(),
@@ -25,7 +26,14 @@ const deps = (cache: Cache): PluginDeps => ({
     patchStatus: unused,
     updateClaim: unused,
     updateVolume: unused,
-    updateClaimStatus: unused,
+    claims: {
+      reserve: unused,
+      release: unused,
+      deallocate: unused,
+      create: unused,
+      remove: unused,
+      tellPod: unused,
+    },
     evict: unused,
   },
   nominations: { on: () => [] },
@@ -193,6 +201,7 @@ describe('scheduler configuration', () => {
       PodTopologySpread: 2,
       InterPodAffinity: 2,
       NodeResourcesBalancedAllocation: 1,
+      DynamicResources: 2,
       ImageLocality: 1,
     });
     assert.equal(
