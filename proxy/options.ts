@@ -4,7 +4,8 @@ import { parseArgs } from 'node:util';
 export interface ProxyOptions {
   kubeconfig: string;
   nodeName: string;
-  clusterCidr: string;
+  /** Ranges of all pods; one per address family. Both families are served when one of them is IPv6. */
+  clusterCidrs: string[];
   /** Routes to pods only: for a machine that is no node (a control plane). */
   routesOnly: boolean;
   /** Where to write the CNI configuration; '' for not at all. */
@@ -37,7 +38,7 @@ export function parseFlags(argv: readonly string[], hostname: string): ProxyOpti
   return {
     kubeconfig: values.kubeconfig,
     nodeName: (values['hostname-override'] ?? hostname).toLowerCase(),
-    clusterCidr: values['cluster-cidr'],
+    clusterCidrs: values['cluster-cidr'].split(',').filter(Boolean),
     routesOnly: values['routes-only'] === 'true',
     cniConfDir: values['cni-conf-dir'],
     cniDataDir: values['cni-data-dir'],

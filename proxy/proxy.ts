@@ -11,6 +11,7 @@ import { createProxyHealth, createServiceHealth } from './health.ts';
 import { cniConfig, writeCniConfig } from './network/cni.ts';
 import { desiredRoutes, egressRules, internalIp, syncRoutes } from './network/routes.ts';
 import type { ProxyOptions } from './options.ts';
+import { startPolicies } from './policy/sync.ts';
 import { slicesByService, startSync } from './sync.ts';
 
 export interface Deps {
@@ -44,16 +45,18 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
     labelSelector: '!service.kubernetes.io/headless',
     indexers: slicesByService,
   });
+  const families: (4 | 6)[] = options.clusterCidrs.some((c) => c.includes(':')) ? [4, 6] : [4];
+  const policies = startPolicies({ ...common, nodes, nodeName: options.nodeName, families, exec });
   const health = createServiceHealth(options.nodeName, logger);
   const sync = startSync({
     services,
     slices,
     nodes,
     nodeName: options.nodeName,
-    clusterCidr: options.clusterCidr,
+    clusterCidrs: options.clusterCidrs,
     masqueradeAll: options.masqueradeAll,
     nodePortAddresses: options.nodePortAddresses,
-    families: [4],
+    families,
     exec,
     clock,
     logger,
@@ -75,6 +78,7 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
   return {
     async stop() {
       sync.stop();
+      policies.stop();
       for (const i of [nodes, services, slices]) i.stop();
       client.close();
       own.close();
@@ -97,7 +101,7 @@ function followNodes(nodes: Informer<Node>, options: ProxyOptions, deps: Deps, e
     const podCidrs = own?.spec?.podCIDRs ?? (own?.spec?.podCIDR ? [own.spec.podCIDR] : []);
     if (podCidrs.length === 0) return;
     const addresses = nodes.list().flatMap((n) => [internalIp(n), internalIp(n, true)].filter((a) => a !== undefined));
-    const text = egressRules(podCidrs, options.clusterCidr, addresses);
+    const text = egressRules(podCidrs, options.clusterCidrs, addresses);
     if (text !== egress) await exec('nft', ['-f', '-'], { input: text });
     egress = text;
     if (options.cniConfDir !== '') {

@@ -15,7 +15,7 @@ export interface SyncOptions {
   slices: Informer<EndpointSlice>;
   nodes: Informer<Node>;
   nodeName: string;
-  clusterCidr: string;
+  clusterCidrs: readonly string[];
   masqueradeAll: boolean;
   nodePortAddresses: readonly string[];
   families: readonly (4 | 6)[];
@@ -138,7 +138,7 @@ export function startSync(options: SyncOptions): ProxySync {
     const view: NodeView = {
       name: options.nodeName,
       zone: self ? zoneOf(self) : '',
-      clusterCidr: options.clusterCidr,
+      clusterCidr: options.clusterCidrs.find((c) => c.includes(':') === (family === 6)) ?? '',
       family,
       masqueradeAll: options.masqueradeAll,
       nodePortAddresses: options.nodePortAddresses,

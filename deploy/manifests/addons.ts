@@ -85,8 +85,18 @@ function joining(options: AddonOptions): Manifest[] {
       'system:certificates.k8s.io:certificatesigningrequests:selfnodeclient',
       group('system:nodes'),
     ),
-    // the service proxy of a node acts with the node's own certificate
+    // the network agent of a node acts with the node's own certificate
     clusterBinding('k8ts:node-proxier', 'system:node-proxier', group('system:nodes')),
+    {
+      apiVersion: RBAC,
+      kind: 'ClusterRole',
+      metadata: { name: 'k8ts:node-network' },
+      rules: [
+        { apiGroups: [''], resources: ['pods', 'namespaces'], verbs: ['list', 'watch'] },
+        { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: ['list', 'watch'] },
+      ],
+    },
+    clusterBinding('k8ts:node-network', 'k8ts:node-network', group('system:nodes')),
   ];
 }
 

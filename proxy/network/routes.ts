@@ -54,7 +54,7 @@ export async function syncRoutes(exec: Exec, desired: readonly PodRoute[], logge
 /** Rules by which this node's pods leave the cluster with the node's address; connections inside it keep theirs. */
 export function egressRules(
   podCidrs: readonly string[],
-  clusterCidr: string,
+  clusterCidrs: readonly string[],
   nodeAddresses: readonly string[],
 ): string {
   const lines: string[] = [];
@@ -64,7 +64,7 @@ export function egressRules(
     const pods = podCidrs.filter(ours);
     lines.push(`add table ${t}`, `delete table ${t}`);
     if (pods.length === 0) continue;
-    const inside = [clusterCidr, ...nodeAddresses].filter((c) => c !== '' && ours(c));
+    const inside = [...clusterCidrs, ...nodeAddresses].filter(ours);
     lines.push(`add table ${t}`, `add chain ${t} postrouting { type nat hook postrouting priority 100 ; }`);
     lines.push(
       `add rule ${t} postrouting ${f} saddr { ${pods.join(', ')} } ${f} daddr != { ${inside.join(', ')} } fib daddr type unicast masquerade`,

@@ -157,7 +157,7 @@ describe('the pod network', () => {
   });
   it('hides pods behind the node only outside of the cluster', () => {
     assert.match(
-      egressRules(['10.244.0.0/24'], '10.244.0.0/16', ['10.0.0.1']),
+      egressRules(['10.244.0.0/24'], ['10.244.0.0/16'], ['10.0.0.1']),
       /saddr \{ 10\.244\.0\.0\/24 \} ip daddr != \{ 10\.244\.0\.0\/16, 10\.0\.0\.1 \}/,
     );
   });
