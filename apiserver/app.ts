@@ -34,6 +34,7 @@ import { createWriter, type Writer } from './registry/writer.ts';
 import { ensureSystemNamespaces } from './startup/namespaces.ts';
 import { allResources } from './resources/index.ts';
 import { createServiceAllocator, type ServiceAllocator } from './resources/services/index.ts';
+import { startFlowControl } from './flowcontrol/start.ts';
 import { createMemoryStore } from './storage/memory/store.ts';
 import type { ResourceCache } from './storage/cache.ts';
 import type { Store } from './storage/store.ts';
@@ -100,6 +101,9 @@ export interface AppOptions {
   /** Seconds that a watch lasts at least when it names no timeout; defaults to 1800. */
   minRequestTimeoutSeconds?: number;
   requestTimeoutSeconds?: number;
+  /** --enable-priority-and-fairness; defaults to true. */
+  priorityAndFairness?: boolean;
+  /** With fair queuing the two are added up to the seats of the server; defaults to 400 and 200. */
   maxRequestsInFlight?: number;
   maxMutatingRequestsInFlight?: number;
   proxyUserHeaders?: readonly string[];
@@ -252,8 +256,19 @@ export async function createApp(options: AppOptions): Promise<App> {
     for (const s of stores.values())
       if (s.isOpen) objects.set([s.definition.group, s.definition.resource], s.cache.size);
   });
+  const fairness =
+    options.priorityAndFairness === false
+      ? undefined
+      : startFlowControl({
+          parts,
+          writer,
+          metrics: metrics.registry,
+          totalSeats: (options.maxRequestsInFlight ?? 400) + (options.maxMutatingRequestsInFlight ?? 200),
+          requestTimeoutMs: (options.requestTimeoutSeconds ?? 60) * 1000,
+        });
   const chain = createChain({
     ...security,
+    fairness,
     audit: options.audit ?? security.audit,
     metrics: security.metrics ?? metrics.seam,
     clock,
@@ -332,6 +347,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     async close() {
       app.endWatches();
       for (const fn of closers.reverse()) await fn();
+      fairness?.close();
       security.close?.();
       await cache.close();
       if (!options.store) await store.close();

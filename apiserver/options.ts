@@ -152,6 +152,7 @@ export async function optionsFromFlags(
       disableHttp2: flags.bool('http2-disabled', false),
       minRequestTimeoutSeconds: flags.int('min-request-timeout', 1800),
       requestTimeoutSeconds: flags.durationMs('request-timeout', 60_000) / 1000,
+      priorityAndFairness: flags.bool('enable-priority-and-fairness', true),
       maxRequestsInFlight: flags.int('max-requests-inflight', 400),
       maxMutatingRequestsInFlight: flags.int('max-mutating-requests-inflight', 200),
       shutdownDelayMs: flags.durationMs('shutdown-delay-duration', 0),

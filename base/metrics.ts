@@ -15,6 +15,15 @@ function labelText(names: Labels, values: readonly string[], more = ''): string 
   return parts.length === 0 ? '' : `{${parts.join(',')}}`;
 }
 
+/** One value of a family, kept at hand by whoever changes it often. */
+export interface Handle {
+  value: number;
+}
+/** One histogram of a family. */
+export interface HistogramHandle {
+  observe(value: number): void;
+}
+
 /** A value that only grows. */
 export class Counter implements Family {
   readonly #name: string;
@@ -33,7 +42,8 @@ export class Counter implements Family {
   add(labels: readonly string[], n = 1): void {
     this.#at(labels).value += n;
   }
-  protected at(labels: readonly string[]): { value: number } {
+  /** The value with these labels; from now on it is shown, 0 or not. */
+  handle(labels: readonly string[]): Handle {
     return this.#at(labels);
   }
   #at(labels: readonly string[]) {
@@ -55,8 +65,15 @@ export class Gauge extends Counter {
     super(name, help, labels, 'gauge');
   }
   set(labels: readonly string[], value: number): void {
-    this.at(labels).value = value;
+    this.handle(labels).value = value;
   }
+}
+
+interface Distribution {
+  readonly labels: readonly string[];
+  readonly counts: number[];
+  sum: number;
+  count: number;
 }
 
 /** How often values fall below each bound. */
@@ -65,7 +82,7 @@ export class Histogram implements Family {
   readonly #help: string;
   readonly #labels: Labels;
   readonly #bounds: readonly number[];
-  readonly #values = new Map<string, { labels: readonly string[]; counts: number[]; sum: number; count: number }>();
+  readonly #values = new Map<string, Distribution>();
 
   constructor(name: string, help: string, labels: Labels, bounds: readonly number[]) {
     this.#name = name;
@@ -74,9 +91,20 @@ export class Histogram implements Family {
     this.#bounds = bounds;
   }
   observe(labels: readonly string[], value: number): void {
+    this.#count(this.#at(labels), value);
+  }
+  /** The histogram with these labels; from now on it is shown, empty or not. */
+  handle(labels: readonly string[]): HistogramHandle {
+    const at = this.#at(labels);
+    return { observe: (value) => this.#count(at, value) };
+  }
+  #at(labels: readonly string[]): Distribution {
     const key = labels.join('\u0000');
     let v = this.#values.get(key);
     if (!v) this.#values.set(key, (v = { labels, counts: this.#bounds.map(() => 0), sum: 0, count: 0 }));
+    return v;
+  }
+  #count(v: Distribution, value: number): void {
     v.sum += value;
     v.count++;
     for (let i = 0; i < this.#bounds.length; i++)

@@ -7,7 +7,7 @@ import type { AdmissionDeps } from '../admission/types.ts';
 import type { RequestHeaderOptions } from '../authentication/requestheader.ts';
 import type { ObjectReader } from '../registry/definition.ts';
 import { loadBootstrapFacts, type BootstrapFacts } from './facts.ts';
-import { reconcileBinding, reconcileRole, reconcileSpec } from './reconcile.ts';
+import { reconcileBinding, reconcileFlowObject, reconcileRole } from './reconcile.ts';
 
 export interface BootstrapOptions {
   clock: Clock;
@@ -50,11 +50,11 @@ async function inParallel(jobs: readonly (() => Promise<void>)[]): Promise<void>
   if (failures.length) throw failures[0];
 }
 
-/** Resolves when all objects are there (the system's namespaces are made elsewhere); safe to run at each start and on several servers at once. */
-export async function ensureBootstrapObjects(o: BootstrapOptions): Promise<void> {
-  const facts = o.facts ?? loadBootstrapFacts();
+type Writing = Pick<BootstrapOptions, 'reader' | 'writer' | 'logger'>;
 
-  async function ensure<T extends KubeObject>(
+/** Creates an object, or changes it as `reconcile` wants it. */
+function ensurer(o: Writing) {
+  return async function ensure<T extends KubeObject>(
     resource: string,
     apiVersion: string,
     kind: string,
@@ -83,7 +83,27 @@ export async function ensureBootstrapObjects(o: BootstrapOptions): Promise<void>
     o.logger.warn('a bootstrap binding points at another role and is made anew', { resource, name });
     await o.writer.delete?.(resource, namespace, name);
     await o.writer.create(resource, namespace, object);
-  }
+  };
+}
+
+/** The flow schemas and priority levels of every cluster; called again each minute, since they are never to be missing. */
+export async function ensureFlowObjects(o: Writing & { facts?: BootstrapFacts }): Promise<void> {
+  const facts = o.facts ?? loadBootstrapFacts();
+  const ensure = ensurer(o);
+  const version = `${FLOW}/v1`;
+  await inParallel([
+    ...facts.prioritylevelconfigurations.map(
+      (p) => () =>
+        ensure(`${FLOW}/prioritylevelconfigurations`, version, 'PriorityLevelConfiguration', p, reconcileFlowObject),
+    ),
+    ...facts.flowschemas.map((f) => () => ensure(`${FLOW}/flowschemas`, version, 'FlowSchema', f, reconcileFlowObject)),
+  ]);
+}
+
+/** Resolves when all objects are there (the system's namespaces are made elsewhere); safe to run at each start and on several servers at once. */
+export async function ensureBootstrapObjects(o: BootstrapOptions): Promise<void> {
+  const facts = o.facts ?? loadBootstrapFacts();
+  const ensure = ensurer(o);
   const once = () => undefined;
 
   await inParallel([
@@ -100,11 +120,6 @@ export async function ensureBootstrapObjects(o: BootstrapOptions): Promise<void>
           reconcileRole as never,
         ),
     ),
-    ...facts.prioritylevelconfigurations.map(
-      (p) => () =>
-        ensure(`${FLOW}/prioritylevelconfigurations`, `${FLOW}/v1`, 'PriorityLevelConfiguration', p, reconcileSpec),
-    ),
-    ...facts.flowschemas.map((f) => () => ensure(`${FLOW}/flowschemas`, `${FLOW}/v1`, 'FlowSchema', f, reconcileSpec)),
     ...facts.priorityclasses.map(
       (p) => () => ensure('scheduling.k8s.io/priorityclasses', 'scheduling.k8s.io/v1', 'PriorityClass', p, once),
     ),

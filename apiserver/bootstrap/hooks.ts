@@ -1,6 +1,9 @@
 /** Start-up hooks: the server is ready once they are over. Their names are upstream's. */
 import type { App } from '../app.ts';
-import { ensureBootstrapObjects, type BootstrapOptions } from './bootstrap.ts';
+import { ensureBootstrapObjects, ensureFlowObjects, type BootstrapOptions } from './bootstrap.ts';
+
+/** Flow schemas and priority levels that somebody removed are made again this often. */
+const FLOW_REPAIR_MS = 60_000;
 
 /** Options for `start`: `hooks: bootstrapHooks({ serviceCidrs: ['10.96.0.0/16'] })`. */
 export function bootstrapHooks(
@@ -11,6 +14,24 @@ export function bootstrapHooks(
       name: 'rbac/bootstrap-roles',
       run: (app) =>
         ensureBootstrapObjects({ ...o, clock: app.clock, logger: app.logger, reader: app.reader, writer: app.writer }),
+    },
+    {
+      name: 'priority-and-fairness-config-producer',
+      async run(app) {
+        const { clock, logger, reader } = app;
+        const writer = app.writer.as('api-priority-and-fairness-config-producer-v1');
+        const ensure = () => ensureFlowObjects({ reader, writer, logger, facts: o.facts });
+        await ensure();
+        const timer = clock.every(
+          FLOW_REPAIR_MS,
+          () =>
+            void ensure().catch((error: unknown) =>
+              logger.warn('flow control objects could not be ensured', { error }),
+            ),
+          { background: true },
+        );
+        app.onClose(() => timer.cancel());
+      },
     },
   ];
 }

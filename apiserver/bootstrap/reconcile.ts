@@ -55,15 +55,26 @@ export function reconcileBinding(current: DeepReadonly<Binding>, expected: Bindi
   return out;
 }
 
-/** Flow schemas and priority levels follow the server's idea unless their annotation says otherwise. */
-export function reconcileSpec<T extends KubeObject & { spec?: object }>(
+const MANDATORY = new Set(['exempt', 'catch-all']);
+
+/**
+ * Flow schemas and priority levels follow the server's idea. Administrators may keep suggested ones as they want them:
+ * by the annotation, or by having changed the spec before there was one.
+ */
+export function reconcileFlowObject<T extends KubeObject & { spec?: object }>(
   current: DeepReadonly<T>,
   expected: T,
 ): T | undefined {
-  if (current.metadata?.annotations?.[SPEC_UPDATE] !== 'true') return undefined;
+  const said = current.metadata?.annotations?.[SPEC_UPDATE];
+  const mandatory = MANDATORY.has(expected.metadata?.name ?? '');
+  const untouched = (current.metadata?.generation ?? 1) === 1;
+  const follows = mandatory || (said === 'true' || said === 'false' ? said === 'true' : untouched);
   // Only the fields that are said; defaults that the server added count as the same.
-  if (covers(current.spec, expected.spec)) return undefined;
-  return { ...(current as T), spec: expected.spec };
+  const fits = !follows || covers(current.spec, expected.spec);
+  if (fits && said === String(follows)) return undefined;
+  const annotations = { ...current.metadata?.annotations, [SPEC_UPDATE]: String(follows) };
+  const metadata = { ...(current as T).metadata, annotations };
+  return { ...(current as T), metadata, ...(fits ? {} : { spec: expected.spec }) };
 }
 
 function covers(have: unknown, want: unknown): boolean {

@@ -1,6 +1,6 @@
 /**
  * The one ordered chain that every request and every upgrade passes, in Kubernetes' order:
- * request info, authentication, audit, impersonation, max in flight, authorization, routing.
+ * request info, authentication, audit, impersonation, fair queuing, authorization, routing.
  */
 import { internalError, timeout, tooManyRequests, unauthorized, StatusError } from '../../api/status.ts';
 import type { Clock, Ids } from '../../base/clock.ts';
@@ -54,6 +54,11 @@ export interface ChainOptions extends ChainSeams {
   authorizer: Authorizer;
   /** Users without credentials are let in as system:anonymous. Defaults to true. */
   anonymousAuth?: boolean;
+  /** Fair queuing, instead of the two limits that follow. */
+  fairness?: {
+    /** Seats for the request, at once or in its turn; undefined when it needs none. Throws or rejects with 429. */
+    enter(request: ApiRequest, reply: Reply): { done(): void } | Promise<{ done(): void }> | undefined;
+  };
   /** Requests that read, at once; defaults to 400. 0 is no limit. */
   maxRequestsInFlight?: number;
   /** Requests that write, at once; defaults to 200. 0 is no limit. */
@@ -83,6 +88,7 @@ export function createChain(options: ChainOptions): Chain {
   const { clock, logger } = options;
   const limits = { read: options.maxRequestsInFlight ?? 400, write: options.maxMutatingRequestsInFlight ?? 200 };
   const running = { read: 0, write: 0, all: 0 };
+  const { fairness } = options;
   const timeoutMs = (options.requestTimeoutSeconds ?? 60) * 1000;
   const proxyHeaders = (options.proxyUserHeaders ?? ['x-remote-user']).map((h) => h.toLowerCase());
   const anonymous = options.anonymousAuth ?? true;
@@ -158,6 +164,7 @@ export function createChain(options: ChainOptions): Chain {
     async handle(request, reply) {
       let slot: 'read' | 'write' | undefined;
       let release: (() => void) | undefined;
+      let seats: { done(): void } | undefined;
       running.all++;
       try {
         prepare(request);
@@ -175,9 +182,18 @@ export function createChain(options: ChainOptions): Chain {
           release = () => timer.cancel();
         }
         await before(request);
+        if (fairness) {
+          const entered = fairness.enter(request, reply);
+          seats = entered instanceof Promise ? await entered : entered;
+        }
         if (!long) {
           slot = READ_VERBS.has(request.info.verb) ? 'read' : 'write';
-          if (limits[slot] > 0 && running[slot] >= limits[slot] && !request.user.groups.includes('system:masters')) {
+          if (
+            !fairness &&
+            limits[slot] > 0 &&
+            running[slot] >= limits[slot] &&
+            !request.user.groups.includes('system:masters')
+          ) {
             slot = undefined;
             throw tooManyRequests('the server has received too many requests and has asked us to try again later');
           }
@@ -197,6 +213,7 @@ export function createChain(options: ChainOptions): Chain {
           options.metrics?.inFlight?.(slot === 'write', -1);
         }
         release?.();
+        seats?.done();
         if (options.metrics)
           options.metrics.observe(request, reply.code, reply.bytes, (clock.monotonic() - request.receivedAt) / 1000);
         options.audit?.answered(request, reply);

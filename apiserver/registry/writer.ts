@@ -10,6 +10,7 @@ import { setDefaults } from './decode.ts';
 import { deleteObject } from './delete.ts';
 import type { AdmissionChain, RegistryDeps, WriteOutcome, WriteRequest } from './operation.ts';
 import { parseObject } from './resource-store.ts';
+import { patchSource } from './patch.ts';
 import { updateObject } from './update.ts';
 
 const NOTHING: AdmissionChain = { handles: () => false, async admit() {}, async validate() {} };
@@ -26,10 +27,17 @@ export interface Writer {
     subresource?: string,
   ): Promise<T>;
   delete(resource: string, namespace: string, name: string): Promise<void>;
+  /** Applies fields to an object's status as `manager`, whoever had them before. */
+  applyStatus(resource: string, name: string, manager: string, status: JsonObject): Promise<void>;
+  /** A writer whose changes are noted under another manager's name. */
+  as(manager: string): Writer;
 }
 
 /** `resource` is `group/resource`; the stored version of it is written. */
-export function createWriter(deps: Omit<RegistryDeps, 'admission'>): Writer & AdmissionDeps['writer'] {
+export function createWriter(
+  deps: Omit<RegistryDeps, 'admission'>,
+  fieldManager = 'kube-apiserver',
+): Writer & AdmissionDeps['writer'] {
   const own: RegistryDeps = { ...deps, admission: NOTHING };
   const requestOf = (resource: string, namespace: string, name: string, subresource = ''): WriteRequest => ({
     served: servedOf(deps, resource),
@@ -38,7 +46,7 @@ export function createWriter(deps: Omit<RegistryDeps, 'admission'>): Writer & Ad
     name,
     user: SELF,
     dryRun: false,
-    fieldManager: 'kube-apiserver',
+    fieldManager,
     options: {},
     warn() {},
     annotate() {},
@@ -93,6 +101,18 @@ export function createWriter(deps: Omit<RegistryDeps, 'admission'>): Writer & Ad
     async delete(resource, namespace, name) {
       await deleteObject(own, requestOf(resource, namespace, name), {});
     },
+    async applyStatus(resource, name, manager, status) {
+      const request = { ...requestOf(resource, '', name, 'status'), fieldManager: manager };
+      const { apiVersion, kind } = request.served;
+      const source = patchSource(own, request, {
+        kind: 'apply',
+        patch: { apiVersion, kind, metadata: { name }, status },
+        force: true,
+        typed: (value) => settled(request.served, value as unknown as KubeObject),
+      });
+      await updateObject(own, request, source);
+    },
+    as: (manager) => createWriter(deps, manager),
   };
 }
 

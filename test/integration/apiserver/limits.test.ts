@@ -12,6 +12,7 @@ describe('limits', () => {
   let server: TestServer;
   before(async () => {
     server = await startTestServer({
+      priorityAndFairness: false,
       maxMutatingRequestsInFlight: 2,
       requestTimeoutSeconds: 0.3,
       maxWatchBytes: 2_000_000,
