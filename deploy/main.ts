@@ -6,6 +6,7 @@ import { createContext, requireRoot, UserError } from './commands/context.ts';
 import { dashboard } from './commands/dashboard.ts';
 import { down } from './commands/down.ts';
 import { imageList, imageLoad, logs, printKubeconfig, status, tokenCreate } from './commands/inspect.ts';
+import { podLogs } from './commands/pod-logs.ts';
 import { up } from './commands/up.ts';
 import { homeDir, VERSION } from './cluster/config.ts';
 import { startAgent } from './node/agent.ts';
@@ -22,6 +23,19 @@ const whole = (min: number, max: number) => (text: string) => {
 };
 const nameOption = () => new Option('--name <name>', 'name of the cluster').default('k8ts');
 const storeOption = () => new Option('--store <store>', 'where objects are stored').choices(['lmdb', 'etcd']);
+
+interface LogsOptions {
+  name: string;
+  node?: string;
+  tail?: number;
+  all?: boolean;
+  selector?: string;
+  namespace: string;
+  allNamespaces?: boolean;
+  follow?: boolean;
+  since?: number;
+  colour: boolean;
+}
 
 /** The machine's first address that isn't loopback. */
 function ownAddress(): string {
@@ -168,12 +182,33 @@ image
   .action((o: { name: string }) => imageList(ctx(), o));
 
 cli
-  .command('logs <component>')
-  .description('print the log of apiserver, scheduler, controllers, etcd, registry, kubelet, proxy, containerd ...')
+  .command('logs [component]')
+  .description(
+    'print the log of a program (apiserver, scheduler, controllers, etcd, registry, kubelet, proxy, containerd ...), or with --all or -l the merged logs of pods',
+  )
   .addOption(nameOption())
   .option('--node <node>', 'of this node')
-  .option('--tail <lines>', 'about the last lines only', whole(1, 1_000_000))
-  .action((component: string, o: { name: string; node?: string; tail?: number }) => logs(ctx(), component, o));
+  .option('--tail <lines>', 'the last lines only (of each container)', whole(1, 1_000_000))
+  .option('--all', 'all pods of the namespace')
+  .option('-l, --selector <labels>', 'pods with these labels')
+  .option('-n, --namespace <namespace>', 'namespace of the pods', 'default')
+  .option('-A, --all-namespaces', 'pods of all namespaces')
+  .option('-f, --follow', 'go on until interrupted')
+  .option('--since <seconds>', 'lines of the last so many seconds', whole(1, 1_000_000_000))
+  .option('--no-colour', "don't colour the names of pods")
+  .action((component: string | undefined, o: LogsOptions) => {
+    if (component !== undefined) return logs(ctx(), component, o);
+    if (!o.all && !o.selector && !o.allNamespaces)
+      throw new UserError('name a program (k8ts logs apiserver), or pods with --all or -l app=NAME');
+    const { name, selector, follow, tail, since } = o;
+    const interrupted = new AbortController();
+    process.once('SIGINT', () => interrupted.abort());
+    process.once('SIGTERM', () => interrupted.abort());
+    const colour = o.colour && process.stdout.isTTY && !process.env['NO_COLOR'];
+    const namespace = o.allNamespaces ? undefined : o.namespace;
+    const options = { name, namespace, selector, follow, tail, sinceSeconds: since, colour };
+    return podLogs(ctx(), options, interrupted.signal);
+  });
 
 // a reader that had enough (head, less) ends the command quietly
 process.stdout.on('error', () => process.exit(0));

@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { openBrowser, type Page } from '../support/browser.ts';
-import { CLUSTER, k8ts, Kubectl } from './cluster.ts';
+import { CLUSTER, inNamespace, k8ts, type Kubectl } from './cluster.ts';
 
 // Needs a browser, which is a large package: with the long matrices only.
 if (process.env['K8TS_FULL'])
   describe('dashboard in a browser', function () {
     this.timeout(180_000);
-    const kubectl = new Kubectl('dashboard');
+    let kubectl: Kubectl;
     let page: Page;
     const shows = (text: string) => `document.body.innerText.includes(${JSON.stringify(text)})`;
 
     before(async () => {
-      await kubectl.run('create', 'namespace', 'dashboard');
+      kubectl = await inNamespace('dashboard');
       await kubectl.apply(`
 apiVersion: apps/v1
 kind: Deployment
