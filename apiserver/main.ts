@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs';
 import { systemClock } from '../base/clock.ts';
 import { createLogger } from '../base/log.ts';
-import { followFiles } from '../base/tls.ts';
 import { Flags, parseFlags } from './flags.ts';
 import { optionsFromFlags } from './options.ts';
 import { start } from './app.ts';
@@ -23,19 +22,12 @@ async function main(argv: readonly string[]): Promise<void> {
   if (unused.length > 0) logger.warn('flags without effect', { flags: unused });
   const server = await start(options);
   follow(server);
-  const certificates = followFiles({
-    clock: systemClock,
-    log: logger,
-    files: [flags.string('tls-cert-file')!, flags.string('tls-private-key-file')!],
-  });
-  certificates.onChange(([cert, key]) => server.setTls({ ...options.tls, cert: cert!, key: key! }));
   logger.info('serving', { port: server.port });
   let stopping = false;
   const stop = (signal: string) => {
     if (stopping) process.exit(1);
     stopping = true;
     logger.info('shutting down', { signal });
-    certificates.close();
     void server
       .stop()
       .then(close)

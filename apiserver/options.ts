@@ -20,7 +20,7 @@ import { startKubernetesService } from './startup/kubernetes-service.ts';
 import { accessFromFlags } from './startup/access-options.ts';
 import { openEncryption, type Encryption } from './storage/encryption/encryption.ts';
 import { openStore } from './storage/open.ts';
-import { followServerFiles } from './startup/reload.ts';
+import { followAgentFiles, followServerFiles } from './startup/reload.ts';
 import { startCompactor } from './storage/compactor.ts';
 import { cidr as checkCidr } from './resources/validation/formats.ts';
 import type { Store } from './storage/store.ts';
@@ -117,6 +117,7 @@ export async function optionsFromFlags(
   let authorization: Authorization | undefined;
   let configs: { close(): void } | undefined;
   let followed: { close(): void } | undefined;
+  let kubeletFiles: { close(): void } | undefined;
   return {
     follow(server) {
       configs = access.follow({ clock, logger, authentication: authentication!, authorization: authorization! });
@@ -133,9 +134,19 @@ export async function optionsFromFlags(
           requestHeader: requestHeader && clientCaFile ? { ...requestHeader, clientCaFile } : undefined,
         },
       });
+      kubeletFiles = followAgentFiles(kubeletAgent, {
+        clock,
+        logger,
+        files: {
+          cert: flags.string('kubelet-client-certificate'),
+          key: flags.string('kubelet-client-key'),
+          ca: flags.string('kubelet-certificate-authority'),
+        },
+      });
     },
     async close() {
       followed?.close();
+      kubeletFiles?.close();
       configs?.close();
       await compactor.stop();
       await store.close();

@@ -80,11 +80,19 @@ export interface ClientOptions extends ConnectionOptions {
   sharing?: Client;
 }
 
+/** Where requests go, and the sockets they go by. */
+export interface Target {
+  readonly url: URL;
+  readonly transport: typeof http | typeof https;
+  readonly plain: http.Agent;
+  readonly watch: http.Agent;
+}
+
 /** Every failed request rejects with a StatusError, or with the socket's error when no answer came. */
 export interface Client {
   readonly options: ClientOptions;
-  /** The sockets, for clients that share them. */
-  readonly agents: { readonly plain: http.Agent; readonly watch: http.Agent };
+  /** The server and the sockets, for clients that share them. */
+  readonly target: Target;
   get<T extends object>(r: ResourceRef<T>, name: string, namespace?: string): Promise<T>;
   list<T extends object>(r: ResourceRef<T>, options?: ListOptions): Promise<KubeList<T>>;
   watch<T extends object>(r: ResourceRef<T>, options?: WatchOptions): AsyncIterable<WatchEvent<T>>;
@@ -104,6 +112,13 @@ export interface Client {
   request<R = unknown>(options: RequestOptions): Promise<R>;
   /** The answer as a stream, for logs and watches. */
   stream(options: RequestOptions): Promise<IncomingMessage>;
+  /**
+   * Gives all later requests another address or identity; what is under way ends on the old connections.
+   * Throws, and changes nothing, when a certificate or key is of no use. Not for a client that shares another's.
+   */
+  reconnect(connection: ConnectionOptions): void;
+  /** Called after each `reconnect`. */
+  onReconnect(listener: (connection: ConnectionOptions) => void): void;
   /** Ends idle sockets. */
   close(): void;
 }
@@ -158,31 +173,37 @@ async function* readEvents<T>(res: IncomingMessage): AsyncGenerator<WatchEvent<T
   }
 }
 
-/** A client for one server; cheap to make, keeps connections alive until `close`. */
-export function createClient(options: ClientOptions): Client {
-  const url = new URL(options.server);
+function openTarget(connection: ConnectionOptions, maxSockets: number): Target {
+  const url = new URL(connection.server);
   const transport = url.protocol === 'http:' ? http : https;
-  const { ca, cert, key } = options;
+  const { ca, cert, key } = connection;
   const tls = {
     // Made once: agents otherwise parse the PEM for each socket and make it a part of each request's pool key.
     secureContext: url.protocol === 'https:' ? createSecureContext({ ca, cert, key }) : undefined,
-    servername: options.serverName,
-    rejectUnauthorized: !options.insecureSkipTlsVerify,
+    servername: connection.serverName,
+    rejectUnauthorized: !connection.insecureSkipTlsVerify,
   };
-  const shared = options.sharing?.agents;
-  const agent =
-    shared?.plain ??
-    new transport.Agent({
-      keepAlive: true,
-      maxSockets: options.maxSockets ?? 32,
-      scheduling: 'fifo',
-      ...tls,
-    });
+  const plain = new transport.Agent({ keepAlive: true, maxSockets, scheduling: 'fifo', ...tls });
   // One server and one identity: working out a key for the pool at each request would be for nothing.
-  agent.getName = () => url.host;
-  const watchAgent = shared?.watch ?? new transport.Agent({ keepAlive: false, ...tls });
+  plain.getName = () => url.host;
+  return { url, transport, plain, watch: new transport.Agent({ keepAlive: false, ...tls }) };
+}
 
-  function send(o: RequestOptions, use: http.Agent): Promise<IncomingMessage> {
+/** Lets an agent's requests end, and its sockets with them. */
+function retire(agent: http.Agent): void {
+  (agent as unknown as { keepAlive: boolean }).keepAlive = false;
+  for (const sockets of Object.values(agent.freeSockets)) for (const s of sockets ?? []) s.destroy();
+}
+
+/** A client for one server; cheap to make, keeps connections alive until `close`. */
+export function createClient(initial: ClientOptions): Client {
+  let options = initial;
+  const shared = options.sharing;
+  let own = shared ? undefined : openTarget(options, options.maxSockets ?? 32);
+  const target = () => own ?? shared!.target;
+  const followers: ((connection: ConnectionOptions) => void)[] = [];
+
+  function send(o: RequestOptions, use: 'plain' | 'watch'): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const body =
         o.body === undefined ? undefined : Buffer.from(typeof o.body === 'string' ? o.body : JSON.stringify(o.body));
@@ -196,6 +217,7 @@ export function createClient(options: ClientOptions): Client {
         headers['Content-Type'] = o.contentType ?? 'application/json';
         headers['Content-Length'] = body.length;
       }
+      const { url, transport, [use]: agent } = target();
       const req = transport.request(
         {
           host: url.hostname.replace(/^\[|\]$/g, ''),
@@ -203,7 +225,7 @@ export function createClient(options: ClientOptions): Client {
           path: url.pathname.replace(/\/$/, '') + o.path + queryString(o.query),
           method: o.method ?? 'GET',
           headers,
-          agent: use,
+          agent,
           signal: o.signal,
         },
         (res) => {
@@ -222,7 +244,7 @@ export function createClient(options: ClientOptions): Client {
   }
 
   async function request<R>(o: RequestOptions): Promise<R> {
-    const res = await send(o, agent);
+    const res = await send(o, 'plain');
     const body = await readAll(res);
     if ((res.statusCode ?? 500) >= 400) throw parseError(res, body);
     const type = res.headers['content-type'] ?? '';
@@ -230,7 +252,7 @@ export function createClient(options: ClientOptions): Client {
   }
 
   async function stream(o: RequestOptions): Promise<IncomingMessage> {
-    const res = await send(o, watchAgent);
+    const res = await send(o, 'watch');
     if ((res.statusCode ?? 500) >= 400) throw parseError(res, await readAll(res));
     return res;
   }
@@ -248,8 +270,12 @@ export function createClient(options: ClientOptions): Client {
   });
 
   return {
-    options,
-    agents: { plain: agent, watch: watchAgent },
+    get options() {
+      return options;
+    },
+    get target() {
+      return target();
+    },
     get: (r, name, namespace) => request({ path: resourcePath(r, namespace, name) }),
     async list(r, o = {}) {
       const path = resourcePath(r, o.namespace);
@@ -323,10 +349,20 @@ export function createClient(options: ClientOptions): Client {
     },
     request,
     stream,
+    reconnect(connection) {
+      if (!own) throw new Error('a client that shares connections has none of its own');
+      const old = own;
+      own = openTarget(connection, options.maxSockets ?? 32);
+      const { userAgent, maxSockets } = options;
+      options = { ...connection, userAgent, maxSockets };
+      retire(old.plain);
+      retire(old.watch);
+      for (const f of followers) f(connection);
+    },
+    onReconnect: (listener) => void followers.push(listener),
     close() {
-      if (shared) return;
-      agent.destroy();
-      watchAgent.destroy();
+      own?.plain.destroy();
+      own?.watch.destroy();
     },
   };
 }

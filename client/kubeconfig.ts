@@ -2,12 +2,17 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import { followFiles, type ReloadingFiles } from '../base/tls.ts';
 
 /** Where the API server is and who we are to it. PEM everywhere. */
 export interface ConnectionOptions {
   /** https://host:port without a trailing slash. */
   server: string;
   ca?: string | Buffer;
+  /** The file that `ca` was read from, if it was one. */
+  caFile?: string;
   cert?: string | Buffer;
   key?: string | Buffer;
   /** A bearer token, or a function that is asked before each request (tokens rotate). */
@@ -25,7 +30,12 @@ interface KubeconfigFile {
 }
 
 /** Loads the current (or the named) context of a kubeconfig file; relative paths are relative to the file. */
-export function loadKubeconfig(file: string, context?: string): ConnectionOptions {
+export const loadKubeconfig = (file: string, context?: string): ConnectionOptions =>
+  readKubeconfig(file, context).connection;
+
+/** Also the files that the context is made of, the kubeconfig first. A token's file is no part: it is read each time. */
+function readKubeconfig(file: string, context?: string): { connection: ConnectionOptions; files: string[] } {
+  const files = [file];
   const config = parse(readFileSync(file, 'utf8')) as KubeconfigFile;
   const name = context ?? config['current-context'];
   const ctx = config.contexts?.find((c) => c.name === name)?.context;
@@ -36,14 +46,17 @@ export function loadKubeconfig(file: string, context?: string): ConnectionOption
   const pem = (from: Record<string, unknown>, key: string): Buffer | undefined => {
     const data = from[`${key}-data`];
     if (typeof data === 'string') return Buffer.from(data, 'base64');
-    const path = from[key];
-    return typeof path === 'string' ? readFileSync(resolve(dirname(file), path)) : undefined;
+    if (typeof from[key] !== 'string') return undefined;
+    const path = resolve(dirname(file), from[key]);
+    files.push(path);
+    return readFileSync(path);
   };
   const tokenFile = user['tokenFile'];
   const token = user['token'];
-  return {
+  const connection: ConnectionOptions = {
     server: String(cluster['server']).replace(/\/$/, ''),
     ca: pem(cluster, 'certificate-authority'),
+    caFile: files[1],
     cert: pem(user, 'client-certificate'),
     key: pem(user, 'client-key'),
     token:
@@ -55,4 +68,31 @@ export function loadKubeconfig(file: string, context?: string): ConnectionOption
     serverName: cluster['tls-server-name'] as string | undefined,
     insecureSkipTlsVerify: cluster['insecure-skip-tls-verify'] === true,
   };
+  return { connection, files: [...new Set(files)] };
+}
+
+/**
+ * Follows a kubeconfig and the files that it names: `changed` hears of each new connection, so that rotated
+ * certificates, keys and authorities are taken up without a restart. What can't be read (or what `changed` refuses by
+ * throwing) leaves the old connection in force.
+ */
+export function followKubeconfig(
+  file: string,
+  options: { clock: Clock; logger: Logger; changed(connection: ConnectionOptions): void; intervalMs?: number },
+): { close(): void } {
+  const { clock, logger } = options;
+  let followed: ReloadingFiles;
+  function follow(files: string[]): void {
+    followed = followFiles({ clock, log: logger, files, intervalMs: options.intervalMs });
+    followed.onChange(() => {
+      const next = readKubeconfig(file);
+      options.changed(next.connection);
+      logger.info('the connection to the API server was read again', { file });
+      if (next.files.join('\n') === files.join('\n')) return;
+      followed.close();
+      follow(next.files);
+    });
+  }
+  follow(readKubeconfig(file).files);
+  return { close: () => followed.close() };
 }

@@ -6,12 +6,13 @@ import { createExec } from '../base/exec.ts';
 import { systemClock, systemIds, systemRand, type Clock, type Ids, type Rand, type Timer } from '../base/clock.ts';
 import { createLogger, type Logger } from '../base/log.ts';
 import type { DeepReadonly, Node, Pod, Service } from '../api/types.ts';
+import { createClient } from '../client/client.ts';
 import { createEventRecorder, type EventRecorder } from '../client/events.ts';
 import { createInformer, type Informer } from '../client/informer.ts';
-import { loadKubeconfig, type ConnectionOptions } from '../client/kubeconfig.ts';
+import { followKubeconfig, loadKubeconfig, type ConnectionOptions } from '../client/kubeconfig.ts';
 import { nodes, pods, services } from '../client/resources.ts';
 import { bootstrap, CLIENT_PAIR } from './certs/bootstrap.ts';
-import { createRotatingClient, rotate, type Rotation } from './certs/rotation.ts';
+import { rotate, type Rotation } from './certs/rotation.ts';
 import { parseDuration, type KubeletConfiguration } from './config.ts';
 import { createCriRuntime } from './cri/client.ts';
 import type { Runtime } from './cri/types.ts';
@@ -110,8 +111,11 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
       signal: stopping.signal,
     });
   const connection = options.connection ?? (options.kubeconfig ? loadKubeconfig(options.kubeconfig) : undefined);
-  const rotating = connection ? createRotatingClient({ ...connection, userAgent: 'kubelet' }) : undefined;
-  const client = rotating?.client;
+  const client = connection ? createClient({ ...connection, userAgent: 'kubelet' }) : undefined;
+  const followed =
+    client && !options.connection && options.kubeconfig
+      ? followKubeconfig(options.kubeconfig, { clock, logger, changed: (c) => client.reconnect(c) })
+      : undefined;
   if (client && config.rotateCertificates && options.bootstrapKubeconfig)
     rotations.push(
       rotate({
@@ -123,7 +127,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
         name: CLIENT_PAIR,
         signer: 'kubernetes.io/kube-apiserver-client-kubelet',
         subject: () => ({ commonName: `system:node:${nodeName}`, organization: 'system:nodes' }),
-        changed: () => rotating.replace({ ...loadKubeconfig(options.kubeconfig!), userAgent: 'kubelet' }),
+        changed: () => client.reconnect(loadKubeconfig(options.kubeconfig!)),
       }),
     );
 
@@ -200,7 +204,6 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
       })
     : undefined;
 
-  // what pods need
   // what pods need
   let manager: PodManager | undefined = undefined;
   const deps = await wirePods({
@@ -304,6 +307,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
       deps.objects.stop();
       await atMost(STOP_MS, Promise.all([deps.status.flush(), recorder?.flush()]));
       await server?.stop();
+      followed?.close();
       client?.close();
       if (!options.runtime) runtime.close();
     },

@@ -5,7 +5,7 @@ import type { Logger } from '../base/log.ts';
 import type { DeepReadonly, Node } from '../api/types.ts';
 import { createClient } from '../client/client.ts';
 import { createInformer, type Informer } from '../client/informer.ts';
-import { loadKubeconfig } from '../client/kubeconfig.ts';
+import { followKubeconfig, loadKubeconfig } from '../client/kubeconfig.ts';
 import { endpointSlices, nodes as nodeResource, services as serviceResource } from '../client/resources.ts';
 import { createProxyHealth, createServiceHealth } from './health.ts';
 import { cniConfig, writeCniConfig } from './network/cni.ts';
@@ -27,6 +27,7 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
   const { clock, logger } = deps;
   const exec = createExec(deps);
   const client = createClient({ ...loadKubeconfig(options.kubeconfig), userAgent: 'kube-proxy' });
+  const followed = followKubeconfig(options.kubeconfig, { clock, logger, changed: (c) => client.reconnect(c) });
   const common = { client, ...deps };
   const nodes = createInformer(nodeResource, common);
   followNodes(nodes, options, deps, exec);
@@ -35,6 +36,7 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
     return {
       async stop() {
         nodes.stop();
+        followed.close();
         client.close();
       },
     };
@@ -80,6 +82,7 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
       sync.stop();
       policies.stop();
       for (const i of [nodes, services, slices]) i.stop();
+      followed.close();
       client.close();
       own.close();
       await health.close();

@@ -1,4 +1,5 @@
 /** Certificate, key and authority files of the server: read again when they change, without a restart. */
+import type { Agent } from 'node:https';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { followFiles, type ReloadingFiles } from '../../base/tls.ts';
@@ -60,4 +61,18 @@ export function followServerFiles(o: {
       for (const f of [pair, clientCa, proxyCa]) f?.close();
     },
   };
+}
+
+/** Gives an agent's new connections the files' certificate, key and authority after each change. `close` ends it. */
+export function followAgentFiles(
+  agent: Agent,
+  o: { clock: Clock; logger: Logger; files: { cert?: string; key?: string; ca?: string } },
+): { close(): void } {
+  const named = Object.entries(o.files).filter((e): e is [string, string] => e[1] !== undefined);
+  const files = followFiles({ clock: o.clock, log: o.logger, files: named.map(([, file]) => file) });
+  files.onChange((contents) => {
+    Object.assign(agent.options, Object.fromEntries(named.map(([name], i) => [name, contents[i]])));
+    o.logger.info('files were read again', { what: 'kubelet client' });
+  });
+  return files;
 }

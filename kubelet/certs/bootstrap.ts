@@ -60,7 +60,12 @@ export async function bootstrap(options: {
         name: 'default-cluster',
         cluster: {
           server: connection.server,
-          ...(connection.ca ? { 'certificate-authority-data': Buffer.from(connection.ca).toString('base64') } : {}),
+          // a file stays a file, so that a new authority can take its place
+          ...(connection.caFile
+            ? { 'certificate-authority': connection.caFile }
+            : connection.ca
+              ? { 'certificate-authority-data': Buffer.from(connection.ca).toString('base64') }
+              : {}),
           ...(connection.insecureSkipTlsVerify ? { 'insecure-skip-tls-verify': true } : {}),
         },
       },

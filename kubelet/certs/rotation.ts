@@ -1,46 +1,10 @@
-/** A client whose certificate may change while it is in use, and the rotation that changes it. */
+/** Certificates of a node, replaced in time. */
 import type { Clock, Rand, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
-import { createClient, type Client, type ClientOptions } from '../../client/client.ts';
+import type { Client } from '../../client/client.ts';
 import { requestCertificate, type SignedPair } from './csr.ts';
 import { loadCertificate, rotationTime, storeCertificate, type StoredCertificate } from './store.ts';
 import type { Subject } from './pem.ts';
-
-/** `replace` gives all later requests new connections; those under way end on the old ones. */
-export interface RotatingClient {
-  client: Client;
-  replace(options: ClientOptions): void;
-}
-
-export function createRotatingClient(options: ClientOptions): RotatingClient {
-  let current = createClient(options);
-  const client: Client = {
-    get options() {
-      return current.options;
-    },
-    get agents() {
-      return current.agents;
-    },
-    get: (...a) => current.get(...a),
-    list: (...a) => current.list(...a),
-    watch: (...a) => current.watch(...a),
-    create: (...a) => current.create(...a),
-    update: (...a) => current.update(...a),
-    updateStatus: (...a) => current.updateStatus(...a),
-    patch: (...a) => current.patch(...a),
-    delete: (...a) => current.delete(...a),
-    deleteCollection: (...a) => current.deleteCollection(...a),
-    request: (o) => current.request(o),
-    stream: (o) => current.stream(o),
-    close: () => current.close(),
-  };
-  return {
-    client,
-    replace(next) {
-      current = createClient(next);
-    },
-  };
-}
 
 export interface Rotation {
   stop(): void;

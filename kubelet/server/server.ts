@@ -8,7 +8,7 @@ import type { SecureContextOptions } from 'node:tls';
 import type { Clock, Ids, Rand } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { refuseUpgrade } from '../../base/streams/upgrade.ts';
-import { followServerCertificate } from '../../base/tls.ts';
+import { followFiles, followServerCertificate } from '../../base/tls.ts';
 import type { Client } from '../../client/client.ts';
 import { selfSigned } from '../certs/pem.ts';
 import { rotate, type Rotation } from '../certs/rotation.ts';
@@ -254,7 +254,8 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
   }
 
   const clientCa = config.authentication.x509.clientCAFile;
-  const more = (): SecureContextOptions => (clientCa ? { ca: readFileSync(clientCa) } : {});
+  const authority = clientCa ? followFiles({ clock, log: logger, files: [clientCa] }) : undefined;
+  const more = (): SecureContextOptions => (authority ? { ca: authority.contents[0] } : {});
   const certificate = await servingCertificate(options, (context) =>
     server.setSecureContext({ ...more(), ...context }),
   );
@@ -269,6 +270,7 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
     (req, res) => void onRequest(req, res),
   );
   certificate.attach(server, more);
+  authority?.onChange(() => server.setSecureContext({ ...more(), ...certificate.context() }));
   server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => void onUpgrade(req, socket, head));
   server.on('tlsClientError', () => {});
   server.requestTimeout = 0;
@@ -292,6 +294,7 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
     },
     async stop() {
       certificate.close();
+      authority?.close();
       healthz?.close();
       server.closeAllConnections();
       await new Promise<void>((resolve) => server.close(() => resolve()));
@@ -339,6 +342,7 @@ async function servingCertificate(
   const own = { cert: readFileSync(certFile), key: readFileSync(keyFile) };
   if (!config.serverTLSBootstrap || !options.client) return { context: () => own, attach() {}, close() {} };
   const stored = loadCertificate(certDir, SERVING_PAIR);
+  let current: SecureContextOptions = stored ? { cert: stored.certPem, key: stored.keyPem } : own;
   options.rotations.push(
     rotate({
       client: options.client,
@@ -354,8 +358,11 @@ async function servingCertificate(
         dns: [nodeName],
         ips: nodeIPs,
       }),
-      changed: (pair) => changed({ cert: pair.certPem, key: pair.keyPem }),
+      changed(pair) {
+        current = { cert: pair.certPem, key: pair.keyPem };
+        changed(current);
+      },
     }),
   );
-  return { context: () => (stored ? { cert: stored.certPem, key: stored.keyPem } : own), attach() {}, close() {} };
+  return { context: () => current, attach() {}, close() {} };
 }
