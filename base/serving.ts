@@ -1,8 +1,11 @@
 /** A component's own HTTPS port: health, metrics and whatever else it answers in a few bytes. */
-import { readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import https from 'node:https';
+import type { SecureContextOptions } from 'node:tls';
 import type { Clock } from './clock.ts';
+import type { Logger } from './log.ts';
 import { generateKey, keyToPem, signCertificate } from './pki.ts';
+import { followServerCertificate } from './tls.ts';
 
 export interface Answer {
   code: number;
@@ -18,13 +21,26 @@ export const metricsAnswer = (body: string): Answer => ({
 });
 export const notFoundAnswer = plainAnswer(404, '404 page not found\n');
 
+/** Who may ask. */
+export interface ServingGuard {
+  /** PEM of the authorities that client certificates are verified by, as far as they are known. */
+  readonly clientCa: string | undefined;
+  /** Called when the authorities have changed. */
+  onChange(listener: () => void): void;
+  /** The answer to a request that is refused; undefined lets it through. */
+  refusal(req: IncomingMessage, path: string): Promise<Answer | undefined>;
+}
+
 export interface ServingOptions {
   address: string;
   port: number;
-  /** A certificate of its own making when absent. */
+  /** Followed while they change; a certificate of its own making when absent. */
   certFile?: string;
   keyFile?: string;
   clock: Clock;
+  logger?: Logger;
+  /** Everybody may ask when absent. */
+  guard?: ServingGuard;
   /** The answer for a path (without the query); a throw becomes a 500 that says nothing of the inside, a URIError a 400. */
   answer(path: string): Answer;
 }
@@ -51,19 +67,27 @@ function selfSigned(clock: Clock): { cert: string; key: string } {
 
 /** Serves until stopped; resolves when it listens. @throws when the port can't be had. */
 export async function serveHttps(options: ServingOptions): Promise<{ port: number; stop(): Promise<void> }> {
-  const tls =
-    options.certFile && options.keyFile
-      ? { cert: readFileSync(options.certFile), key: readFileSync(options.keyFile) }
-      : selfSigned(options.clock);
-  const server = https.createServer(tls, (req, res) => {
-    let a: Answer;
+  const { clock, logger: log, guard, certFile, keyFile } = options;
+  const followed = certFile && keyFile ? followServerCertificate({ clock, log, certFile, keyFile }) : undefined;
+  const own = followed ? undefined : selfSigned(clock);
+  const more = (): SecureContextOptions => (guard?.clientCa ? { ca: guard.clientCa } : {});
+  const context = (): SecureContextOptions => ({ ...more(), ...(followed?.secureContext() ?? own) });
+
+  async function reply(req: IncomingMessage): Promise<Answer> {
+    const path = (req.url ?? '/').split('?')[0]!;
     try {
-      a = options.answer((req.url ?? '/').split('?')[0]!);
+      return (await guard?.refusal(req, path)) ?? options.answer(path);
     } catch (error) {
-      a = error instanceof URIError ? plainAnswer(400, 'malformed path\n') : plainAnswer(500, 'internal error\n');
+      return error instanceof URIError ? plainAnswer(400, 'malformed path\n') : plainAnswer(500, 'internal error\n');
     }
-    res.writeHead(a.code, { 'Content-Type': a.type }).end(a.body);
-  });
+  }
+  const server = https.createServer(
+    { ...context(), requestCert: guard !== undefined, rejectUnauthorized: false },
+    (req, res) => void reply(req).then((a) => res.writeHead(a.code, { 'Content-Type': a.type }).end(a.body)),
+  );
+  followed?.attach(server, more);
+  guard?.onChange(() => server.setSecureContext(context()));
+  server.on('tlsClientError', () => {});
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(options.port, options.address, resolve);
@@ -73,6 +97,7 @@ export async function serveHttps(options: ServingOptions): Promise<{ port: numbe
     port: typeof address === 'object' && address ? address.port : options.port,
     stop: () =>
       new Promise((resolve) => {
+        followed?.close();
         server.close(() => resolve());
         server.closeAllConnections();
       }),

@@ -20,7 +20,6 @@ interface TokenRequest {
 
 export function createAccountClients(options: {
   client: Client;
-  connection: ConnectionOptions;
   clock: Clock;
   logger: Logger;
   signal: AbortSignal;
@@ -30,8 +29,14 @@ export function createAccountClients(options: {
   const timers: Timer[] = [];
 
   // No certificate: on a connection that has one, the server would take us for its owner.
-  const { cert: _cert, key: _key, ...connection } = options.connection;
-  const pool = createClient({ ...connection, userAgent: 'kube-controller-manager', maxSockets: 16 });
+  const anonymous = ({ server, ca, serverName, insecureSkipTlsVerify }: ConnectionOptions): ConnectionOptions => ({
+    server,
+    ca,
+    serverName,
+    insecureSkipTlsVerify,
+  });
+  const pool = createClient({ ...anonymous(client.options), userAgent: 'kube-controller-manager', maxSockets: 16 });
+  client.onReconnect((connection) => pool.reconnect(anonymous(connection)));
 
   async function requestToken(account: string): Promise<{ token: string; expires: number }> {
     const path = `${resourcePath(serviceAccounts, NAMESPACE, account)}/token`;
@@ -66,7 +71,7 @@ export function createAccountClients(options: {
     }
     let held = current;
     const own = createClient({
-      ...connection,
+      ...anonymous(client.options),
       token: () => held.token,
       userAgent: `kube-controller-manager/system:serviceaccount:${NAMESPACE}:${account}`,
       sharing: pool,

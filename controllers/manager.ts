@@ -1,11 +1,10 @@
 /** The controller manager: shared informers, leader election, and the controllers that --controllers selects. */
 import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import type { Clock, Ids, Rand } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import { createClient, type Client } from '../client/client.ts';
+import type { Client } from '../client/client.ts';
 import { createEventRecorder, type EventRecorder } from '../client/events.ts';
-import type { ConnectionOptions } from '../client/kubeconfig.ts';
+import { newIdentity } from '../client/identity.ts';
 import { createLeaderElector } from '../client/leader-election.ts';
 import { createAccountClients, type AccountClients } from './accounts.ts';
 import { createInformerFactory } from './factory.ts';
@@ -14,7 +13,10 @@ import { defaultControllerOptions, type ControllerOptions } from './options.ts';
 import { ALIASES, controllers as allControllers } from './registry.ts';
 
 export interface ManagerOptions extends Partial<ControllerOptions> {
-  connection: ConnectionOptions;
+  /** Reaches the API server; whoever made it closes it. */
+  client: Client;
+  /** Unique for this process; defaults to the host's name and a random part. */
+  identity?: string;
   clock: Clock;
   ids: Ids;
   rand: Rand;
@@ -54,16 +56,15 @@ export function isSelected(name: string, patterns: readonly string[], offByDefau
 
 /** Starts the controller manager; resolves when it takes part in the election (or runs, without one). */
 export async function start(options: ManagerOptions): Promise<ControllerManager> {
-  const { clock, ids, rand, logger } = options;
+  const { client, clock, ids, rand, logger } = options;
   const settings: ControllerOptions = { ...defaultControllerOptions, ...withoutUndefined(options) };
-  const client = createClient({ ...options.connection, userAgent: 'kube-controller-manager' });
   const patterns = settings.controllers.map((p) =>
     p.startsWith('-') ? `-${ALIASES[p.slice(1)] ?? p.slice(1)}` : (ALIASES[p] ?? p),
   );
   const selected = allControllers.filter(
     (c) => isSelected(c.name, patterns, c.offByDefault === true) && (c.enabled?.(settings) ?? true),
   );
-  const identity = `${hostname()}_${ids.uuid()}`;
+  const identity = options.identity ?? newIdentity(ids);
   let term: { stop(): Promise<void>; ready: Promise<void> } | undefined;
   let nextReady: (() => void)[] = [];
 
@@ -83,7 +84,6 @@ export async function start(options: ManagerOptions): Promise<ControllerManager>
       ready: () => term!.ready,
       async stop() {
         await term?.stop();
-        client.close();
       },
     };
   }
@@ -124,7 +124,6 @@ export async function start(options: ManagerOptions): Promise<ControllerManager>
       await elector.stop();
       await ending;
       await term?.stop();
-      client.close();
     },
   };
 }
@@ -142,7 +141,7 @@ function lead({ client, options, settings, selected }: Term): { stop(): Promise<
   const abort = new AbortController();
   const factory = createInformerFactory({ client, clock, rand, logger, freeze: options.freeze });
   const accounts: AccountClients | undefined = options.useServiceAccountCredentials
-    ? createAccountClients({ client, connection: options.connection, clock, logger, signal: abort.signal })
+    ? createAccountClients({ client, clock, logger, signal: abort.signal })
     : undefined;
   const recorders: EventRecorder[] = [];
   const running: RunningController[] = [];

@@ -1,23 +1,20 @@
 /** The scheduler as a program: `node scheduler/main.ts --kubeconfig FILE [kube-scheduler's flags]`. */
 import { readFileSync } from 'node:fs';
-import { pathToFileURL } from 'node:url';
 import { parseDuration } from '../api/time.ts';
-import { systemClock, systemIds, systemRand } from '../base/clock.ts';
-import { createLogger } from '../base/log.ts';
-import { loadKubeconfig } from '../client/kubeconfig.ts';
+import { electionFromFlags, runProgram } from '../client/program.ts';
 import { parseConfig, type SchedulerConfig } from './config.ts';
-import { FLAGS, parseFlags, type FlagValues } from './flags.ts';
+import { FLAGS, parseFlags, type Flags } from './flags.ts';
 import { start, type SchedulerOptions } from './scheduler.ts';
-import { serve } from './serving.ts';
+import { answer } from './serving.ts';
 
 export { start } from './scheduler.ts';
 export type { Scheduler, SchedulerOptions } from './scheduler.ts';
 
+type Chosen = Pick<SchedulerOptions, 'config' | 'leaderElect' | 'leaderElection'>;
+
 /** The scheduler's options as flags (and the file they name) say them. @throws Error with one sentence when they can't be used. */
-export function optionsFromFlags(flags: FlagValues): Omit<SchedulerOptions, 'logger' | 'clock' | 'ids' | 'rand'> {
-  const text = (name: keyof typeof FLAGS) => flags[name] as string | undefined;
-  const number = (name: keyof typeof FLAGS) => flags[name] as number | undefined;
-  const configFile = text('config');
+export function optionsFromFlags(flags: Flags): { kubeconfig: string | undefined; options: Chosen } {
+  const configFile = flags.config;
   let config: SchedulerConfig = {};
   if (configFile) {
     try {
@@ -26,87 +23,40 @@ export function optionsFromFlags(flags: FlagValues): Omit<SchedulerOptions, 'log
       throw new Error(`--config ${configFile}: ${(error as Error).message}`, { cause: error });
     }
   }
-  const kubeconfig = text('kubeconfig') || config.clientConnection?.kubeconfig;
-  if (!kubeconfig) throw new Error('--kubeconfig is required');
-  const connection = loadKubeconfig(kubeconfig);
-  const master = text('master');
-  if (master) connection.server = master;
   const election = config.leaderElection;
   const ms = (d: string | undefined) =>
     d === undefined ? undefined : Number((parseDuration(d) ?? 0n) / 1_000_000n) || undefined;
+  const said = electionFromFlags(flags);
   return {
-    connection,
-    config,
-    leaderElect: (flags['leader-elect'] as boolean | undefined) ?? election?.leaderElect ?? true,
-    leaderElection: {
-      leaseDurationMs: number('leader-elect-lease-duration') ?? ms(election?.leaseDuration),
-      renewDeadlineMs: number('leader-elect-renew-deadline') ?? ms(election?.renewDeadline),
-      retryPeriodMs: number('leader-elect-retry-period') ?? ms(election?.retryPeriod),
-      name: text('leader-elect-resource-name') ?? election?.resourceName,
-      namespace: text('leader-elect-resource-namespace') ?? election?.resourceNamespace,
+    kubeconfig: flags.kubeconfig || config.clientConnection?.kubeconfig,
+    options: {
+      config,
+      leaderElect: flags['leader-elect'] ?? election?.leaderElect ?? true,
+      leaderElection: {
+        leaseDurationMs: said.leaseDurationMs ?? ms(election?.leaseDuration),
+        renewDeadlineMs: said.renewDeadlineMs ?? ms(election?.renewDeadline),
+        retryPeriodMs: said.retryPeriodMs ?? ms(election?.retryPeriod),
+        name: said.name ?? election?.resourceName,
+        namespace: said.namespace ?? election?.resourceNamespace,
+      },
     },
   };
 }
 
-async function main(argv: readonly string[]): Promise<void> {
-  const clock = systemClock;
-  let flags: FlagValues;
-  let options: ReturnType<typeof optionsFromFlags>;
-  try {
-    flags = parseFlags(argv);
-    if (flags.help) {
-      const lines = Object.entries(FLAGS).map(([k, v]) => `  --${k} ${v}\n`);
-      process.stdout.write(`usage: main.ts --kubeconfig FILE [flags]\n${lines.join('')}`);
-      return;
-    }
-    options = optionsFromFlags(flags);
-  } catch (error) {
-    process.stderr.write(`kube-scheduler: ${(error as Error).message}\n`);
-    process.exitCode = 1;
-    return;
-  }
-  const logger = createLogger({
-    clock,
-    component: 'kube-scheduler',
-    level: Number(flags.v ?? 0) >= 4 ? 'debug' : 'info',
-  });
-  let ending = false;
-  const scheduler = await start({
-    ...options,
-    clock,
-    ids: systemIds,
-    rand: systemRand,
-    logger,
-    onLost() {
-      if (ending) return;
-      logger.error('leader election lost');
-      process.exit(1);
+if (import.meta.main)
+  await runProgram(
+    {
+      name: 'kube-scheduler',
+      userAgent: 'kube-scheduler/v1.36',
+      maxSockets: 16,
+      securePort: 10259,
+      flags: FLAGS,
+      parse: parseFlags,
+      options: optionsFromFlags,
+      async start(options, deps) {
+        const scheduler = await start({ ...options, ...deps });
+        return { stop: () => scheduler.stop(), answer: (path) => answer(path, scheduler) };
+      },
     },
-  });
-  const port = (flags['secure-port'] as number | undefined) ?? 10259;
-  const serving =
-    port === 0
-      ? undefined
-      : await serve({
-          address: (flags['bind-address'] as string | undefined) ?? '0.0.0.0',
-          port,
-          certFile: flags['tls-cert-file'] as string | undefined,
-          keyFile: flags['tls-private-key-file'] as string | undefined,
-          clock,
-          scheduler,
-        });
-  const end = (): void => {
-    if (ending) return;
-    ending = true;
-    void Promise.all([scheduler.stop(), serving?.stop()]).then(() => process.exit(0));
-  };
-  process.on('SIGTERM', end);
-  process.on('SIGINT', end);
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  main(process.argv.slice(2)).catch((error: unknown) => {
-    process.stderr.write(`kube-scheduler: ${(error as Error).message}\n`);
-    process.exitCode = 1;
-  });
-}
+    process.argv.slice(2),
+  );

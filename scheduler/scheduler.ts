@@ -3,9 +3,9 @@ import { hostname } from 'node:os';
 import { systemClock, systemIds, systemRand, type Clock, type Ids, type Rand } from '../base/clock.ts';
 import { silentLogger, type Logger } from '../base/log.ts';
 import type { DeepReadonly, Pod } from '../api/types.ts';
-import { createClient, type Client } from '../client/client.ts';
+import type { Client } from '../client/client.ts';
+import { newIdentity } from '../client/identity.ts';
 import { createLeaderElector } from '../client/leader-election.ts';
-import type { ConnectionOptions } from '../client/kubeconfig.ts';
 import { createApiCalls } from './api-calls.ts';
 import { Attempts } from './attempt.ts';
 import type { ProfileConfig, SchedulerConfig } from './config.ts';
@@ -21,9 +21,8 @@ import type { PluginDeps } from './registry.ts';
 import { createWatches } from './watches.ts';
 
 export interface SchedulerOptions {
-  /** How to reach the API server; or a client that is there already (and is not closed). */
-  connection?: ConnectionOptions;
-  client?: Client;
+  /** Reaches the API server; whoever made it closes it. */
+  client: Client;
   config?: SchedulerConfig;
   /** Defaults to false; the command line's default is true. */
   leaderElect?: boolean;
@@ -83,9 +82,7 @@ export async function start(options: SchedulerOptions): Promise<Scheduler> {
   const rand = options.rand ?? systemRand;
   const logger = options.logger ?? silentLogger;
   const config = options.config ?? {};
-  if (!options.client && !options.connection) throw new Error('a connection or a client is needed');
-  const client =
-    options.client ?? createClient({ userAgent: 'kube-scheduler/v1.36', maxSockets: 16, ...options.connection! });
+  const { client } = options;
 
   const cache = new Cache();
   const api = createApiCalls(client, clock);
@@ -237,7 +234,7 @@ export async function start(options: SchedulerOptions): Promise<Scheduler> {
         logger,
         ...options.leaderElection,
         name: options.leaderElection?.name ?? 'kube-scheduler',
-        identity: options.identity ?? `${hostname()}_${ids.uuid()}`,
+        identity: options.identity ?? newIdentity(ids),
         onStartedLeading: lead,
         onStoppedLeading() {
           follow();
@@ -275,7 +272,6 @@ export async function start(options: SchedulerOptions): Promise<Scheduler> {
       await Promise.race([recorder.flush(), limit]);
       flushed.abort(new Error('stopped'));
       for (const e of extenders) e.close();
-      if (!options.client) client.close();
     },
   };
 }

@@ -1,12 +1,5 @@
 /** What the scheduler's own HTTPS port answers: /healthz, /livez, /readyz, /metrics, /explain/NAMESPACE/POD. */
-import {
-  metricsAnswer,
-  notFoundAnswer,
-  plainAnswer,
-  serveHttps,
-  type Answer,
-  type ServingOptions,
-} from '../base/serving.ts';
+import { metricsAnswer, notFoundAnswer, plainAnswer, type Answer } from '../base/serving.ts';
 import type { Scheduler } from './scheduler.ts';
 
 export function answer(path: string, scheduler: Scheduler): Answer {
@@ -22,11 +15,4 @@ export function answer(path: string, scheduler: Scheduler): Answer {
       : plainAnswer(404, 'no such pod, or it is placed by another scheduler\n');
   }
   return notFoundAnswer;
-}
-
-/** Serves until stopped; resolves when it listens. @throws when the port can't be had. */
-export function serve(
-  options: Omit<ServingOptions, 'answer'> & { scheduler: Scheduler },
-): Promise<{ port: number; stop(): Promise<void> }> {
-  return serveHttps({ ...options, answer: (path) => answer(path, options.scheduler) });
 }

@@ -53,6 +53,7 @@ export function serverPrograms(options: ServerOptions): Program[] {
       name: 'controllers',
       ...start('controllers/main.ts', {
         kubeconfig: pki('controller-manager.conf'),
+        'identity-file': join(options.dataDir, 'controllers.identity'),
         controllers: '*,bootstrap-signer-controller,token-cleaner-controller',
         'root-ca-file': pki('ca.crt'),
         'cluster-signing-cert-file': pki('ca.crt'),
@@ -67,7 +68,11 @@ export function serverPrograms(options: ServerOptions): Program[] {
     },
     {
       name: 'scheduler',
-      ...start('scheduler/main.ts', { kubeconfig: pki('scheduler.conf'), 'bind-address': '127.0.0.1' }),
+      ...start('scheduler/main.ts', {
+        kubeconfig: pki('scheduler.conf'),
+        'identity-file': join(options.dataDir, 'scheduler.identity'),
+        'bind-address': '127.0.0.1',
+      }),
     },
     {
       name: 'dashboard',

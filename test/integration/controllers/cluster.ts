@@ -37,12 +37,11 @@ export async function startCluster(
   nodeNames: readonly string[] = ['n1', 'n2', 'n3'],
 ): Promise<TestCluster> {
   const server = await startTestServer();
-  const identity = server.identity('system:kube-controller-manager');
   const logger = process.env['TEST_LOG']
     ? createLogger({ clock: systemClock, component: 'controllers', level: 'debug' })
     : silentLogger;
   const manager = await start({
-    connection: { server: server.url, ca: server.ca, cert: identity.cert, key: identity.key },
+    client: server.clientAs({ name: 'system:kube-controller-manager' }),
     clock: systemClock,
     ids: systemIds,
     rand: systemRand,

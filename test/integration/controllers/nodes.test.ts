@@ -155,9 +155,8 @@ describe('controllers of nodes, certificates and the rest against our API server
   });
 
   it('lets one manager lead at a time, and the next when it has stopped', async () => {
-    const identity = cluster.server.identity('system:kube-controller-manager');
     const options = () => ({
-      connection: { server: cluster.server.url, ca: cluster.server.ca, cert: identity.cert, key: identity.key },
+      client: cluster.server.clientAs({ name: 'system:kube-controller-manager' }),
       clock: systemClock,
       ids: systemIds,
       rand: systemRand,

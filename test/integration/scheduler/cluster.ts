@@ -5,7 +5,6 @@ import { createInformer, type Informer } from '../../../client/informer.ts';
 import { events, namespaces, nodes, pods, serviceAccounts } from '../../../client/resources.ts';
 import { systemClock, systemRand } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/log.ts';
-import { bootstrapHooks } from '../../../apiserver/bootstrap/hooks.ts';
 import { start, type Scheduler, type SchedulerOptions } from '../../../scheduler/scheduler.ts';
 import { startTestServer, type TestServer } from '../apiserver/harness.ts';
 
@@ -34,7 +33,7 @@ export interface PodOptions {
 }
 
 export async function startCluster(options: Partial<SchedulerOptions> = {}): Promise<SchedulingCluster> {
-  const server = await startTestServer({ hooks: bootstrapHooks({ serviceCidrs: ['10.96.0.0/16'] }) });
+  const server = await startTestServer();
   const { client } = server;
   const own = server.clientAs({ name: 'system:kube-scheduler' });
   const scheduler = await start({ client: own, ...options });

@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
-import { get } from 'node:https';
-import { systemClock } from '../../../base/clock.ts';
+import { get, type RequestOptions } from 'node:https';
+import { systemClock, systemRand } from '../../../base/clock.ts';
+import { silentLogger } from '../../../base/log.ts';
+import { serveHttps } from '../../../base/serving.ts';
+import { guardServing } from '../../../client/guard.ts';
 import { pods } from '../../../client/resources.ts';
 import { start, type Scheduler } from '../../../scheduler/scheduler.ts';
-import { serve } from '../../../scheduler/serving.ts';
+import { answer } from '../../../scheduler/serving.ts';
 import { startCluster, type SchedulingCluster } from './cluster.ts';
 
-const read = (port: number, path: string) =>
+const read = (port: number, path: string, as: RequestOptions = {}) =>
   new Promise<{ code: number; body: string }>((resolve, reject) => {
-    get({ host: '127.0.0.1', port, path, rejectUnauthorized: false, agent: false }, (res) => {
+    get({ host: '127.0.0.1', port, path, rejectUnauthorized: false, agent: false, ...as }, (res) => {
       let body = '';
       res.setEncoding('utf8');
       res.on('data', (d: string) => (body += d));
@@ -54,12 +57,35 @@ describe('schedulers side by side', () => {
   });
 
   it('answer about their health, figures and reasons', async () => {
-    const server = await serve({ address: '127.0.0.1', port: 0, clock: systemClock, scheduler: second });
+    const client = c.server.clientAs({ name: 'system:kube-scheduler' });
+    const common = { clock: systemClock, rand: systemRand, logger: silentLogger };
+    const guard = guardServing({ ...common, authentication: client, authorization: client });
+    const server = await serveHttps({
+      address: '127.0.0.1',
+      port: 0,
+      clock: systemClock,
+      guard,
+      answer: (path) => answer(path, second),
+    });
+    const admin = c.server.identity('admin', 'system:masters');
+    const monitor = c.server.identity('prometheus', 'system:monitoring');
+    const other = c.server.identity('somebody');
     try {
       for (const path of ['/healthz', '/livez', '/readyz'])
         assert.deepEqual(await read(server.port, path), { code: 200, body: 'ok' });
-      assert.match((await read(server.port, '/metrics')).body, /^scheduler_pending_pods\{queue="unschedulable"\} 1$/m);
-      const why = JSON.parse((await read(server.port, '/explain/test/waits')).body) as {
+      // as soon as the cluster's CA is known
+      for (let i = 0; guard.clientCa === undefined && i < 1000; i++) await systemClock.sleep(20);
+      const stranger = await read(server.port, '/metrics');
+      assert.equal(stranger.code, 403);
+      assert.match(stranger.body, /forbidden: User \\"system:anonymous\\" cannot get path \\"\/metrics\\"/);
+      assert.equal((await read(server.port, '/metrics', other)).code, 403);
+      assert.equal((await read(server.port, '/metrics', { headers: { authorization: 'Bearer x' } })).code, 401);
+      assert.match(
+        (await read(server.port, '/metrics', monitor)).body,
+        /^scheduler_pending_pods\{queue="unschedulable"\} 1$/m,
+      );
+      assert.equal((await read(server.port, '/explain/test/waits', monitor)).code, 403);
+      const why = JSON.parse((await read(server.port, '/explain/test/waits', admin)).body) as {
         message: string;
         now: Record<string, { plugin: string; reasons: string[]; resolvable: boolean }[]>;
       };
@@ -67,10 +93,11 @@ describe('schedulers side by side', () => {
       assert.deepEqual(why.now['a'], [
         { plugin: 'NodeAffinity', reasons: ["node(s) didn't match Pod's node affinity/selector"], resolvable: false },
       ]);
-      assert.equal((await read(server.port, '/explain/test/none')).code, 404);
-      assert.equal((await read(server.port, '/explain/%ff/x')).code, 400);
-      assert.equal((await read(server.port, '/other')).code, 404);
+      assert.equal((await read(server.port, '/explain/test/none', admin)).code, 404);
+      assert.equal((await read(server.port, '/explain/%ff/x', admin)).code, 400);
+      assert.equal((await read(server.port, '/other', admin)).code, 404);
     } finally {
+      guard.close();
       await server.stop();
     }
   });

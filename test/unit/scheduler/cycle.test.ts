@@ -231,7 +231,7 @@ describe('scheduler configuration', () => {
     assert.throws(() => parseConfig(`${head}percentageOfNodesToScore: 101\n`), /not in valid range/);
   });
   it('reads flags, those of the original without a meaning here too', () => {
-    const flags = parseFlags([
+    const { flags } = parseFlags([
       '--kubeconfig',
       'f',
       '--leader-elect=false',
