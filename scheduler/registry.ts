@@ -15,6 +15,7 @@ import { dynamicResources } from './plugins/dynamic-resources.ts';
 import { imageLocality } from './plugins/image-locality.ts';
 import { interPodAffinity } from './plugins/inter-pod-affinity.ts';
 import { nodeAffinity } from './plugins/node-affinity.ts';
+import { nodeDeclaredFeatures } from './plugins/node-declared-features.ts';
 import { nodeName } from './plugins/node-name.ts';
 import { nodePorts } from './plugins/node-ports.ts';
 import { balancedAllocation } from './plugins/node-resources-balanced-allocation.ts';
@@ -72,6 +73,7 @@ export const DEFAULT_PLUGINS: readonly PluginRef[] = [
   { name: 'NodeResourcesBalancedAllocation', weight: 1 },
   { name: 'ImageLocality', weight: 1 },
   { name: 'DefaultBinder' },
+  { name: 'NodeDeclaredFeatures' },
 ];
 
 type Factory = (args: Record<string, unknown>, deps: PluginDeps) => Plugin;
@@ -81,6 +83,7 @@ export const REGISTRY: Readonly<Record<string, Factory>> = {
   PrioritySort: prioritySort,
   NodeUnschedulable: nodeUnschedulable,
   NodeName: nodeName,
+  NodeDeclaredFeatures: nodeDeclaredFeatures,
   TaintToleration: taintToleration,
   NodeAffinity: nodeAffinity,
   NodePorts: nodePorts,

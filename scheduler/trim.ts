@@ -29,12 +29,15 @@ const WAITING = [
   'topologySpreadConstraints',
   'schedulingGates',
   'resourceClaims',
+  'hostNetwork',
+  'hostUsers',
 ] as const;
 const STATUS = ['phase', 'conditions', 'nominatedNodeName', 'startTime', 'resourceClaimStatuses'] as const;
 
 function container(c: Container, waiting: boolean): Container {
   const out: Container = { name: c.name };
   if (waiting) out.image = c.image;
+  if (waiting && c.restartPolicyRules) out.restartPolicyRules = c.restartPolicyRules;
   if (c.restartPolicy) out.restartPolicy = c.restartPolicy;
   const { requests, limits } = c.resources ?? {};
   if (requests) out.resources = { requests };

@@ -60,6 +60,8 @@ export function nodeChanges(before: DeepReadonly<Node>, after: DeepReadonly<Node
   if (!deepEqual(before.status?.allocatable, after.status?.allocatable)) bits |= Action.UpdateNodeAllocatable;
   if (!sameLabels(before.metadata?.labels, after.metadata?.labels)) bits |= Action.UpdateNodeLabel;
   if (!sameLabels(before.metadata?.annotations, after.metadata?.annotations)) bits |= Action.UpdateNodeAnnotation;
+  const features = (n: DeepReadonly<Node>) => (n.status as { declaredFeatures?: readonly string[] })?.declaredFeatures;
+  if (!deepEqual(features(before), features(after))) bits |= Action.UpdateNodeDeclaredFeature;
   const statuses = (n: DeepReadonly<Node>) => n.status?.conditions?.map((c) => [c.type, c.status]);
   if (!deepEqual(statuses(before), statuses(after))) bits |= Action.UpdateNodeCondition;
   return bits;

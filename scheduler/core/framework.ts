@@ -101,7 +101,8 @@ export const Action = {
   UpdatePodTolerations: 512,
   UpdatePodSchedulingGates: 1024,
   Update: 2048,
-  All: 4095,
+  UpdateNodeDeclaredFeature: 4096,
+  All: 8191,
 } as const;
 
 /** `Pod` is a pod that has a node; `WaitingPod` is the very pod that waits. */

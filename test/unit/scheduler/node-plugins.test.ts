@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { Plugin } from '../../../scheduler/core/framework.ts';
 import { imageLocality } from '../../../scheduler/plugins/image-locality.ts';
 import { nodeAffinity } from '../../../scheduler/plugins/node-affinity.ts';
+import { nodeDeclaredFeatures } from '../../../scheduler/plugins/node-declared-features.ts';
 import { nodeName } from '../../../scheduler/plugins/node-name.ts';
 import { nodePorts } from '../../../scheduler/plugins/node-ports.ts';
 import { balancedAllocation } from '../../../scheduler/plugins/node-resources-balanced-allocation.ts';
@@ -37,7 +38,24 @@ const affinity = (operator: string, values: string[], key = 'size'): PodShape =>
   },
 });
 
+const restartAll: PodShape = {
+  container: { restartPolicyRules: [{ action: 'RestartAllContainers', exitCodes: { operator: 'In', values: [1] } }] },
+};
+
 const CASES: FilterCase[] = [
+  {
+    name: 'without a feature that the pod needs',
+    plugin: nodeDeclaredFeatures(),
+    pod: restartAll,
+    reason: "node(s) didn't match Pod's required features",
+  },
+  {
+    name: 'with the feature that the pod needs',
+    plugin: nodeDeclaredFeatures(),
+    pod: restartAll,
+    node: { declaredFeatures: ['RestartAllContainersOnContainerExits'] },
+    reason: '',
+  },
   {
     name: 'cordoned',
     plugin: nodeUnschedulable(),

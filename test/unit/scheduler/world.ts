@@ -34,13 +34,18 @@ export interface NodeShape {
   unschedulable?: boolean;
   allocatable?: Record<string, string>;
   images?: { names: string[]; sizeBytes: number }[];
+  declaredFeatures?: string[];
 }
 
 export function node(name: string, shape: NodeShape = {}): Node {
   return {
     metadata: { name, labels: { 'kubernetes.io/hostname': name, ...shape.labels } },
     spec: { taints: shape.taints, unschedulable: shape.unschedulable },
-    status: { allocatable: { cpu: '4', memory: '8Gi', pods: '10', ...shape.allocatable }, images: shape.images },
+    status: {
+      allocatable: { cpu: '4', memory: '8Gi', pods: '10', ...shape.allocatable },
+      images: shape.images,
+      ...(shape.declaredFeatures && { declaredFeatures: shape.declaredFeatures }),
+    },
   };
 }
 
