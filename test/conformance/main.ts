@@ -27,6 +27,7 @@ import { testImages } from './images.ts';
 import type { SpecEnd } from './output.ts';
 import {
   formatJUnit,
+  formatOthers,
   formatResults,
   formatScoreboard,
   intoScoreboard,
@@ -35,13 +36,24 @@ import {
   type SpecRun,
 } from './results.ts';
 import { runBatches } from './run.ts';
-import { batches, chooseSpecs, DOCS, fastestFirst, readSpecs, slowestFirst, type Spec } from './specs.ts';
+import {
+  batches,
+  chooseSpecs,
+  DOCS,
+  fastestFirst,
+  NOT_FOR_ALL,
+  parseSpecList,
+  readSpecs,
+  slowestFirst,
+  type Spec,
+} from './specs.ts';
 
 interface Options {
   sig?: string;
   focus?: string;
   skip?: string;
   failed?: boolean;
+  allSpecs?: boolean;
   serial?: boolean;
   parallel?: boolean;
   smoke?: number;
@@ -58,6 +70,7 @@ interface Options {
 
 const OUT = join(ROOT, 'out', 'conformance');
 const RESULTS = join(DOCS, 'results.tsv');
+const OTHERS = join(DOCS, 'others.tsv');
 const SCOREBOARD = join(ROOT, 'docs', 'scoreboard.md');
 const clock = systemClock;
 const exec = createExec({ clock, logger: silentLogger });
@@ -78,6 +91,7 @@ function parse(): Options {
     .option('--focus <re>', 'only those whose name matches')
     .option('--skip <re>', 'not those whose name matches')
     .option('--failed', 'only those that have not passed yet')
+    .option('--all-specs', `of the suite's others, those that need nothing special (not --skip ${NOT_FOR_ALL})`)
     .option('--serial', 'only those that must run alone')
     .option('--parallel', 'only those that need not')
     .option('--smoke <n>', 'only the fastest few of each sig', whole)
@@ -124,8 +138,12 @@ function beginRun(options: Options, all: readonly Spec[]): Run {
   }
   const chosen = chooseSpecs(
     all,
-    { ...options, only: options.serial ? 'serial' : options.parallel ? 'parallel' : undefined },
-    readResults(RESULTS),
+    {
+      ...options,
+      skip: options.skip ?? (options.allSpecs ? NOT_FOR_ALL : undefined),
+      only: options.serial ? 'serial' : options.parallel ? 'parallel' : undefined,
+    },
+    readResults(options.allSpecs ? OTHERS : RESULTS),
   );
   const id = new Date(clock.now()).toISOString().replace(/[-:]|\..*/g, '');
   const dir = join(OUT, id);
@@ -179,7 +197,8 @@ async function runSpecs(run: Run, cluster: Cluster, signal: AbortSignal): Promis
   const order = options.fastestFirst ? fastestFirst : slowestFirst;
   const parallel = left.filter((s) => !s.serial).sort(order);
   const serial = left.filter((s) => s.serial).sort(order);
-  const limit = { specs: Math.max(1, Math.min(12, Math.ceil(parallel.length / options.procs))), seconds: 60 };
+  const specs = Math.max(1, Math.min(12, Math.ceil(parallel.length / options.procs)));
+  const limit = { specs, seconds: options.allSpecs ? Infinity : 60 };
   await runBatches(common, batches(parallel, limit), options.procs);
   if (!signal.aborted) await runBatches(common, batches(serial, { specs: 12, seconds: 600 }), 1);
 }
@@ -188,12 +207,20 @@ async function report(run: Run, all: readonly Spec[], wallSeconds: number): Prom
   writeFileSync(join(run.dir, 'results.json'), JSON.stringify([...run.done.values()], undefined, 2));
   writeFileSync(join(run.dir, 'junit.xml'), formatJUnit(run.chosen, run.done));
   const passed = run.chosen.filter((s) => run.done.get(s.name)?.result === 'PASS').length;
-  const failed = [...run.done.values()].filter((r) => r.result === 'FAIL').length;
+  const skipped = [...run.done.values()].filter((r) => r.skipped).length;
+  const failed = [...run.done.values()].filter((r) => r.result === 'FAIL').length - skipped;
   process.stdout.write(
-    `\n${passed} passed, ${failed} failed, ${run.chosen.length - run.done.size} not run of ${run.chosen.length}; see ${run.dir}\n`,
+    `\n${passed} passed, ${failed} failed, ${skipped} skipped themselves, ${run.chosen.length - run.done.size} not run of ${run.chosen.length}; see ${run.dir}\n`,
   );
   if (passed < run.chosen.length) process.exitCode = 1;
   if (!run.options.record || run.done.size === 0) return;
+  if (run.options.allSpecs) {
+    const others = readResults(OTHERS);
+    for (const r of run.done.values())
+      others.set(r.name, { result: r.skipped ? 'SKIP' : r.result, seconds: r.seconds });
+    writeFileSync(OTHERS, formatOthers(others));
+    return;
+  }
   const results = readResults(RESULTS);
   for (const r of run.done.values()) results.set(r.name, { result: r.result, seconds: r.seconds });
   writeFileSync(RESULTS, formatResults(all, results));
@@ -208,8 +235,18 @@ async function report(run: Run, all: readonly Spec[], wallSeconds: number): Prom
   writeFileSync(SCOREBOARD, intoScoreboard(readFileSync(SCOREBOARD, 'utf8'), formatScoreboard(all, results, facts)));
 }
 
-const all = readSpecs();
-const run = beginRun(parse(), all);
+/** The specs to choose from: the [Conformance] ones, or all that the program has. */
+async function specsToChooseFrom(options: Options): Promise<Spec[]> {
+  const cut = options.resume && existsSync(join(latest, 'run.json'));
+  const { allSpecs } = cut ? readJson<RunFile>(join(latest, 'run.json')).options : options;
+  if (!allSpecs) return readSpecs();
+  const { file } = await buildPrograms(exec, say);
+  return parseSpecList(await exec(file['e2e.test'], ['--list-tests', '--provider=skeleton'], { timeoutMs: 120_000 }));
+}
+
+const given = parse();
+const all = await specsToChooseFrom(given);
+const run = beginRun(given, all);
 const { options } = run;
 const stop = new AbortController();
 const onSignal = () => stop.abort();

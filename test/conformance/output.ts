@@ -5,6 +5,8 @@ export interface SpecEnd {
   result: 'PASS' | 'FAIL';
   seconds: number;
   message?: string;
+  /** It said itself that it can't run here. */
+  skipped?: boolean;
   /** All it printed. */
   log: string;
 }
@@ -69,7 +71,8 @@ export class OutputReader {
     this.#failed = undefined;
     this.#running = undefined;
     const message = shortened([state, ...this.#lines.slice(at, -1)].join('\n').trim());
-    this.#ended({ name, result: 'FAIL', seconds, message, log: this.#lines.join('\n') });
+    const skipped = state.startsWith('[SKIPPED]');
+    this.#ended({ name, result: 'FAIL', seconds, message, skipped, log: this.#lines.join('\n') });
   }
 
   /** The program has ended: `why` is the message of a spec that it didn't bring to an end. */

@@ -2,8 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { Spec } from './specs.ts';
 
-/** NOTRUN counts as failed in every total. */
-export type Outcome = 'PASS' | 'FAIL' | 'NOTRUN';
+/** NOTRUN counts as failed in every total. SKIP: of those beyond [Conformance], a spec that can't run on this cluster. */
+export type Outcome = 'PASS' | 'FAIL' | 'NOTRUN' | 'SKIP';
 
 export interface Result {
   result: Outcome;
@@ -20,6 +20,7 @@ export interface SpecRun {
   seconds: number;
   /** Why it failed, in ginkgo's words. */
   message?: string;
+  skipped?: boolean;
 }
 
 const HEADER = 'spec\tsig\tresult\tseconds\tupstream seconds';
@@ -30,7 +31,7 @@ export function readResults(file: string): Results {
   if (!existsSync(file)) return results;
   for (const line of readFileSync(file, 'utf8').split('\n').slice(1)) {
     const [name, , result, seconds] = line.split('\t');
-    if (name && (result === 'PASS' || result === 'FAIL'))
+    if (name && (result === 'PASS' || result === 'FAIL' || result === 'SKIP'))
       results.set(name, { result, seconds: seconds ? Number(seconds) : null });
   }
   return results;
@@ -44,6 +45,17 @@ export function formatResults(specs: readonly Spec[], results: Results): string 
     return [s.name, s.sig, r?.result ?? 'NOTRUN', cell(r?.seconds), cell(s.upstreamSeconds)].join('\t');
   });
   return [HEADER, ...rows, ''].join('\n');
+}
+
+/** The table of specs beyond [Conformance]: those that have ever been run. */
+export function formatOthers(results: Results): string {
+  const rows = [...results].sort(([a], [b]) => (a < b ? -1 : 1));
+  const sig = (name: string) => /^\[sig-([^\]]+)\]/.exec(name)?.[1] ?? '';
+  return [
+    'spec\tsig\tresult\tseconds',
+    ...rows.map(([name, r]) => [name, sig(name), r.result, r.seconds?.toFixed(1) ?? ''].join('\t')),
+    '',
+  ].join('\n');
 }
 
 /** What a run was, for the line above the table. */

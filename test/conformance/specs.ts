@@ -19,6 +19,21 @@ export const DOCS = join(ROOT, 'docs', 'conformance');
 
 export const readSpecs = (): Spec[] => JSON.parse(readFileSync(join(DOCS, 'specs.json'), 'utf8')) as Spec[];
 
+/** Specs beyond [Conformance] that a plain cluster isn't made for: features that are off, drivers, clouds, upheaval. */
+export const NOT_FOR_ALL =
+  '\\[(Conformance|Slow|Disruptive|Flaky|Feature:|Driver:|Environment:|LinuxOnly:|sig-cloud|sig-windows)';
+
+/** Reads what `e2e.test --list-tests` prints: a line per spec, its place in the source before its name. */
+export function parseSpecList(text: string): Spec[] {
+  const names = text.split('\n').flatMap((l) => /^\s+\S+:\d+: (\[sig-.*)$/.exec(l)?.[1] ?? []);
+  return [...new Set(names)].map((name) => ({
+    name,
+    sig: /^\[sig-([^\]]+)\]/.exec(name)![1]!,
+    serial: /\[(Serial|Disruptive)\]/.test(name),
+    upstreamSeconds: null,
+  }));
+}
+
 export interface Choice {
   sig?: string;
   /** A regular expression over the full name. */

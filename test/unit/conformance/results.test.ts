@@ -10,7 +10,7 @@ import {
   readResults,
   type Results,
 } from '../../conformance/results.ts';
-import { batches, chooseSpecs, readSpecs, type Spec } from '../../conformance/specs.ts';
+import { batches, chooseSpecs, NOT_FOR_ALL, parseSpecList, readSpecs, type Spec } from '../../conformance/specs.ts';
 
 const spec = (name: string, more: Partial<Spec> = {}): Spec => ({
   name,
@@ -46,6 +46,29 @@ describe('conformance: results', () => {
     } finally {
       rmSync(dir, { recursive: true, force: true });
     }
+  });
+
+  it('chooses among all specs of the suite those that need nothing special', () => {
+    const all = parseSpecList(
+      [
+        'The following spec names can be used with:',
+        '    a/b.go:1: [sig-apps] Job should work',
+        '    a/b.go:2: [sig-node] Pods [Serial] should work alone',
+        '    a/b.go:3: [sig-node] Pods should work [Conformance]',
+        '    a/b.go:4: [sig-storage] Volumes [Driver: nfs] should work',
+        '    a/b.go:5: [sig-auth] Tokens [Feature:OffByDefault] should work',
+        '',
+      ].join('\n'),
+    );
+    assert.equal(all.length, 5);
+    const chosen = chooseSpecs(all, { skip: NOT_FOR_ALL }, new Map());
+    assert.deepEqual(
+      chosen.map((s) => [s.sig, s.serial]),
+      [
+        ['apps', false],
+        ['node', true],
+      ],
+    );
   });
 
   it('counts what was not run as failed, and names what is slower than twice upstream', () => {
