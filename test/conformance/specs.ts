@@ -21,7 +21,7 @@ export const readSpecs = (): Spec[] => JSON.parse(readFileSync(join(DOCS, 'specs
 
 /** Specs beyond [Conformance] that a plain cluster isn't made for: features that are off, drivers, clouds, upheaval. */
 export const NOT_FOR_ALL =
-  '\\[(Conformance|Slow|Disruptive|Flaky|Feature:|Driver:|Environment:|LinuxOnly:|sig-cloud|sig-windows)';
+  '\\[(Conformance|Slow|Disruptive|Flaky|Feature:|Driver: (?!emptydir|hostPath|local)|Environment:|sig-cloud|sig-windows)';
 
 /** Reads what `e2e.test --list-tests` prints: a line per spec, its place in the source before its name. */
 export function parseSpecList(text: string): Spec[] {

@@ -56,17 +56,19 @@ describe('conformance: results', () => {
         '    a/b.go:2: [sig-node] Pods [Serial] should work alone',
         '    a/b.go:3: [sig-node] Pods should work [Conformance]',
         '    a/b.go:4: [sig-storage] Volumes [Driver: nfs] should work',
-        '    a/b.go:5: [sig-auth] Tokens [Feature:OffByDefault] should work',
+        '    a/b.go:5: [sig-storage] Volumes [Driver: emptydir] should work',
+        '    a/b.go:6: [sig-auth] Tokens [Feature:OffByDefault] should work',
         '',
       ].join('\n'),
     );
-    assert.equal(all.length, 5);
+    assert.equal(all.length, 6);
     const chosen = chooseSpecs(all, { skip: NOT_FOR_ALL }, new Map());
     assert.deepEqual(
       chosen.map((s) => [s.sig, s.serial]),
       [
         ['apps', false],
         ['node', true],
+        ['storage', false],
       ],
     );
   });
