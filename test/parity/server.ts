@@ -10,7 +10,8 @@ import { fileURLToPath } from 'node:url';
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '..', '..');
 
-function freePort(): Promise<number> {
+/** A port that nobody listens on. */
+export function freePort(): Promise<number> {
   return new Promise((resolve) => {
     const s = createServer().listen(0, '127.0.0.1', () => {
       const { port } = s.address() as { port: number };
@@ -19,7 +20,8 @@ function freePort(): Promise<number> {
   });
 }
 
-const answers = (url: string) =>
+/** True when the server is ready. */
+export const answers = (url: string) =>
   new Promise<boolean>((resolve) => {
     const req = request(`${url}/readyz`, { rejectUnauthorized: false, timeout: 1000 }, (res) => {
       res.resume();
@@ -30,12 +32,40 @@ const answers = (url: string) =>
     req.end();
   });
 
+/** The flags that the corpus was recorded under, for kube-apiserver and ours alike. */
+export function serverFlags(pki: string, port: number): string[] {
+  const at = (f: string) => join(pki, f);
+  return [
+    `--secure-port=${port}`,
+    '--bind-address=127.0.0.1',
+    '--advertise-address=127.0.0.1',
+    `--client-ca-file=${at('ca.crt')}`,
+    `--tls-cert-file=${at('apiserver.crt')}`,
+    `--tls-private-key-file=${at('apiserver.key')}`,
+    '--service-account-issuer=https://kubernetes.default.svc.cluster.local',
+    `--service-account-key-file=${at('sa.pub')}`,
+    `--service-account-signing-key-file=${at('sa.key')}`,
+    '--authorization-mode=Node,RBAC',
+    '--service-cluster-ip-range=10.96.0.0/16',
+    '--enable-admission-plugins=NodeRestriction',
+    '--allow-privileged=true',
+    `--requestheader-client-ca-file=${at('ca.crt')}`,
+    '--requestheader-allowed-names=front-proxy-client',
+    '--requestheader-extra-headers-prefix=X-Remote-Extra-',
+    '--requestheader-group-headers=X-Remote-Group',
+    '--requestheader-username-headers=X-Remote-User',
+    `--proxy-client-cert-file=${at('front.crt')}`,
+    `--proxy-client-key-file=${at('front.key')}`,
+    `--kubelet-client-certificate=${at('kubelet-client.crt')}`,
+    `--kubelet-client-key=${at('kubelet-client.key')}`,
+  ];
+}
+
 /** Starts it with its files in `dir`; resolves when it is ready. */
 export async function startPeerLikeServer(dir: string): Promise<{ url: string; pki: string; stop(): Promise<void> }> {
   const pki = join(dir, 'pki');
   execFileSync('bash', [join(root, '..', 'shared', 'parity', 'pki.sh'), pki], { stdio: 'ignore' });
   const port = await freePort();
-  const at = (f: string) => join(pki, f);
   const log = createWriteStream(join(dir, 'apiserver.log'));
   const child = spawn(
     process.execPath,
@@ -43,28 +73,7 @@ export async function startPeerLikeServer(dir: string): Promise<{ url: string; p
       '--disable-warning=ExperimentalWarning',
       join(root, 'apiserver', 'main.ts'),
       '--storage-backend=memory',
-      `--secure-port=${port}`,
-      '--bind-address=127.0.0.1',
-      '--advertise-address=127.0.0.1',
-      `--client-ca-file=${at('ca.crt')}`,
-      `--tls-cert-file=${at('apiserver.crt')}`,
-      `--tls-private-key-file=${at('apiserver.key')}`,
-      '--service-account-issuer=https://kubernetes.default.svc.cluster.local',
-      `--service-account-key-file=${at('sa.pub')}`,
-      `--service-account-signing-key-file=${at('sa.key')}`,
-      '--authorization-mode=Node,RBAC',
-      '--service-cluster-ip-range=10.96.0.0/16',
-      '--enable-admission-plugins=NodeRestriction',
-      '--allow-privileged=true',
-      `--requestheader-client-ca-file=${at('ca.crt')}`,
-      '--requestheader-allowed-names=front-proxy-client',
-      '--requestheader-extra-headers-prefix=X-Remote-Extra-',
-      '--requestheader-group-headers=X-Remote-Group',
-      '--requestheader-username-headers=X-Remote-User',
-      `--proxy-client-cert-file=${at('front.crt')}`,
-      `--proxy-client-key-file=${at('front.key')}`,
-      `--kubelet-client-certificate=${at('kubelet-client.crt')}`,
-      `--kubelet-client-key=${at('kubelet-client.key')}`,
+      ...serverFlags(pki, port),
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
