@@ -21,6 +21,8 @@ import { createHealth } from './node/health.ts';
 import { readMachine } from './node/machine.ts';
 import { startMaintenance } from './maintenance.ts';
 import { wirePods } from './pods/wire.ts';
+import type { PodDeps } from './pods/deps.ts';
+import { startPlugins } from './plugins/start.ts';
 import { createPodManager, type PodManager } from './pods/manager.ts';
 import { watchStaticPods } from './pods/static.ts';
 import { startServer, type KubeletServer } from './server/server.ts';
@@ -139,6 +141,9 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     recorder?.event(nodeTarget, type, reason, message);
 
   let server: KubeletServer | undefined;
+  let wired: PodDeps | undefined;
+  let manager: PodManager | undefined;
+  const csi = () => wired?.csi;
   const machine = readMachine();
   const health = createHealth({
     runtime,
@@ -152,12 +157,18 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     nodeIPs,
     port: () => server?.port ?? config.port,
     poke: () => agent?.poke(),
+    volumesInUse: () => csi()?.volumes.inUse() ?? [],
   });
 
   let node: DeepReadonly<Node> | undefined;
   let seenCidr = '';
   const onNode = (n: DeepReadonly<Node>) => {
+    const volumes = (x: DeepReadonly<Node> | undefined) =>
+      JSON.stringify([x?.status?.volumesAttached ?? [], x?.status?.volumesInUse ?? []]);
+    const moved = volumes(node) !== volumes(n);
     node = n;
+    // pods may wait for a volume to be attached
+    if (moved) manager?.wake(csi()?.volumes.takeWaiting() ?? []);
     const cidr = n.spec?.podCIDR ?? '';
     if (cidr !== '' && cidr !== seenCidr) {
       seenCidr = cidr;
@@ -205,7 +216,6 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     : undefined;
 
   // what pods need
-  let manager: PodManager | undefined = undefined;
   const deps = await wirePods({
     config,
     client,
@@ -227,8 +237,10 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     node: () => node,
     podInformer,
     serviceInformer,
+    poke: () => agent?.poke(),
     manager: () => manager,
   });
+  wired = deps;
   manager = createPodManager({
     deps,
     client,
@@ -263,6 +275,9 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
   await health.start();
   nodeEvent('Normal', 'Starting', 'Starting kubelet.');
   agent?.start();
+  const plugins = options.hollow
+    ? undefined
+    : await startPlugins({ rootDir, clock, logger, deps, known: () => agent?.known() });
   nodeInformer?.start();
   serviceInformer?.start();
   manager.start();
@@ -296,6 +311,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     async stop() {
       stopping.abort(new Error('stopped'));
       maintenance?.stop();
+      plugins?.stop();
       statics?.stop();
       for (const t of timers) t.cancel();
       for (const r of rotations) r.stop();

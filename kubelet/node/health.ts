@@ -42,6 +42,8 @@ export function createHealth(options: {
   nodeIPs: readonly string[];
   /** Where the kubelet's own server listens. */
   port(): number;
+  /** Attachable volumes that pods here use. */
+  volumesInUse?(): readonly string[];
   /** Something in the node's status changed. */
   poke(): void;
 }): Health {
@@ -123,7 +125,7 @@ export function createHealth(options: {
         problems,
         pressure,
         port: options.port(),
-        volumesInUse: [],
+        volumesInUse: options.volumesInUse?.() ?? [],
         previous,
       });
     },

@@ -161,7 +161,7 @@ export function nodeStatus(f: NodeFacts): NodeStatus {
       .sort((a, b) => b.size - a.size)
       .slice(0, f.config.nodeStatusMaxImages < 0 ? undefined : f.config.nodeStatusMaxImages)
       .map((i) => ({ names: [...i.repo_digests, ...i.repo_tags].slice(0, 5), sizeBytes: i.size })),
-    ...(f.volumesInUse.length ? { volumesInUse: [...f.volumesInUse] } : {}),
+    ...(f.volumesInUse.length || f.previous?.volumesInUse?.length ? { volumesInUse: [...f.volumesInUse] } : {}),
     ...(f.handlers.length
       ? {
           runtimeHandlers: f.handlers.map((h) => ({
@@ -188,7 +188,7 @@ export function differs(a: DeepReadonly<NodeStatus> | undefined, b: NodeStatus):
       nodeInfo: s.nodeInfo,
       images: s.images,
       daemonEndpoints: s.daemonEndpoints,
-      volumesInUse: s.volumesInUse,
+      volumesInUse: s.volumesInUse ?? [],
     };
     return JSON.stringify([own, s.conditions?.map((c) => [c.type, c.status, c.reason, c.message])]);
   };

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import type { Container, DeepReadonly, Pod } from '../../api/types.ts';
 import type { ContainerConfig, Image, LinuxContainerResources, Mount, MountPropagation } from '../cri/types.ts';
 import { bindSubPath } from '../volumes/mounts.ts';
-import type { MountedVolume } from '../volumes/manager.ts';
+import type { MountedVolume } from '../volumes/types.ts';
 import type { PodDeps } from './deps.ts';
 import { ConfigError, containerEnv } from './env.ts';
 import { expand, expandStrict } from './expansion.ts';

@@ -3,7 +3,7 @@ import type { Logger } from '../../base/log.ts';
 import type { DeepReadonly, Pod, PodStatus } from '../../api/types.ts';
 import type { WaitingReason } from '../status/containers.ts';
 import { generateStatus, type PodCondition, type StatusContext } from '../status/generate.ts';
-import type { MountedVolume } from '../volumes/manager.ts';
+import type { MountedVolume } from '../volumes/types.ts';
 import type { PodDeps } from './deps.ts';
 import { addMessages } from './messages.ts';
 import type { Resizer } from './resize.ts';

@@ -10,6 +10,7 @@ import type { ObjectCache } from '../objects.ts';
 import type { ProbeManager } from '../probes/manager.ts';
 import type { StatusManager } from '../status/manager.ts';
 import type { VolumeManager } from '../volumes/manager.ts';
+import type { Csi } from '../volumes/wire.ts';
 import type { Backoff } from './backoff.ts';
 import type { DnsSettings } from './network.ts';
 import type { PodPaths } from './identity.ts';
@@ -25,6 +26,8 @@ export interface PodDeps {
   runtimeName(): string;
   cgroups: CgroupManager | undefined;
   volumes: VolumeManager;
+  /** Undefined without an API server and on hollow nodes. */
+  csi: Csi | undefined;
   images: ImageManager;
   probes: ProbeManager;
   status: StatusManager;

@@ -2,13 +2,16 @@
 import { mkdir } from 'node:fs/promises';
 import { errorText } from '../cri/client.ts';
 import type { SandboxConfig } from '../cri/types.ts';
-import { VolumeError, type MountedVolume } from '../volumes/manager.ts';
+import { VolumeError, type MountedVolume } from '../volumes/types.ts';
 import { podIPs, refresh, type WorkerContext } from './context.ts';
 import { ConfigError } from './env.ts';
 import type { Action } from './plan.ts';
 import { sandboxConfig } from './sandbox-config.ts';
 import { StartError, startContainer } from './start-container.ts';
 import { gracePeriod, killContainer, killPod } from './termination.ts';
+
+/** What is only waited for is worth an event when it lasts so long. */
+const QUIET_WAIT_MS = 120_000;
 
 /** Makes the pod's folders and volumes ready; false when containers can't start yet. */
 export async function mountVolumes(w: WorkerContext, failuresBefore: number): Promise<boolean> {
@@ -23,6 +26,12 @@ export async function mountVolumes(w: WorkerContext, failuresBefore: number): Pr
     return true;
   } catch (error) {
     if (w.signal.aborted) return false;
+    const waitMs = error instanceof VolumeError ? error.waitMs : undefined;
+    if (waitMs !== undefined && failuresBefore * waitMs < QUIET_WAIT_MS) {
+      w.wakeAfter(waitMs);
+      return false;
+    }
+    deps.logger.debug('volumes not ready', { pod: pod.metadata!.name, error });
     deps.event(pod, 'Warning', error instanceof VolumeError ? error.reason : 'FailedMount', (error as Error).message);
     w.wakeAfter(Math.min(500 * 2 ** failuresBefore, 15_000));
     return false;

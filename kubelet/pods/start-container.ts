@@ -5,7 +5,7 @@ import type { Container, DeepReadonly, Pod } from '../../api/types.ts';
 import { errorText } from '../cri/client.ts';
 import type { SandboxConfig } from '../cri/types.ts';
 import { ImageError } from '../images/manager.ts';
-import type { MountedVolume } from '../volumes/manager.ts';
+import type { MountedVolume } from '../volumes/types.ts';
 import { containerConfig } from './container-config.ts';
 import type { PodDeps } from './deps.ts';
 import { ConfigError } from './env.ts';

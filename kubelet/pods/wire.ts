@@ -4,12 +4,11 @@ import { join } from 'node:path';
 import type { Clock, Ids, Rand } from '../../base/clock.ts';
 import type { Exec } from '../../base/exec.ts';
 import type { Logger } from '../../base/log.ts';
-import { StatusError } from '../../api/status.ts';
 import type { DeepReadonly, Node, Pod, Service } from '../../api/types.ts';
 import type { Client } from '../../client/client.ts';
 import type { EventRecorder } from '../../client/events.ts';
 import type { Informer } from '../../client/informer.ts';
-import { persistentVolumeClaims, persistentVolumes, runtimeClasses } from '../../client/resources.ts';
+import { runtimeClasses } from '../../client/resources.ts';
 import { createCgroupManager } from '../cgroups/manager.ts';
 import { parseDuration, type KubeletConfiguration } from '../config.ts';
 import type { Runtime } from '../cri/types.ts';
@@ -19,8 +18,8 @@ import type { Machine } from '../node/machine.ts';
 import { createObjectCache, type ObjectCache } from '../objects.ts';
 import { createProbeManager } from '../probes/manager.ts';
 import { createStatusManager } from '../status/manager.ts';
-import { createVolumeManager, type VolumeManager } from '../volumes/manager.ts';
-import { createTokenManager } from '../volumes/tokens.ts';
+import type { VolumeManager } from '../volumes/manager.ts';
+import { orNone, wireVolumes } from '../volumes/wire.ts';
 import { createBackoff } from './backoff.ts';
 import type { PodDeps } from './deps.ts';
 import { podPaths } from './identity.ts';
@@ -48,6 +47,8 @@ export interface WireInput {
   node(): DeepReadonly<Node> | undefined;
   podInformer: Informer<Pod> | undefined;
   serviceInformer: Informer<Service> | undefined;
+  /** The node's status is to be sent anew. */
+  poke(): void;
   /** Comes into being after what is made here. */
   manager(): PodManager | undefined;
 }
@@ -75,11 +76,6 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
   const cache = client ? createObjectCache({ client, clock, rand, logger, changed: wake }) : noObjects();
   // a hollow node asks when it must and watches nothing
   const objects: ObjectCache = input.hollow ? { ...cache, track() {} } : cache;
-  const orNone = async <T>(p: Promise<T>): Promise<T | undefined> =>
-    p.catch((error: unknown) => {
-      if (error instanceof StatusError && error.code === 404) return undefined;
-      throw error;
-    });
   const hostIPs = () => nodeIPs;
   const network = (pod: DeepReadonly<Pod>) => {
     const w = input
@@ -119,7 +115,6 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
     },
   });
   const status = createStatusManager({ client, clock, logger, onDeleted: () => {} });
-  const noCall = () => Promise.reject(new Error('there is no API server'));
   const images = createImageManager({
     runtime,
     clock,
@@ -139,41 +134,28 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
       event(pod, type, reason, message, field && { name: container, field });
     },
   });
-  const realVolumes = () =>
-    createVolumeManager({
-      rootDir,
-      clock,
-      ids,
-      exec,
-      logger,
-      sources: {
+  const storage = input.hollow
+    ? { volumes: hollowVolumes, csi: undefined }
+    : wireVolumes({
+        client,
+        clock,
+        ids,
+        rand,
+        logger,
+        exec,
+        runtime,
         objects,
-        tokens: client ? createTokenManager({ client, clock, rand }) : { get: noCall, forget() {} },
+        nodeName,
+        rootDir,
+        node: input.node,
         network,
         allocatable,
-        trustBundle: async (name, signer) => {
-          if (!client) return undefined;
-          const path = '/apis/certificates.k8s.io/v1beta1/clustertrustbundles';
-          if (name)
-            return (await orNone(client.request<{ spec: { trustBundle: string } }>({ path: `${path}/${name}` })))?.spec
-              .trustBundle;
-          const list = await orNone(
-            client.request<{ items: { spec: { trustBundle: string; signerName?: string } }[] }>({
-              path,
-              query: { fieldSelector: `spec.signerName=${signer ?? ''}` },
-            }),
-          );
-          const found = list?.items.map((i) => i.spec.trustBundle) ?? [];
-          return found.length ? found.join('') : undefined;
-        },
-      },
-      runtime,
-      ensureImage: async (pod, name, image, imagePullPolicy) =>
-        (await images.ensure(pod, { name, image, imagePullPolicy }, undefined)).id,
-      claim: (ns, name) => (client ? orNone(client.get(persistentVolumeClaims, name, ns)) : noCall()),
-      persistentVolume: (name) => (client ? orNone(client.get(persistentVolumes, name)) : noCall()),
-    });
-  const volumes = input.hollow ? hollowVolumes : realVolumes();
+        ensureImage: async (pod, name, image, imagePullPolicy) =>
+          (await images.ensure(pod, { name, image, imagePullPolicy }, undefined)).id,
+        event,
+        poke: input.poke,
+        wakeAll: () => input.manager()?.wakeAll(),
+      });
   const quotaPeriodMicros = parseDuration(config.cpuCFSQuotaPeriod) * 1000;
   const cgroups =
     input.hollow || !config.cgroupsPerQOS
@@ -199,7 +181,8 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
     exec,
     runtime,
     cgroups,
-    volumes,
+    volumes: storage.volumes,
+    csi: storage.csi,
     images,
     probes,
     status,

@@ -37,6 +37,13 @@ export async function mountTmpfs(exec: Exec, dir: string, sizeBytes?: number): P
   await exec('mount', ['-t', 'tmpfs', ...(sizeBytes ? ['-o', `size=${sizeBytes}`] : []), 'tmpfs', dir]);
 }
 
+/** A file system of huge pages of one size ("2Mi"). */
+export async function mountHugePages(exec: Exec, dir: string, size: string): Promise<void> {
+  await mkdir(dir, { recursive: true, mode: 0o750 });
+  if (await isMountPoint(dir)) return;
+  await exec('mount', ['-t', 'hugetlbfs', '-o', `pagesize=${size}`, 'nodev', dir]);
+}
+
 /** Unmounts all below a folder and removes it; never follows a mount that would not go. */
 export async function removeTree(exec: Exec, dir: string): Promise<void> {
   for (const at of await mountsBelow(dir)) await exec('umount', [at]).catch(() => exec('umount', ['-l', at]));

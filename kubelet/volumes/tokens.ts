@@ -6,6 +6,8 @@ import type { Client } from '../../client/client.ts';
 export interface TokenManager {
   /** A token that is still good for a while. `serviceAccount` is the pod's. */
   get(pod: DeepReadonly<Pod>, audience: string | undefined, expirationSeconds: number): Promise<string>;
+  /** When a token that was got ends (milliseconds since the epoch). */
+  expiry(pod: DeepReadonly<Pod>, audience: string | undefined, expirationSeconds: number): number | undefined;
   forget(uid: string): void;
 }
 
@@ -62,9 +64,12 @@ export function createTokenManager(options: { client: Client; clock: Clock; rand
     return answer.status.token;
   }
 
+  const keyOf = (pod: DeepReadonly<Pod>, audience: string | undefined, seconds: number): string =>
+    `${pod.metadata!.uid}/${audience ?? ''}/${seconds}`;
+
   return {
     async get(pod, audience, expirationSeconds) {
-      const key = `${pod.metadata!.uid}/${audience ?? ''}/${expirationSeconds}`;
+      const key = keyOf(pod, audience, expirationSeconds);
       const have = held.get(key);
       if (have && !isOld(have)) return have.token;
       let one = asking.get(key);
@@ -80,6 +85,7 @@ export function createTokenManager(options: { client: Client; clock: Clock; rand
         throw error;
       }
     },
+    expiry: (pod, audience, seconds) => held.get(keyOf(pod, audience, seconds))?.expires,
     forget(uid) {
       for (const key of held.keys()) if (key.startsWith(`${uid}/`)) held.delete(key);
     },

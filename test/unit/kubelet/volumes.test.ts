@@ -6,7 +6,7 @@ import { createExec } from '../../../base/exec.ts';
 import { systemClock } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/log.ts';
 import { writeAtomically, type FileContent } from '../../../kubelet/volumes/atomic-writer.ts';
-import { checkHostPath } from '../../../kubelet/volumes/manager.ts';
+import { checkHostPath } from '../../../kubelet/volumes/host-path.ts';
 import { bindSubPath } from '../../../kubelet/volumes/mounts.ts';
 import { setGroup } from '../../../kubelet/volumes/ownership.ts';
 import { volumeFiles, type PayloadSources } from '../../../kubelet/volumes/payload.ts';
@@ -75,7 +75,7 @@ describe('kubelet volumes', () => {
         untrack() {},
         stop() {},
       },
-      tokens: { get: async (_p, audience) => `token for ${audience}`, forget() {} },
+      tokens: { get: async (_p, audience) => `token for ${audience}`, expiry: () => undefined, forget() {} },
       network: () => ({ podIPs: ['10.0.0.5'], hostIPs: ['192.0.2.1'] }),
       allocatable: () => ({}),
       trustBundle: async () => undefined,

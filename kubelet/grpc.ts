@@ -1,0 +1,106 @@
+/** gRPC over Unix sockets between the kubelet and plugins; messages bear the names of the protocol. */
+import * as grpc from '@grpc/grpc-js';
+import { fromJSON } from '@grpc/proto-loader';
+import { rmSync, readFileSync } from 'node:fs';
+import type { Clock } from '../base/clock.ts';
+
+type Unary = (
+  request: object,
+  metadata: grpc.Metadata,
+  options: grpc.CallOptions,
+  done: (error: grpc.ServiceError | null, answer: unknown) => void,
+) => grpc.ClientUnaryCall;
+type Streaming = (request: object) => grpc.ClientReadableStream<unknown>;
+
+/** A service by its full name ("csi.v1.Node") out of `api/facts/grpc-FACTS.json`. */
+export function loadService(facts: string, name: string): grpc.ServiceClientConstructor {
+  const json = JSON.parse(
+    readFileSync(new URL(`../api/facts/grpc-${facts}.json`, import.meta.url), 'utf8'),
+  ) as Parameters<typeof fromJSON>[0];
+  const definition = fromJSON(json, {
+    keepCase: true,
+    longs: Number,
+    enums: String,
+    defaults: true,
+    arrays: true,
+    objects: true,
+  });
+  let at: unknown = grpc.loadPackageDefinition(definition);
+  for (const part of name.split('.')) at = (at as Record<string, unknown>)[part];
+  return at as grpc.ServiceClientConstructor;
+}
+
+export interface Caller {
+  /** One question, one answer; rejects with gRPC's error after `timeoutMs`. */
+  call<R = object>(method: string, request: object, timeoutMs: number): Promise<R>;
+  stream<R>(method: string, request: object): grpc.ClientReadableStream<R>;
+  close(): void;
+}
+
+/** `socket` is a path or `unix://` address. No connection is made before the first call. */
+export function connect(service: grpc.ServiceClientConstructor, socket: string, clock: Clock): Caller {
+  const client = new service(socket.includes('://') ? socket : `unix://${socket}`, grpc.credentials.createInsecure(), {
+    'grpc.max_receive_message_length': 16 << 20,
+    // a plugin that comes up again is not waited for longer than this
+    'grpc.max_reconnect_backoff_ms': 2000,
+    // callers of the same socket must not share a connection that one of them closes
+    'grpc.use_local_subchannel_pool': 1,
+  }) as unknown as grpc.Client & Record<string, Unary & Streaming>;
+  return {
+    call: <R>(method: string, request: object, timeoutMs: number) =>
+      new Promise<R>((resolve, reject) => {
+        const deadline = clock.now() + timeoutMs;
+        client[method]!(request, new grpc.Metadata(), { deadline }, (error, answer) =>
+          error ? reject(error) : resolve(answer as R),
+        );
+      }),
+    stream: <R>(method: string, request: object) =>
+      (client[method] as unknown as Streaming)(request) as unknown as grpc.ClientReadableStream<R>,
+    close: () => client.close(),
+  };
+}
+
+/** Answers a call; what it rejects with goes to the caller: `code` (gRPC) and `message` are kept. */
+export type Handler = (request: never) => Promise<object> | object;
+
+export type Handlers = Record<string, Handler>;
+
+const unary =
+  (handle: Handler) =>
+  (call: { request: never }, done: (error: Partial<grpc.ServiceError> | null, answer?: object) => void): void => {
+    Promise.resolve()
+      .then(() => handle(call.request))
+      .then(
+        (answer) => done(null, answer),
+        (error: { code?: unknown; message: string }) =>
+          done({
+            code: typeof error.code === 'number' ? error.code : grpc.status.UNKNOWN,
+            details: error.message,
+          }),
+      );
+  };
+
+/** Serves unary methods on a socket, in place of one that was left behind. */
+export async function serve(
+  socket: string,
+  services: readonly (readonly [service: grpc.ServiceClientConstructor, handlers: Handlers])[],
+): Promise<{ stop(): void }> {
+  rmSync(socket, { force: true });
+  const server = new grpc.Server();
+  for (const [service, handlers] of services)
+    server.addService(
+      service.service,
+      Object.fromEntries(
+        Object.entries(handlers).map(([name, handle]) => [name, unary(handle)]),
+      ) as unknown as grpc.UntypedServiceImplementation,
+    );
+  await new Promise<void>((resolve, reject) =>
+    server.bindAsync(`unix://${socket}`, grpc.ServerCredentials.createInsecure(), (e) => (e ? reject(e) : resolve())),
+  );
+  return {
+    stop() {
+      server.forceShutdown();
+      rmSync(socket, { force: true });
+    },
+  };
+}

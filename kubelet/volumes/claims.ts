@@ -1,0 +1,105 @@
+/** Volumes by claim: from the PersistentVolumeClaim to what lies on the node. */
+import { chmod, lstat, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Exec } from '../../base/exec.ts';
+import type { DeepReadonly, PersistentVolume, PersistentVolumeClaim, Pod } from '../../api/types.ts';
+import type { CsiVolumes } from '../csi/volumes.ts';
+import { checkHostPath } from './host-path.ts';
+import { mountsBelow } from './mounts.ts';
+import { setGroup } from './ownership.ts';
+import { VolumeError, type MountedVolume } from './types.ts';
+
+type ReadPod = DeepReadonly<Pod>;
+type Nfs = { readonly server: string; readonly path: string; readonly readOnly?: boolean };
+
+/** Volumes in a directory of the node that `controllers/persistentvolume` hands out. */
+const PROVISIONED_BY = 'pv.kubernetes.io/provisioned-by';
+const LOCAL_PATH = 'k8ts.io/local-path';
+
+export interface ClaimDeps {
+  exec: Exec;
+  csi: CsiVolumes | undefined;
+  claim(namespace: string, name: string): Promise<PersistentVolumeClaim | undefined>;
+  persistentVolume(name: string): Promise<PersistentVolume | undefined>;
+}
+
+/** Mounts an NFS export below the pod's folder. */
+export async function mountNfs(
+  exec: Exec,
+  volumes: string,
+  name: string,
+  nfs: Nfs,
+  readOnly: boolean,
+  mountOptions: readonly string[] = [],
+): Promise<MountedVolume> {
+  const dir = join(volumes, 'kubernetes.io~nfs', name);
+  const ro = readOnly || (nfs.readOnly ?? false);
+  if ((await mountsBelow(dir)).length === 0) {
+    await mkdir(dir, { recursive: true, mode: 0o750 });
+    const source = `${nfs.server.includes(':') ? `[${nfs.server}]` : nfs.server}:${nfs.path}`;
+    const options = [...(ro ? ['ro'] : []), ...mountOptions];
+    await exec('mount', ['-t', 'nfs', ...(options.length ? ['-o', options.join(',')] : []), source, dir], {
+      timeoutMs: 120_000,
+    });
+  }
+  return { path: dir, readOnly: ro };
+}
+
+/** The claim with its volume, when the pod may use them. */
+async function lookUp(deps: ClaimDeps, pod: ReadPod, name: string, ownedByPod: boolean) {
+  const ns = pod.metadata!.namespace!;
+  const claim = await deps.claim(ns, name);
+  if (!claim) throw new VolumeError(`error getting PVC "${ns}/${name}": could not find PVC`);
+  if (ownedByPod && !claim.metadata?.ownerReferences?.some((o) => o.controller && o.uid === pod.metadata!.uid))
+    throw new VolumeError(`PVC ${ns}/${name} is not owned by the pod`);
+  if (claim.metadata?.deletionTimestamp)
+    throw new VolumeError(`error processing PVC ${ns}/${name}: PVC is being deleted`);
+  if (claim.status?.phase !== 'Bound' || !claim.spec?.volumeName)
+    throw new VolumeError(`error processing PVC ${ns}/${name}: PVC is not bound`);
+  const pv = await deps.persistentVolume(claim.spec.volumeName);
+  if (!pv) throw new VolumeError(`error getting PV ${claim.spec.volumeName} of PVC ${ns}/${name}: not found`);
+  if (pv.spec?.claimRef?.uid !== claim.metadata?.uid)
+    throw new VolumeError(`PVC ${ns}/${name} is not bound to PV ${claim.spec.volumeName}`);
+  return { claim, pv };
+}
+
+/** Makes a claim's volume ready for a pod. `ownedByPod`: a generic ephemeral volume's claim. */
+export async function mountClaim(
+  deps: ClaimDeps,
+  pod: ReadPod,
+  volumes: string,
+  name: string,
+  readOnly: boolean,
+  ownedByPod: boolean,
+): Promise<MountedVolume> {
+  const { claim, pv } = await lookUp(deps, pod, name, ownedByPod);
+  const spec = pv.spec!;
+  const gid = pv.metadata?.annotations?.['pv.beta.kubernetes.io/gid'];
+  const group = gid ? { gid: Number(gid) } : {};
+  if (spec.csi) {
+    if (!deps.csi) throw new VolumeError('there is no API server to attach volumes');
+    return { ...(await deps.csi.mountClaim(pod, pv, claim, readOnly)), ...group };
+  }
+  if (spec.nfs)
+    return {
+      ...(await mountNfs(deps.exec, volumes, pv.metadata!.name!, spec.nfs, readOnly, spec.mountOptions)),
+      ...group,
+    };
+  if (spec.hostPath) {
+    await checkHostPath(spec.hostPath.path, spec.hostPath.type);
+    return { path: spec.hostPath.path, readOnly, ...group };
+  }
+  if (!spec.local) throw new VolumeError(`no volume plugin matched for PersistentVolume ${pv.metadata?.name}`);
+  const { path } = spec.local;
+  if (!(await lstat(path).catch(() => undefined))) {
+    if (pv.metadata?.annotations?.[PROVISIONED_BY] !== LOCAL_PATH)
+      throw new VolumeError(`path ${JSON.stringify(path)} does not exist`);
+    await mkdir(path, { recursive: true });
+    // whoever the pod runs as is to write there
+    await chmod(path, 0o777);
+  }
+  const sc = pod.spec!.securityContext;
+  if (sc?.fsGroup !== undefined && !readOnly && spec.volumeMode !== 'Block')
+    await setGroup(path, sc.fsGroup, { readOnly: false, onlyIfNeeded: sc.fsGroupChangePolicy === 'OnRootMismatch' });
+  return { path, readOnly, ...group };
+}

@@ -1,0 +1,21 @@
+/** What the kinds of volumes have in common. */
+
+export interface MountedVolume {
+  /** Where it lies on the node. */
+  path: string;
+  readOnly: boolean;
+  /** A group that the volume itself asks for (pv.beta.kubernetes.io/gid). */
+  gid?: number;
+}
+
+/** A volume can't be made ready: `reason` is the event's. */
+export class VolumeError extends Error {
+  readonly reason: string;
+  /** Set when something is only waited for: nothing is told before it takes long, and the next look comes after so many milliseconds. */
+  readonly waitMs: number | undefined;
+  constructor(message: string, reason = 'FailedMount', waitMs?: number) {
+    super(message);
+    this.reason = reason;
+    this.waitMs = waitMs;
+  }
+}
