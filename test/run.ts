@@ -79,7 +79,7 @@ async function runTier(tier: Tier): Promise<void> {
       mocha('unit', 5);
       break;
     case 'integration':
-      mocha('integration', 10);
+      mocha('integration', full ? 60 : 10);
       break;
     case 'parity':
       mocha('parity', 12);

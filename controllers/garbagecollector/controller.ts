@@ -15,6 +15,8 @@ import { createMonitors, type Monitors } from './monitors.ts';
 const DISCOVERY = '@discovery';
 const DISCOVERY_PERIOD_MS = 30_000;
 const ABSENT_REMEMBERED = 500;
+/** Between looks at whether all first lists are in. */
+const INCOMPLETE_MS = 100;
 
 interface State {
   graph: Graph;
@@ -219,6 +221,8 @@ export const garbageCollectorController = defineController({
     if (!node || !object) return;
     try {
       if (isDeleting(object)) {
+        // An owner let go now would leave dependents that are not in the graph yet to be taken for garbage.
+        if (!monitors.complete) return { requeueAfterMs: INCOMPLETE_MS };
         if (hasFinalizer(object, ORPHAN)) return await orphan(deps, node, object);
         if (hasFinalizer(object, FOREGROUND)) return await continueForeground(deps, node, object);
         return;

@@ -19,6 +19,8 @@ interface Monitor {
 export interface Monitors {
   /** Asks the server what it serves, starts and ends informers. */
   sync(): Promise<void>;
+  /** Whether the graph has all objects: before that an owner may have dependents that nobody has seen yet. */
+  readonly complete: boolean;
   /** The resource of a kind as owner references name it. */
   resourceOf(apiVersion: string, kind: string): DiscoveredResource | undefined;
   stop(): void;
@@ -31,6 +33,7 @@ export function createMonitors(
   const { client, factory, logger, enqueue } = deps;
   const monitors = new Map<string, Monitor>();
   const kinds = new Map<string, DiscoveredResource>();
+  let complete = false;
 
   /** What an event about an object may set in motion. */
   function changed(resource: DiscoveredResource, informer: Informer<KubeObject>, object: MetaView): void {
@@ -102,7 +105,11 @@ export function createMonitors(
       for (const [name, r] of wanted) if (!monitors.has(name)) begin(r);
       const began = deps.clock.monotonic();
       const late = [...monitors.values()].filter((m) => !m.informer.hasSynced);
-      if (late.length === 0) return;
+      if (late.length === 0) {
+        complete = true;
+        return;
+      }
+      complete = false;
       // One that never comes must not hold up all the others.
       await new Promise<void>((resolve) => {
         const timer = deps.clock.after(30_000, resolve, { background: true });
@@ -111,10 +118,14 @@ export function createMonitors(
           resolve();
         });
       });
+      complete = true;
       logger.debug('garbage collector follows new resources', {
         resources: late.length,
         ms: Math.round(deps.clock.monotonic() - began),
       });
+    },
+    get complete() {
+      return complete;
     },
     resourceOf(apiVersion, kind) {
       const i = apiVersion.indexOf('/');

@@ -62,6 +62,8 @@ async function objectsOf(
     await informer.synced();
     informer.on(followed.handlers);
   }
+  // Another quota may have asked for it a moment ago.
+  await followed.informer.synced();
   return followed.informer.list(namespace);
 }
 
