@@ -78,6 +78,8 @@ export interface ClientOptions extends ConnectionOptions {
   maxSockets?: number;
   /** Uses that client's connections: for others of the same server without a certificate of their own. */
   sharing?: Client;
+  /** Asked just before a write is sent: false refuses it. For those that may act only as long as they hold a lease. */
+  mayWrite?(): boolean;
 }
 
 /** Where requests go, and the sockets they go by. */
@@ -117,7 +119,7 @@ export interface Client {
    * Throws, and changes nothing, when a certificate or key is of no use. Not for a client that shares another's.
    */
   reconnect(connection: ConnectionOptions): void;
-  /** Called after each `reconnect`. */
+  /** Called after each `reconnect` (of the client whose connections it shares). */
   onReconnect(listener: (connection: ConnectionOptions) => void): void;
   /** Ends idle sockets. */
   close(): void;
@@ -173,6 +175,8 @@ async function* readEvents<T>(res: IncomingMessage): AsyncGenerator<WatchEvent<T
   }
 }
 
+const NOT_LEADING = 'not sent: the lease is not ours any more';
+
 function openTarget(connection: ConnectionOptions, maxSockets: number): Target {
   const url = new URL(connection.server);
   const transport = url.protocol === 'http:' ? http : https;
@@ -204,7 +208,10 @@ export function createClient(initial: ClientOptions): Client {
   const followers: ((connection: ConnectionOptions) => void)[] = [];
 
   function send(o: RequestOptions, use: 'plain' | 'watch'): Promise<IncomingMessage> {
+    const { mayWrite } = options;
+    const guarded = mayWrite !== undefined && o.method !== undefined && o.method !== 'GET';
     return new Promise((resolve, reject) => {
+      if (guarded && !mayWrite()) return reject(new Error(NOT_LEADING));
       const body =
         o.body === undefined ? undefined : Buffer.from(typeof o.body === 'string' ? o.body : JSON.stringify(o.body));
       const headers: Record<string, string | number> = {
@@ -239,6 +246,8 @@ export function createClient(initial: ClientOptions): Client {
           req.destroy(new Error(`no answer within ${limit} ms: ${o.method ?? 'GET'} ${o.path}`)),
         );
       req.on('error', reject);
+      // It may have waited for a socket.
+      if (guarded) req.on('socket', () => mayWrite() || req.destroy(new Error(NOT_LEADING)));
       req.end(body);
     });
   }
@@ -359,10 +368,23 @@ export function createClient(initial: ClientOptions): Client {
       retire(old.watch);
       for (const f of followers) f(connection);
     },
-    onReconnect: (listener) => void followers.push(listener),
+    onReconnect(listener) {
+      if (shared) shared.onReconnect(listener);
+      else followers.push(listener);
+    },
     close() {
       own?.plain.destroy();
       own?.watch.destroy();
     },
   };
+}
+
+/** The same client, but one that writes only while `mayWrite` says so. */
+export function guardWrites(client: Client, mayWrite: () => boolean): Client {
+  const { server, userAgent } = client.options;
+  const token = () => {
+    const t = client.options.token;
+    return (typeof t === 'function' ? t() : t) ?? '';
+  };
+  return createClient({ server, userAgent, token, sharing: client, mayWrite });
 }

@@ -22,7 +22,8 @@ export interface LeaderElectionOptions {
   retryPeriodMs?: number;
   /** Called when the lease is ours; the signal is aborted when it is lost, before another may hold it. */
   onStartedLeading(signal: AbortSignal): void;
-  onStoppedLeading(): void;
+  /** Ends the work; the lease is given back only when this has resolved. */
+  onStoppedLeading(): void | Promise<void>;
 }
 
 export interface LeaderElector {
@@ -30,6 +31,8 @@ export interface LeaderElector {
   /** Gives the lease back when we hold it. */
   stop(): Promise<void>;
   readonly isLeader: boolean;
+  /** Whether the lease is surely ours at this moment: a process that slept for long knows before its timers do. */
+  holds(): boolean;
 }
 
 export function createLeaderElector(options: LeaderElectionOptions): LeaderElector {
@@ -40,6 +43,8 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
   const period = options.retryPeriodMs ?? 2_000;
   const stopping = new AbortController();
   let leading: AbortController | undefined;
+  /** When the last request that renewed the lease was sent: the lease may have been written at its very start. */
+  let renewed = -Infinity;
   let observed: { renewTime?: string; holder?: string; at: number } | undefined;
   let done: Promise<void> | undefined;
 
@@ -106,19 +111,18 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
       const began = clock.monotonic();
       if (await attempt(deadline)) {
         leading = new AbortController();
+        renewed = began;
         logger.info('became leader', { name: options.name, identity });
         options.onStartedLeading(leading.signal);
-        // Counted from before the request: the lease may have been written at its very start.
-        let renewed = began;
         while (!signal.aborted && clock.monotonic() - renewed < deadline) {
           await clock.sleep(period, signal).catch(() => {});
           const at = clock.monotonic();
           if (!signal.aborted && (await attempt(Math.max(deadline - (at - renewed), 1)))) renewed = at;
         }
         leading.abort(new Error('leadership lost'));
-        leading = undefined;
         logger.info('stopped leading', { name: options.name, identity });
-        options.onStoppedLeading();
+        await options.onStoppedLeading();
+        leading = undefined;
       }
       if (!signal.aborted) await clock.sleep(period * (1 + 0.2 * rand.next()), signal).catch(() => {});
     }
@@ -147,5 +151,6 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
     get isLeader() {
       return leading !== undefined;
     },
+    holds: () => leading !== undefined && clock.monotonic() - renewed < deadline,
   };
 }

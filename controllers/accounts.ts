@@ -75,6 +75,7 @@ export function createAccountClients(options: {
       token: () => held.token,
       userAgent: `kube-controller-manager/system:serviceaccount:${NAMESPACE}:${account}`,
       sharing: pool,
+      mayWrite: client.options.mayWrite,
     });
     const renew = (): void => {
       const left = Math.max(held.expires - clock.now(), 60_000);

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { Clock, Ids, Rand } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import type { Client } from '../client/client.ts';
+import { guardWrites, type Client } from '../client/client.ts';
 import { createEventRecorder, type EventRecorder } from '../client/events.ts';
 import { newIdentity } from '../client/identity.ts';
 import { createLeaderElector } from '../client/leader-election.ts';
@@ -68,8 +68,8 @@ export async function start(options: ManagerOptions): Promise<ControllerManager>
   let term: { stop(): Promise<void>; ready: Promise<void> } | undefined;
   let nextReady: (() => void)[] = [];
 
-  function begin(): void {
-    const run = lead({ client, options, settings, selected });
+  function begin(acting: Client): void {
+    const run = lead({ client: acting, options, settings, selected });
     term = run;
     void run.ready.then(() => {
       for (const f of nextReady.splice(0)) f();
@@ -77,7 +77,7 @@ export async function start(options: ManagerOptions): Promise<ControllerManager>
   }
 
   if (options.leaderElect === false) {
-    begin();
+    begin(client);
     return {
       isLeader: true,
       running: selected.map((c) => c.name),
@@ -89,7 +89,6 @@ export async function start(options: ManagerOptions): Promise<ControllerManager>
   }
 
   const recorder = createEventRecorder({ client, clock, ids, logger, component: 'kube-controller-manager' });
-  let ending: Promise<void> | undefined;
   const elector = createLeaderElector({
     ...options.leaderElection,
     client,
@@ -105,12 +104,13 @@ export async function start(options: ManagerOptions): Promise<ControllerManager>
         metadata: { name: 'kube-controller-manager', namespace: 'kube-system' },
       };
       recorder.event(lease, 'Normal', 'LeaderElection', `${identity} became leader`);
-      begin();
+      begin(guardWrites(client, () => elector.holds()));
     },
     onStoppedLeading() {
-      ending = term?.stop();
+      const ending = term?.stop();
       term = undefined;
       options.onLost?.();
+      return ending;
     },
   });
   elector.start();
@@ -122,7 +122,6 @@ export async function start(options: ManagerOptions): Promise<ControllerManager>
     ready: () => (term ? term.ready : new Promise((resolve) => nextReady.push(resolve))),
     async stop() {
       await elector.stop();
-      await ending;
       await term?.stop();
     },
   };

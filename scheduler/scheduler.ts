@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { systemClock, systemIds, systemRand, type Clock, type Ids, type Rand } from '../base/clock.ts';
 import { silentLogger, type Logger } from '../base/log.ts';
 import type { DeepReadonly, Pod } from '../api/types.ts';
-import type { Client } from '../client/client.ts';
+import { guardWrites, type Client } from '../client/client.ts';
 import { newIdentity } from '../client/identity.ts';
 import { createLeaderElector } from '../client/leader-election.ts';
 import { createApiCalls } from './api-calls.ts';
@@ -85,8 +85,10 @@ export async function start(options: SchedulerOptions): Promise<Scheduler> {
   const { client } = options;
 
   const cache = new Cache();
-  const api = createApiCalls(client, clock);
-  const recorder = createRecorder({ client, clock, ids, logger, host: hostname() });
+  // What is decided is written only while we lead.
+  const acting = options.leaderElect ? guardWrites(client, () => elector?.holds() === true) : client;
+  const api = createApiCalls(acting, clock);
+  const recorder = createRecorder({ client: acting, clock, ids, logger, host: hostname() });
   const explanations = new Explanations();
   const watches = createWatches({ client, clock, rand, logger, wholePods: (config.extenders?.length ?? 0) > 0 });
 
@@ -226,6 +228,13 @@ export async function start(options: SchedulerOptions): Promise<Scheduler> {
     pumping = undefined;
     queue.stop();
   }
+  /** Waits a while for events that are still to be written. */
+  async function flush(): Promise<void> {
+    const flushed = new AbortController();
+    const limit = clock.sleep(FLUSH_MS, flushed.signal).catch(() => undefined);
+    await Promise.race([recorder.flush(), limit]);
+    flushed.abort(new Error('flushed'));
+  }
   const elector = options.leaderElect
     ? createLeaderElector({
         client,
@@ -239,6 +248,7 @@ export async function start(options: SchedulerOptions): Promise<Scheduler> {
         onStoppedLeading() {
           follow();
           options.onLost?.();
+          return flush();
         },
       })
     : undefined;
@@ -267,10 +277,7 @@ export async function start(options: SchedulerOptions): Promise<Scheduler> {
       follow();
       await elector?.stop();
       watches.stop();
-      const flushed = new AbortController();
-      const limit = clock.sleep(FLUSH_MS, flushed.signal).catch(() => undefined);
-      await Promise.race([recorder.flush(), limit]);
-      flushed.abort(new Error('stopped'));
+      await flush();
       for (const e of extenders) e.close();
     },
   };
