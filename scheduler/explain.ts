@@ -4,15 +4,27 @@
  */
 import type { Diagnosis } from './core/diagnosis.ts';
 import type { Failure, Snapshot } from './core/framework.ts';
-import { newCycle, prepare } from './core/cycle.ts';
+import { newCycle, prepare, type Filters } from './core/cycle.ts';
+import type { NodeInfo } from './core/node-info.ts';
 import type { PodInfo } from './core/pod-info.ts';
 import type { Profile } from './profile.ts';
+import { remediesFor, type Remedy } from './remedies.ts';
 
 export interface Reason {
   plugin: string;
   reasons: readonly string[];
   /** Removing other pods from the node could help. */
   resolvable: boolean;
+  /** What would have to change for the plugin to agree. */
+  changes?: string[];
+}
+
+/** The least that would make the pod fit. */
+export interface Change {
+  node: string;
+  changes: string[];
+  /** Tried on paper: with these changes no plugin objects any more. */
+  tried: boolean;
 }
 export interface Explanation {
   namespace: string;
@@ -28,6 +40,8 @@ export interface Explanation {
   /** Against all nodes alike. */
   everywhere?: Reason[];
   gate?: Reason;
+  /** Absent while the pod fits somewhere, and where nobody can say. */
+  smallestChange?: Change;
 }
 
 interface Kept {
@@ -90,8 +104,12 @@ export class Explanations {
     if (prepared.failure) out.everywhere = [toReason(prepared.failure)];
     else {
       const now: Record<string, Reason[]> = {};
+      const ways: Way[] = [];
       for (const node of snapshot.nodes) {
-        const reasons = prepared.filters.all(node).map(toReason);
+        const found = objections(prepared.filters, node);
+        const remedies = found.map((f) => remediesFor(f, info, node, snapshot));
+        const reasons = found.map((f, i): Reason => ({ ...toReason(f), changes: remedies[i]!.map((r) => r.text) }));
+        if (!prepared.nodes || prepared.nodes.has(node.name)) ways.push({ node, remedies: remedies.flat() });
         if (prepared.nodes && !prepared.nodes.has(node.name))
           reasons.push({
             plugin: prepared.narrowed[0]!,
@@ -101,7 +119,44 @@ export class Explanations {
         now[node.name] = reasons;
       }
       out.now = now;
+      const change = smallest(ways, prepared.filters);
+      if (change) out.smallestChange = change;
     }
     return out;
   }
+}
+
+interface Way {
+  readonly node: NodeInfo;
+  readonly remedies: readonly Remedy[];
+}
+
+/** What each plugin says; one that fails has that as its objection. */
+function objections(filters: Filters, node: NodeInfo): Failure[] {
+  try {
+    return filters.all(node);
+  } catch (error) {
+    return [{ code: 'Error', plugin: '', reasons: [(error as Error).message] }];
+  }
+}
+
+/** The way of least effort, and whether it has been tried with success; none when the pod fits somewhere as it is. */
+function smallest(ways: readonly Way[], filters: Filters): Change | undefined {
+  if (ways.some((w) => w.remedies.length === 0)) return undefined;
+  const effort = (w: Way) =>
+    [...new Map(w.remedies.map((r) => [r.text, r.effort])).values()].reduce((a, b) => a + b, 0);
+  const sorted = ways.map((w) => ({ ...w, effort: effort(w) })).sort((a, b) => a.effort - b.effort);
+  const works = (w: Way): boolean => {
+    if (!w.remedies.every((r) => r.apply)) return false;
+    const copy = w.node.clone();
+    for (const r of w.remedies) r.apply!(copy);
+    return objections(filters, copy).length === 0;
+  };
+  const least = sorted[0];
+  if (!least) return undefined;
+  const best = sorted.find(works);
+  // A way that was seen to work is worth more than one that is only a little shorter.
+  const chosen = best && best.effort <= least.effort * 2 ? best : least;
+  const changes = [...new Set(chosen.remedies.map((r) => r.text))];
+  return { node: chosen.node.name, changes, tried: chosen === best };
 }
