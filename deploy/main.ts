@@ -5,7 +5,8 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { createContext, requireRoot, UserError } from './commands/context.ts';
 import { dashboard } from './commands/dashboard.ts';
 import { down } from './commands/down.ts';
-import { imageList, imageLoad, logs, printKubeconfig, status, tokenCreate } from './commands/inspect.ts';
+import { imageBuild, imageList, imageLoad, imageRemove, type BuildOptions } from './commands/images.ts';
+import { logs, printKubeconfig, status, tokenCreate } from './commands/inspect.ts';
 import { podLogs } from './commands/pod-logs.ts';
 import { up } from './commands/up.ts';
 import { homeDir, VERSION } from './cluster/config.ts';
@@ -175,6 +176,22 @@ image
   .addOption(nameOption())
   .option('--as <name>', 'name to give the image')
   .action((file: string, o: { name: string; as?: string }) => imageLoad(ctx(), file, o));
+image
+  .command('build <tar>')
+  .description('make an image of a root file system in a tar (docker export), pullable on every node')
+  .addOption(nameOption())
+  .requiredOption('--as <name>', 'name to give the image')
+  .option('--entrypoint <words...>', 'what a container runs')
+  .option('--cmd <words...>', 'its arguments, or what it runs when there is no entrypoint')
+  .option('--env <settings...>', 'environment, as KEY=VALUE')
+  .option('--user <user>', 'user (and group) that it runs as')
+  .option('--workdir <folder>', 'folder that it starts in')
+  .action((file: string, o: BuildOptions) => imageBuild(ctx(), file, o));
+image
+  .command('rm <image>')
+  .description('forget an image, on the nodes too')
+  .addOption(nameOption())
+  .action((name: string, o: { name: string }) => imageRemove(ctx(), name, o));
 image
   .command('ls')
   .description('list the images in the registry')

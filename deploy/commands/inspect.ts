@@ -1,19 +1,10 @@
-/** `k8ts status`, `kubeconfig`, `logs`, `image`, `token`: looking at a cluster and handing things to it. */
+/** `k8ts status`, `kubeconfig`, `logs`, `token`: looking at a cluster and handing things to it. */
 import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { nodes as nodeResource } from '../../client/resources.ts';
-import {
-  kubeconfigFile,
-  listClusters,
-  loadCluster,
-  serverAddress,
-  serverUrl,
-  type Cluster,
-} from '../cluster/config.ts';
+import { kubeconfigFile, listClusters, loadCluster, serverUrl, type Cluster } from '../cluster/config.ts';
 import { machineDir } from '../cluster/machine.ts';
 import { logFile, runningPid } from '../cluster/processes.ts';
-import { listImages, loadArchive } from '../images/registry.ts';
-import { REGISTRY_PORT } from '../server/options.ts';
 import { adminClient } from '../server/server.ts';
 import { createToken } from '../server/tokens.ts';
 import { UserError, type Context } from './context.ts';
@@ -102,17 +93,6 @@ export async function logs(
   const bytes = 200 * (options.tail ?? Infinity);
   const start = Number.isFinite(bytes) ? Math.max(0, statSync(file).size - bytes) : 0;
   for await (const chunk of createReadStream(file, { start })) process.stdout.write(chunk as Buffer);
-}
-
-const registryUrl = (cluster: Cluster) => `http://${serverAddress(cluster)}:${REGISTRY_PORT}`;
-
-export async function imageLoad(ctx: Context, file: string, options: { name: string; as?: string }): Promise<void> {
-  for (const n of await loadArchive(ctx.exec, registryUrl(existingCluster(options.name)), file, options.as))
-    ctx.say(`${n} can be pulled on every node`);
-}
-
-export async function imageList(ctx: Context, options: { name: string }): Promise<void> {
-  for (const n of await listImages(registryUrl(existingCluster(options.name)))) ctx.say(n);
 }
 
 export async function tokenCreate(

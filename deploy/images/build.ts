@@ -3,11 +3,14 @@ import { createHash } from 'node:crypto';
 import {
   closeSync,
   cpSync,
+  createReadStream,
+  createWriteStream,
   existsSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  readSync,
   renameSync,
   rmSync,
   statSync,
@@ -15,9 +18,11 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
+import { createGunzip } from 'node:zlib';
 import type { Exec } from '../../base/exec.ts';
-import type { LayerRecipe, Recipe } from './recipes.ts';
+import type { ImageConfig, LayerRecipe, Recipe } from './recipes.ts';
 import { TarWriter } from './tar.ts';
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -123,11 +128,20 @@ export async function buildImage(exec: Exec, cache: string, name: string, recipe
   }
   if (recipe.self) layers.push(writeLayer(work, nodeLayer), writeLayer(work, selfLayer));
 
+  const image = { ...writeImage(work, recipe.names, recipe.config, layers), dir };
+  writeFileSync(join(work, 'image.json'), JSON.stringify(image));
+  rmSync(dir, { recursive: true, force: true });
+  renameSync(work, dir);
+  return image;
+}
+
+/** Writes what makes layers an image: configuration, manifest, layout. */
+function writeImage(work: string, names: string[], settings: ImageConfig, layers: Descriptor[]): BuiltImage {
   const config = writeBlob(work, 'application/vnd.oci.image.config.v1+json', {
     architecture: process.arch === 'arm64' ? 'arm64' : 'amd64',
     os: 'linux',
     created: '1970-01-01T00:00:00Z',
-    config: recipe.config,
+    config: settings,
     rootfs: { type: 'layers', diff_ids: layers.map((l) => l.digest) },
     history: layers.map(() => ({ created: '1970-01-01T00:00:00Z', created_by: 'k8ts' })),
   });
@@ -137,22 +151,68 @@ export async function buildImage(exec: Exec, cache: string, name: string, recipe
     config,
     layers,
   });
-  const image: BuiltImage = { dir, names: recipe.names, manifest, blobs: [...layers, config] };
   writeFileSync(join(work, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
   writeFileSync(
     join(work, 'index.json'),
     JSON.stringify({
       schemaVersion: 2,
-      manifests: recipe.names.map((n) => ({
+      manifests: names.map((n) => ({
         ...manifest,
         annotations: { 'io.containerd.image.name': n, 'org.opencontainers.image.ref.name': n },
       })),
     }),
   );
-  writeFileSync(join(work, 'image.json'), JSON.stringify(image));
-  rmSync(dir, { recursive: true, force: true });
-  renameSync(work, dir);
-  return image;
+  return { dir: work, names, manifest, blobs: [...layers, config] };
+}
+
+/**
+ * Makes an image of one layer in the empty folder `work` out of a tar of a root file system (`docker export`, a
+ * backup), plain or compressed with gzip. @throws when the file is no tar.
+ */
+export async function imageFromTar(
+  exec: Exec,
+  work: string,
+  file: string,
+  name: string,
+  settings: ImageConfig,
+): Promise<BuiltImage> {
+  if (!existsSync(file)) throw new Error(`there is no file ${file}`);
+  await exec('tar', ['-tf', file], { timeoutMs: 300_000 }).catch(() => {
+    throw new Error(`${file} is no tar archive`);
+  });
+  const blobs = join(work, 'blobs', 'sha256');
+  mkdirSync(blobs, { recursive: true });
+  const hash = createHash('sha256');
+  const layer = join(work, 'layer.tar');
+  const input = createReadStream(file);
+  const magic = readStart(file, 2);
+  const plain = magic[0] === 0x1f && magic[1] === 0x8b ? input.pipe(createGunzip()) : input;
+  await pipeline(
+    plain,
+    async function* (chunks: AsyncIterable<Buffer>) {
+      for await (const chunk of chunks) {
+        hash.update(chunk);
+        yield chunk;
+      }
+    },
+    createWriteStream(layer),
+  );
+  const hex = hash.digest('hex');
+  const { size } = statSync(layer);
+  renameSync(layer, join(blobs, hex));
+  const mediaType = 'application/vnd.oci.image.layer.v1.tar';
+  return writeImage(work, [name], settings, [{ mediaType, digest: `sha256:${hex}`, size }]);
+}
+
+function readStart(file: string, bytes: number): Buffer {
+  const start = Buffer.alloc(bytes);
+  const fd = openSync(file, 'r');
+  try {
+    readSync(fd, start, 0, bytes, 0);
+  } finally {
+    closeSync(fd);
+  }
+  return start;
 }
 
 function fileLayer(tar: TarWriter, root: string, layer: LayerRecipe): void {

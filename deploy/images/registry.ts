@@ -198,3 +198,15 @@ export async function listImages(base: string): Promise<string[]> {
   }
   return names.sort();
 }
+
+/** Forgets an image; says whether it was there. Its layers go when the registry's garbage collection runs. */
+export async function removeImage(base: string, name: string): Promise<boolean> {
+  const { repository, tag } = parseImageName(name);
+  const at = `${base}/v2/${repository}/manifests`;
+  const accept = ['application/vnd.oci.image.manifest.v1+json', 'application/vnd.docker.distribution.manifest.v2+json'];
+  const head = await expect(send(`${at}/${tag}`, 'HEAD', { Accept: accept.join(', ') }), 'look-up', 200, 404);
+  const digest = head.headers['docker-content-digest'];
+  if (head.status === 404 || typeof digest !== 'string') return false;
+  await expect(send(`${at}/${digest}`, 'DELETE'), `removal of ${name}`, 202, 404);
+  return true;
+}

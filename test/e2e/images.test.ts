@@ -8,7 +8,7 @@ import { createExec } from '../../base/exec.ts';
 import { silentLogger } from '../../base/log.ts';
 import { buildImage, exportArchive } from '../../deploy/images/build.ts';
 import { RECIPES } from '../../deploy/images/recipes.ts';
-import { CLUSTER, HOME, inNamespace, k8ts, Kubectl, tryK8ts, withFolder } from './cluster.ts';
+import { CLUSTER, eventually, HOME, inNamespace, k8ts, Kubectl, tryK8ts, withFolder } from './cluster.ts';
 
 describe('images', function () {
   this.timeout(120_000);
@@ -57,6 +57,26 @@ describe('images', function () {
       k8ts('image', 'load', join(dir, 'docker.tar'), '--name', CLUSTER);
       await runs('other:v2', 'docker');
     }));
+
+  it('are made of a root file system in a tar, and forgotten', async () => {
+    const image = await buildImage(exec, join(HOME, '.cache'), 'mine', mine('example.org/team/mine:v1'));
+    const layer = join(image.dir, 'blobs', 'sha256', image.blobs[0]!.digest.slice(7));
+    const name = 'example.org/team/tarred:v1';
+    const args = ['--as', name, '--name', CLUSTER, '--cmd', 'cat', '/words'];
+    k8ts('image', 'build', layer, ...args);
+    await k.run('run', 'tarred', `--image=${name}`, '--restart=Never');
+    await k.run('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/tarred', '--timeout=60s');
+    assert.equal(await k.run('logs', 'tarred'), words);
+    k8ts('image', 'rm', name, '--name', CLUSTER);
+    assert.doesNotMatch(k8ts('image', 'ls', '--name', CLUSTER), /tarred/);
+    await k.run('run', 'late', `--image=${name}`, '--restart=Never', '--image-pull-policy=IfNotPresent');
+    const reason = '{.status.containerStatuses[0].state.waiting.reason}';
+    await eventually(async () =>
+      /^(ErrImagePull|ImagePullBackOff)$/.test(await k.path('pod/late', reason)) ? undefined : 'still pulled',
+    );
+    assert.match((await tryK8ts('image', 'rm', name, '--name', CLUSTER)).stderr, /there is no image/);
+    assert.match((await tryK8ts('image', 'build', '/etc/passwd', ...args)).stderr, /is no tar archive/);
+  });
 
   it('that are not there, and archives that are none, are named in one sentence', async () => {
     const missing = await tryK8ts('image', 'load', '/nowhere.tar', '--name', CLUSTER);
