@@ -94,6 +94,7 @@ cli
   .addOption(storeOption().default('lmdb'))
   .option('--pod-cidr <cidr>', 'addresses of pods', '10.244.0.0/16')
   .option('--service-cidr <cidr>', 'addresses of Services', '10.96.0.0/16')
+  .option('--load-balancer-cidrs <cidrs>', 'addresses for Services of type LoadBalancer, of the node network', '')
   .option('--dns-address <ip>', 'address of cluster DNS', '10.96.0.10')
   .option('--cluster-domain <domain>', 'domain of Service names', 'cluster.local')
   .option('--cluster-name <name>', 'name in kubeconfigs', 'k8ts')

@@ -6,6 +6,8 @@ export interface ProxyOptions {
   nodeName: string;
   /** Ranges of all pods; one per address family. Both families are served when one of them is IPv6. */
   clusterCidrs: string[];
+  /** Ranges of load balancer addresses that this cluster gives out; nodes answer for them on their network. */
+  loadBalancerCidrs: string[];
   /** Routes to pods only: for a machine that is no node (a control plane). */
   routesOnly: boolean;
   /** Where to write the CNI configuration; '' for not at all. */
@@ -25,6 +27,7 @@ export function parseFlags(argv: readonly string[], hostname: string): ProxyOpti
       kubeconfig: { type: 'string' },
       'hostname-override': { type: 'string' },
       'cluster-cidr': { type: 'string', default: '' },
+      'load-balancer-cidrs': { type: 'string', default: '' },
       'routes-only': { type: 'string', default: 'false' },
       'cni-conf-dir': { type: 'string', default: '' },
       'cni-data-dir': { type: 'string', default: '/var/lib/cni/networks' },
@@ -39,6 +42,7 @@ export function parseFlags(argv: readonly string[], hostname: string): ProxyOpti
     kubeconfig: values.kubeconfig,
     nodeName: (values['hostname-override'] ?? hostname).toLowerCase(),
     clusterCidrs: values['cluster-cidr'].split(',').filter(Boolean),
+    loadBalancerCidrs: values['load-balancer-cidrs'].split(',').filter(Boolean),
     routesOnly: values['routes-only'] === 'true',
     cniConfDir: values['cni-conf-dir'],
     cniDataDir: values['cni-data-dir'],

@@ -10,6 +10,7 @@ import { endpointSlices, nodes as nodeResource, services as serviceResource } fr
 import { createProxyHealth, createServiceHealth } from './health.ts';
 import { cniConfig, writeCniConfig } from './network/cni.ts';
 import { desiredRoutes, egressRules, internalIp, syncRoutes } from './network/routes.ts';
+import { startVips } from './network/vips.ts';
 import type { ProxyOptions } from './options.ts';
 import { startPolicies } from './policy/sync.ts';
 import { slicesByService, startSync } from './sync.ts';
@@ -64,6 +65,9 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
     logger,
     synced: (ports) => health.update(ports),
   });
+  const vips = options.loadBalancerCidrs.length
+    ? startVips({ ...deps, services, slices, nodes, nodeName: options.nodeName, pool: options.loadBalancerCidrs, exec })
+    : undefined;
   services.start();
   slices.start();
   const colon = options.healthzBindAddress.lastIndexOf(':');
@@ -81,6 +85,7 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
     async stop() {
       sync.stop();
       policies.stop();
+      vips?.stop();
       for (const i of [nodes, services, slices]) i.stop();
       followed.close();
       client.close();

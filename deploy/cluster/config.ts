@@ -42,6 +42,8 @@ export const cgroupOf = (cluster: Cluster) => `k8ts-${cluster.name}`;
 export const serverAddress = (cluster: Cluster) => `10.101.${cluster.index}.10`;
 export const switchAddress = (cluster: Cluster) => `10.101.${cluster.index}.1`;
 export const hostAddress = (cluster: Cluster) => `10.101.${cluster.index}.254`;
+/** Addresses of the node network that Services of type LoadBalancer get. */
+export const loadBalancerCidr = (cluster: Cluster) => `10.101.${cluster.index}.128/26`;
 export const nodeAddress = (cluster: Cluster, i: number) => `10.101.${cluster.index}.${11 + i}`;
 export const serverUrl = (cluster: Cluster) => `https://${serverAddress(cluster)}:6443`;
 export const pkiDir = (cluster: Cluster) => join(cluster.dir, 'server', 'pki');

@@ -74,6 +74,7 @@ function agentPrograms(options: AgentOptions, files: NodeFiles, settings: NodeSe
         `--kubeconfig=${files.kubeconfig}`,
         `--hostname-override=${options.nodeName}`,
         `--cluster-cidr=${settings.podCidr}`,
+        `--load-balancer-cidrs=${settings.loadBalancerCidrs ?? ''}`,
         `--cni-conf-dir=${files.cniDir}`,
         `--cni-data-dir=${join(options.dataDir, 'cni-data')}`,
       ],

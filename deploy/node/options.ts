@@ -17,6 +17,8 @@ export interface NodeSettings {
   clusterDomain: string;
   podCidr: string;
   serviceCidr: string;
+  /** Absent in settings that an older server gave. */
+  loadBalancerCidrs?: string;
   /** URL of the registry to ask first, '' for none. */
   registry: string;
   sandboxImage: string;

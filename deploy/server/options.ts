@@ -7,6 +7,8 @@ export interface ServerOptions {
   store: 'lmdb' | 'etcd';
   podCidr: string;
   serviceCidr: string;
+  /** Ranges of addresses for Services of type LoadBalancer, with commas between; '' for none. */
+  loadBalancerCidrs: string;
   dnsAddress: string;
   clusterDomain: string;
   /** Name of the cluster in kubeconfigs. */

@@ -63,6 +63,7 @@ export function serverPrograms(options: ServerOptions): Program[] {
         'allocate-node-cidrs': true,
         'cluster-cidr': options.podCidr,
         'service-cluster-ip-range': options.serviceCidr,
+        'load-balancer-cidrs': options.loadBalancerCidrs,
         'bind-address': '127.0.0.1',
       }),
     },

@@ -26,6 +26,7 @@ export function nodeSettings(options: ServerOptions): NodeSettings {
     clusterDomain: options.clusterDomain,
     podCidr: options.podCidr,
     serviceCidr: options.serviceCidr,
+    loadBalancerCidrs: options.loadBalancerCidrs,
     registry: `http://${options.address}:${REGISTRY_PORT}`,
     sandboxImage: RECIPES['pause']!.names[0]!,
   };

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { compileLabelSelector, nothing, SelectorError, type LabelMatcher } from '../../api/selectors.ts';
 import type { DeepReadonly, LabelSelector } from '../../api/types.ts';
+import { isV6, withoutOverlaps } from '../network/addresses.ts';
 import type { NftChain, NftSet, NftTable } from '../rules/nft.ts';
 import type { NetworkPolicy, PolicyInput, PolicyNode, PolicyPod } from './model.ts';
 import { portMatches, type PortSpec } from './ports.ts';
@@ -22,7 +23,6 @@ interface Rule {
 }
 
 const hash = (value: unknown) => createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16);
-const isV6 = (text: string) => text.includes(':');
 
 /** A selector that can't be read selects nothing: what it stands in then denies. */
 function compile(selector: DeepReadonly<LabelSelector> | undefined): LabelMatcher {
@@ -188,7 +188,9 @@ class Translator {
     for (const peer of rule.peers) {
       if (peer.ipBlock) {
         if (isV6(peer.ipBlock.cidr) !== (this.#node.family === 6)) continue;
-        const except = peer.ipBlock.except?.length ? `${side} != { ${merged(peer.ipBlock.except)} }` : '';
+        const except = peer.ipBlock.except?.length
+          ? `${side} != { ${withoutOverlaps(peer.ipBlock.except).join(', ')} }`
+          : '';
         for (const p of ports) allow(`${side} ${peer.ipBlock.cidr}`, except, p);
         continue;
       }
@@ -259,34 +261,3 @@ const peerKey = (namespace: string, peer: NonNullable<Rule['peers']>[number]) =>
   peer.podSelector,
   peer.namespaceSelector,
 ];
-
-/** CIDRs without those that others hold: nft takes no overlaps within one set. */
-function merged(cidrs: readonly string[]): string {
-  const list = [...new Set(cidrs)];
-  return list.filter((c) => !list.some((other) => other !== c && holds(other, c))).join(', ');
-}
-
-function holds(outer: string, inner: string): boolean {
-  const a = bits(outer);
-  const b = bits(inner);
-  return a.length <= b.length && b.startsWith(a) && (a.length < b.length || outer < inner);
-}
-
-/** The network part of a CIDR as a text of zeros and ones. */
-function bits(cidr: string): string {
-  const [ip = '', prefix = ''] = cidr.split('/');
-  const v6 = isV6(ip);
-  const [head = '', tail] = ip.split('::');
-  const groups = (s: string) => (s === '' ? [] : s.split(v6 ? ':' : '.'));
-  const left = groups(head);
-  const right = tail === undefined ? [] : groups(tail);
-  const fill = tail === undefined ? 0 : 8 - left.length - right.length;
-  return [...left, ...Array<string>(fill).fill('0'), ...right]
-    .map((g) =>
-      parseInt(g, v6 ? 16 : 10)
-        .toString(2)
-        .padStart(v6 ? 16 : 8, '0'),
-    )
-    .join('')
-    .slice(0, Number(prefix));
-}

@@ -100,6 +100,7 @@ describe("the server's certificates", () => {
     store: 'lmdb' as const,
     podCidr: '10.244.0.0/16',
     serviceCidr: '10.96.0.0/16',
+    loadBalancerCidrs: '',
     dnsAddress: '10.96.0.10',
     clusterDomain: 'cluster.local',
     clusterName: 'x',
