@@ -381,10 +381,9 @@ export function createClient(initial: ClientOptions): Client {
 
 /** The same client, but one that writes only while `mayWrite` says so. */
 export function guardWrites(client: Client, mayWrite: () => boolean): Client {
-  const { server, userAgent } = client.options;
   const token = () => {
     const t = client.options.token;
     return (typeof t === 'function' ? t() : t) ?? '';
   };
-  return createClient({ server, userAgent, token, sharing: client, mayWrite });
+  return createClient({ ...client.options, token, sharing: client, mayWrite });
 }
