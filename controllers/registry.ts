@@ -22,6 +22,7 @@ import { nodeIpamController } from './nodeipam/controller.ts';
 import { nodeLifecycleController } from './nodelifecycle/controller.ts';
 import { nodeTTLController } from './nodettl/controller.ts';
 import { persistentVolumeBinderController } from './persistentvolume/controller.ts';
+import { persistentVolumeExpanderController } from './persistentvolume/expander.ts';
 import { horizontalPodAutoscalerController } from './podautoscaler/controller.ts';
 import { podGCController } from './podgc/controller.ts';
 import {
@@ -72,6 +73,7 @@ export const controllers: readonly AnyController[] = [
   taintEvictionController,
   persistentVolumeBinderController,
   attachDetachController,
+  persistentVolumeExpanderController,
   clusterRoleAggregationController,
   pvcProtectionController,
   pvProtectionController,

@@ -23,6 +23,7 @@ import { startMaintenance } from './maintenance.ts';
 import { wirePods } from './pods/wire.ts';
 import type { PodDeps } from './pods/deps.ts';
 import { startPlugins } from './plugins/start.ts';
+import { startLocalPath } from './volumes/local-path.ts';
 import { createPodManager, type PodManager } from './pods/manager.ts';
 import { watchStaticPods } from './pods/static.ts';
 import { startServer, type KubeletServer } from './server/server.ts';
@@ -42,6 +43,8 @@ export interface KubeletOptions {
   certDir?: string;
   /** Defaults to /var/log/containers. */
   containerLogsDir?: string;
+  /** Makes and removes the data of k8ts.io/local-path volumes: its user must be allowed to watch PersistentVolumes. */
+  localPathVolumes?: boolean;
   nodeLabels?: Record<string, string>;
   registerSchedulable?: boolean;
   /** Stands in for containerd: a hollow runtime. */
@@ -278,6 +281,8 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
   const plugins = options.hollow
     ? undefined
     : await startPlugins({ rootDir, clock, logger, deps, known: () => agent?.known() });
+  const localPath =
+    client && options.localPathVolumes ? startLocalPath({ client, clock, rand, logger, nodeName, rootDir }) : undefined;
   nodeInformer?.start();
   serviceInformer?.start();
   manager.start();
@@ -312,6 +317,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
       stopping.abort(new Error('stopped'));
       maintenance?.stop();
       plugins?.stop();
+      localPath?.stop();
       statics?.stop();
       for (const t of timers) t.cancel();
       for (const r of rotations) r.stop();

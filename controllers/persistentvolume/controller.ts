@@ -7,7 +7,8 @@ import { defineController, type Deps, type Result } from '../framework.ts';
 import { body, isDeleting, keyFor, meta, semanticEqual } from '../lib/meta.ts';
 import { isNotFound } from '../lib/podcontrol.ts';
 import { podsByClaim } from '../pvprotection/controllers.ts';
-import { LOCAL_PATH_PROVISIONER, localVolume } from './localpath.ts';
+import { LOCAL_PATH_PROVISIONER } from '../../api/local-path.ts';
+import { localVolume } from './localpath.ts';
 import * as match from './match.ts';
 import type { ClaimView, VolumeView } from './match.ts';
 
@@ -137,7 +138,19 @@ async function provision(t: Turn, claim: ClaimView, cls: StorageClass | undefine
   const directory = deps.options.localPathDirectory;
   if (cls.provisioner === LOCAL_PATH_PROVISIONER && directory !== undefined) {
     const node = claim.metadata?.annotations?.[match.SELECTED_NODE];
-    if (!node) return;
+    const why = !node
+      ? 'a volume on a node needs volumeBindingMode WaitForFirstConsumer'
+      : claim.spec?.volumeMode === 'Block'
+        ? 'volumeMode Block is not supported'
+        : undefined;
+    if (!node || why !== undefined)
+      return note(
+        t,
+        claim,
+        'Warning',
+        'ProvisioningFailed',
+        `failed to provision volume with StorageClass ${JSON.stringify(className)}: ${why}`,
+      );
     const volume = localVolume(claim, cls, node, directory);
     const made = await deps.client.create(persistentVolumes, volume);
     deps.expectations.wrote(t.key, deps.informers.volumes as unknown as Informer<object>, made);

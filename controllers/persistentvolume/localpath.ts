@@ -1,11 +1,9 @@
-/** Volumes in a directory of a node: the simplest provisioner there is. Pure. */
+/** Volumes in a directory of a node: the simplest provisioner there is. The node's kubelet makes and removes the data. Pure. */
 import type * as k8s from '@kubernetes/client-node';
 import type { DeepReadonly, Json, PersistentVolume } from '../../api/types.ts';
+import { LOCAL_PATH_NODE, LOCAL_PATH_PROVISIONER, localPathFolder, localPathNode } from '../../api/local-path.ts';
 import { meta } from '../lib/meta.ts';
 import { PROVISIONED_BY, type ClaimView } from './match.ts';
-
-/** `provisioner` of StorageClasses that want it. */
-export const LOCAL_PATH_PROVISIONER = 'k8ts.io/local-path';
 
 /** The volume for a claim, on the node that the scheduler has chosen. */
 export function localVolume(
@@ -16,7 +14,11 @@ export function localVolume(
 ): PersistentVolume {
   const { name, namespace, uid } = meta(claim);
   return {
-    metadata: { name: `pvc-${uid}`, annotations: { [PROVISIONED_BY]: LOCAL_PATH_PROVISIONER } },
+    metadata: {
+      name: `pvc-${uid}`,
+      labels: { [LOCAL_PATH_NODE]: localPathNode(node) },
+      annotations: { [PROVISIONED_BY]: LOCAL_PATH_PROVISIONER },
+    },
     spec: {
       capacity: { storage: claim.spec?.resources?.requests?.['storage'] ?? '1Gi' },
       accessModes: [...(claim.spec?.accessModes ?? [])],
@@ -24,7 +26,8 @@ export function localVolume(
       persistentVolumeReclaimPolicy: cls.reclaimPolicy ?? 'Delete',
       storageClassName: meta(cls).name,
       claimRef: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', name, namespace, uid },
-      hostPath: { path: `${directory.replace(/\/$/, '')}/pvc-${uid}_${namespace}_${name}`, type: 'DirectoryOrCreate' },
+      local: { path: `${directory.replace(/\/$/, '')}/${localPathFolder(uid, namespace, name)}` },
+      mountOptions: cls.mountOptions && [...cls.mountOptions],
       nodeAffinity: {
         required: {
           nodeSelectorTerms: [

@@ -1,4 +1,5 @@
 /** The objects that a k8ts cluster has beyond what the API server bootstraps: access for nodes, cluster DNS, settings. */
+import { LOCAL_PATH_PROVISIONER } from '../../api/local-path.ts';
 import type { NodeSettings } from '../node/options.ts';
 import { NODE_CONFIG_MAP } from '../node/options.ts';
 import { NODE_GROUP } from '../server/tokens.ts';
@@ -191,7 +192,30 @@ function dns(settings: NodeSettings): Manifest[] {
   ];
 }
 
+/** The default StorageClass: a directory on the node of the first pod that uses the claim. */
+function storage(): Manifest[] {
+  return [
+    {
+      apiVersion: 'storage.k8s.io/v1',
+      kind: 'StorageClass',
+      metadata: { name: 'local-path', annotations: { 'storageclass.kubernetes.io/is-default-class': 'true' } },
+      provisioner: LOCAL_PATH_PROVISIONER,
+      reclaimPolicy: 'Delete',
+      volumeBindingMode: 'WaitForFirstConsumer',
+      allowVolumeExpansion: true,
+    },
+    {
+      apiVersion: RBAC,
+      kind: 'ClusterRole',
+      metadata: { name: 'k8ts:local-path' },
+      rules: [{ apiGroups: [''], resources: ['persistentvolumes'], verbs: ['list', 'watch'] }],
+    },
+    // a kubelet removes the data of its volumes when they are deleted
+    clusterBinding('k8ts:local-path', 'k8ts:local-path', group('system:nodes')),
+  ];
+}
+
 /** All of them, in the order of applying. */
 export function addonManifests(options: AddonOptions): Manifest[] {
-  return [...joining(options), ...dns(options.settings)];
+  return [...joining(options), ...storage(), ...dns(options.settings)];
 }

@@ -63,6 +63,7 @@ function agentPrograms(options: AgentOptions, files: NodeFiles, settings: NodeSe
         `--cert-dir=${files.certDir}`,
         `--hostname-override=${options.nodeName}`,
         `--node-ip=${options.nodeAddress}`,
+        '--local-path-volumes',
       ],
       ready: () => existsSync(CONTAINERD_SOCKET),
     },

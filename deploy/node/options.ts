@@ -27,3 +27,5 @@ export interface NodeSettings {
 export const NODE_CONFIG_MAP = 'k8ts-node-config';
 /** Below /run, so that a reboot forgets it. */
 export const CONTAINERD_SOCKET = '/run/k8ts/containerd/containerd.sock';
+/** Where volumes of the default StorageClass lie: with what else belongs to a node's pods. */
+export const LOCAL_PATH_DIRECTORY = '/var/lib/kubelet/local-path';

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findProgram } from '../../base/exec.ts';
+import { LOCAL_PATH_DIRECTORY } from '../node/options.ts';
 import type { Program } from '../cluster/supervisor.ts';
 import { program } from '../paths.ts';
 import { DASHBOARD_PORT, ETCD_PORT, REGISTRY_PORT, type ServerOptions } from './options.ts';
@@ -64,6 +65,7 @@ export function serverPrograms(options: ServerOptions): Program[] {
         'cluster-cidr': options.podCidr,
         'service-cluster-ip-range': options.serviceCidr,
         'load-balancer-cidrs': options.loadBalancerCidrs,
+        'local-path-directory': LOCAL_PATH_DIRECTORY,
         'bind-address': '127.0.0.1',
       }),
     },

@@ -101,7 +101,7 @@ async function applyAddons(options: ServerOptions): Promise<void> {
       ca,
     })) {
       const base = m.apiVersion.includes('/') ? `/apis/${m.apiVersion}` : `/api/${m.apiVersion}`;
-      const resource = (plural[m.kind] ??= `${m.kind.toLowerCase()}s`);
+      const resource = (plural[m.kind] ??= `${m.kind.toLowerCase()}${m.kind.endsWith('s') ? 'es' : 's'}`);
       const path = `${base}${m.metadata.namespace ? `/namespaces/${m.metadata.namespace}` : ''}/${resource}/${m.metadata.name}`;
       await client.request({
         method: 'PATCH',

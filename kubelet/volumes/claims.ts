@@ -3,6 +3,7 @@ import { chmod, lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Exec } from '../../base/exec.ts';
 import type { DeepReadonly, PersistentVolume, PersistentVolumeClaim, Pod } from '../../api/types.ts';
+import { LOCAL_PATH_PROVISIONER } from '../../api/local-path.ts';
 import type { CsiVolumes } from '../csi/volumes.ts';
 import { checkHostPath } from './host-path.ts';
 import { mountsBelow } from './mounts.ts';
@@ -12,9 +13,7 @@ import { VolumeError, type MountedVolume } from './types.ts';
 type ReadPod = DeepReadonly<Pod>;
 type Nfs = { readonly server: string; readonly path: string; readonly readOnly?: boolean };
 
-/** Volumes in a directory of the node that `controllers/persistentvolume` hands out. */
 const PROVISIONED_BY = 'pv.kubernetes.io/provisioned-by';
-const LOCAL_PATH = 'k8ts.io/local-path';
 
 export interface ClaimDeps {
   exec: Exec;
@@ -92,7 +91,7 @@ export async function mountClaim(
   if (!spec.local) throw new VolumeError(`no volume plugin matched for PersistentVolume ${pv.metadata?.name}`);
   const { path } = spec.local;
   if (!(await lstat(path).catch(() => undefined))) {
-    if (pv.metadata?.annotations?.[PROVISIONED_BY] !== LOCAL_PATH)
+    if (pv.metadata?.annotations?.[PROVISIONED_BY] !== LOCAL_PATH_PROVISIONER)
       throw new VolumeError(`path ${JSON.stringify(path)} does not exist`);
     await mkdir(path, { recursive: true });
     // whoever the pod runs as is to write there

@@ -160,7 +160,7 @@ describe('volumes and addresses', () => {
 
   it('makes local volumes that stay on their node', () => {
     const v = localVolume(claim, { metadata: { name: 'c' }, provisioner: 'x' }, 'n1', '/data/');
-    assert.equal(v.spec?.hostPath?.path, '/data/pvc-u1_ns_x');
+    assert.equal(v.spec?.local?.path, '/data/pvc-u1_ns_x');
     assert.deepEqual(v.spec?.nodeAffinity?.required?.nodeSelectorTerms[0]?.matchExpressions?.[0]?.values, ['n1']);
   });
 
