@@ -23,6 +23,8 @@ export type AccessAttributes =
         group: string;
         version: string;
         resource: string;
+        /** Absent: all namespaces, or none. */
+        namespace?: string;
         subresource?: string;
         name?: string;
       };

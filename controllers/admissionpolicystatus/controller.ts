@@ -3,7 +3,7 @@ import type { GroupVersionKind } from '../../api/types.ts';
 import type { Client } from '../../client/client.ts';
 import { validatingAdmissionPolicies } from '../../client/resources.ts';
 import { defineController } from '../framework.ts';
-import { discover } from '../lib/discovery.ts';
+import { discover } from '../../client/discovery.ts';
 import { meta } from '../lib/meta.ts';
 import { isNotFound } from '../lib/podcontrol.ts';
 import { declaredType, namedResources, typeCheck, type OpenApiDocument, type Policy } from './typecheck.ts';

@@ -12,7 +12,7 @@ import {
 } from '../../client/resources.ts';
 import { parseApiVersion } from '../../api/types.ts';
 import { defineController, type Deps, type Result } from '../framework.ts';
-import { discover } from '../lib/discovery.ts';
+import { discover } from '../../client/discovery.ts';
 import { body, controllerOf, isDeleting, meta, millis, semanticEqual } from '../lib/meta.ts';
 import { errorText, isConflict, isNotFound } from '../lib/podcontrol.ts';
 import { isFinished, podCondition, type PodView } from '../lib/pods.ts';

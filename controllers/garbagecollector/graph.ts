@@ -1,7 +1,7 @@
 /** Who owns whom, over all resources: kept from informer events, asked by uid. Pure but for reading informers. */
 import type { DeepReadonly, KubeObject, OwnerReference } from '../../api/types.ts';
 import { keyOf, splitKey, type Informer } from '../../client/informer.ts';
-import type { DiscoveredResource } from '../lib/discovery.ts';
+import type { DiscoveredResource } from '../../client/discovery.ts';
 import { meta } from '../lib/meta.ts';
 
 export type MetaView = DeepReadonly<KubeObject>;

@@ -1,7 +1,7 @@
 /** One metadata informer for each resource that can be listed, watched and deleted; follows what is served. */
 import type { KubeObject } from '../../api/types.ts';
 import type { Handlers, Informer } from '../../client/informer.ts';
-import { discover, type DiscoveredResource } from '../lib/discovery.ts';
+import { discover, type DiscoveredResource } from '../../client/discovery.ts';
 import { meta } from '../lib/meta.ts';
 import type { Deps } from '../framework.ts';
 import { waitsForDependents, hasFinalizer, ORPHAN, type Graph, type MetaView } from './graph.ts';

@@ -3,7 +3,7 @@ import { METADATA_ONLY_LIST, type Client } from '../../client/client.ts';
 import { namespaces, pods } from '../../client/resources.ts';
 import type { KubeList, Namespace } from '../../api/types.ts';
 import { defineController, type Deps, type Result } from '../framework.ts';
-import { discover, type DiscoveredResource } from '../lib/discovery.ts';
+import { discover, type DiscoveredResource } from '../../client/discovery.ts';
 import { isDeleting, meta, millis } from '../lib/meta.ts';
 import { errorText, isConflict, isNotFound } from '../lib/podcontrol.ts';
 import { isFinished } from '../lib/pods.ts';

@@ -4,7 +4,7 @@ import { parseLabelSelector } from '../../api/selectors.ts';
 import { splitKey } from '../../client/informer.ts';
 import { horizontalPodAutoscalers, resourcePath } from '../../client/resources.ts';
 import { defineController, type Result } from '../framework.ts';
-import type { DiscoveredResource } from '../lib/discovery.ts';
+import type { DiscoveredResource } from '../../client/discovery.ts';
 import { body, meta, semanticEqual } from '../lib/meta.ts';
 import { errorText, isConflict, isNotFound } from '../lib/podcontrol.ts';
 import { concurrency } from '../options.ts';

@@ -3,7 +3,7 @@ import { Quantity } from '../../api/quantity.ts';
 import { parseApiVersion, type DeepReadonly, type LabelSelector } from '../../api/types.ts';
 import { horizontalPodAutoscalers, pods } from '../../client/resources.ts';
 import type { Deps } from '../framework.ts';
-import { discover, type DiscoveredResource } from '../lib/discovery.ts';
+import { discover, type DiscoveredResource } from '../../client/discovery.ts';
 import { body, meta } from '../lib/meta.ts';
 import { isReady, type PodView } from '../lib/pods.ts';
 import { labelSelector } from '../lib/selectors.ts';

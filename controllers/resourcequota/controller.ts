@@ -7,7 +7,7 @@ import type { DeepReadonly, Json, KubeObject } from '../../api/types.ts';
 import { keyOf, splitKey, type Handlers, type Informer } from '../../client/informer.ts';
 import { persistentVolumeClaims, pods, resourceQuotas, services } from '../../client/resources.ts';
 import { defineController, type Deps, type Result } from '../framework.ts';
-import { discover, type DiscoveredResource } from '../lib/discovery.ts';
+import { discover, type DiscoveredResource } from '../../client/discovery.ts';
 import { body, isDeleting, meta } from '../lib/meta.ts';
 import { isFinished } from '../lib/pods.ts';
 import { concurrency } from '../options.ts';

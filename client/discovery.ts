@@ -1,10 +1,13 @@
 /** What the server serves, from one aggregated discovery request each for /api and /apis. */
-import type { Client } from '../../client/client.ts';
-import { dynamicResource, type ResourceRef } from '../../client/resources.ts';
-import { StatusError } from '../../api/status.ts';
+import { StatusError } from '../api/status.ts';
+import type { Client } from './client.ts';
+import { dynamicResource, type ResourceRef } from './resources.ts';
 
 export interface DiscoveredResource extends ResourceRef {
   readonly verbs: readonly string[];
+  /** Other names that people call it by. */
+  readonly singular: string;
+  readonly shortNames: readonly string[];
 }
 
 export interface Discovered {
@@ -19,6 +22,8 @@ interface ResourceDiscovery {
   responseKind?: { group?: string; version?: string; kind?: string };
   scope?: string;
   verbs?: string[];
+  singularResource?: string;
+  shortNames?: string[];
 }
 interface GroupDiscovery {
   metadata?: { name?: string };
@@ -56,10 +61,27 @@ export async function discover(client: Client): Promise<Discovered> {
             r.responseKind?.kind ?? '',
             r.scope === 'Namespaced',
           );
-          resources.push({ ...ref, verbs: r.verbs ?? [] });
+          resources.push({
+            ...ref,
+            verbs: r.verbs ?? [],
+            singular: r.singularResource ?? '',
+            shortNames: r.shortNames ?? [],
+          });
         }
       }
     }
   }
   return { resources, failed };
+}
+
+/** What people call a resource: `deployments`, `deploy`, `deployments.apps`, `Deployment`; undefined when nothing is called so. */
+export function findResource(resources: readonly DiscoveredResource[], called: string): DiscoveredResource | undefined {
+  const word = called.toLowerCase();
+  const dot = word.indexOf('.');
+  const [plain, group] = dot < 0 ? [word, undefined] : [word.slice(0, dot), word.slice(dot + 1)];
+  const candidates = resources.filter((r) => group === undefined || r.group === group);
+  return (
+    candidates.find((r) => r.resource === plain || r.singular === plain || r.kind.toLowerCase() === plain) ??
+    candidates.find((r) => r.shortNames.includes(plain))
+  );
 }
