@@ -9,6 +9,12 @@ import type { Store } from './store.ts';
 /** The key by which servers agree. */
 export const COMPACTION_KEY = '/k8ts.io/compaction';
 
+/** The revision that the key's value says everything before is dropped. */
+export function compactedTo(value: Buffer): number | undefined {
+  const said = /^\{"compacted":([0-9]+)\}$/.exec(value.toString());
+  return said ? Number(said[1]) : undefined;
+}
+
 export interface Compactor {
   stop(): Promise<void>;
 }

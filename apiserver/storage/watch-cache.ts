@@ -9,6 +9,7 @@ import type { OwnWrite, ResourceCache, ResourceCacheOptions, WatchCache } from '
 import { Freshness, RevisionWaits } from './cache/freshness.ts';
 import type { History, LoggedEvent } from './cache/history.ts';
 import { CachedResource, type Feed } from './cache/resource.ts';
+import { COMPACTION_KEY, compactedTo } from './compactor.ts';
 import {
   CompactedError,
   type Store,
@@ -70,6 +71,7 @@ class StoreWatchCache implements WatchCache, Feed {
   #logBytes = 0;
   #sequence = 0;
   #revision = 0;
+  #compacted = 0;
   #watch: StoreWatch | undefined;
   #ready = false;
 
@@ -98,6 +100,9 @@ class StoreWatchCache implements WatchCache, Feed {
 
   get revision(): number {
     return this.#revision;
+  }
+  get compacted(): number {
+    return this.#compacted;
   }
   get ready(): boolean {
     return this.#ready;
@@ -193,7 +198,10 @@ class StoreWatchCache implements WatchCache, Feed {
 
   #apply(e: StoreEvent, object: DeepReadonly<KubeObject> | undefined): void {
     const resource = this.#resourceOf(e.key);
-    if (!resource) return;
+    if (!resource) {
+      if (e.key === COMPACTION_KEY) this.#compacted = compactedTo(e.value) ?? this.#compacted;
+      return;
+    }
     try {
       resource.apply(e, object);
     } catch (error) {

@@ -29,6 +29,8 @@ export interface Feed {
   readonly store: Store;
   readonly revision: number;
   readonly bookmarkMs: number;
+  /** The revision to which the store was compacted last. */
+  readonly compacted: number;
   now(): number;
   nextSequence(): number;
   /** Takes an event into the common budget of history. */
@@ -276,6 +278,8 @@ export class CachedResource implements ResourceCache {
 
   async listAt(revision: number, scope?: Scope): Promise<CacheList> {
     await this.waitFor(revision);
+    // Also where nothing has changed since: lists end alike for all resources.
+    if (revision < this.#feed.compacted) throw new CompactedError(this.#feed.compacted);
     if (this.#unreadable.size > 0) await this.#readAgain(this.#concerned(scope));
     if (revision >= this.history.horizon) {
       if (this.history.after(revision).length === 0) return { entries: this.snapshot(scope).entries, revision };

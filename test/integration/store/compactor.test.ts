@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { startCompactor } from '../../../apiserver/storage/compactor.ts';
 import { createMemoryStore } from '../../../apiserver/storage/memory/store.ts';
 import { CompactedError } from '../../../apiserver/storage/store.ts';
+import { createWatchCache } from '../../../apiserver/storage/watch-cache.ts';
 import { systemClock } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/log.ts';
 import { written } from './contract.ts';
@@ -27,6 +28,27 @@ describe('compactor', () => {
     await assert.rejects(store.get('/a', r1), CompactedError);
     assert.equal((await store.get('/a', r3))!.value.toString(), '3');
     await compactor.stop();
+  });
+
+  it('ends what a cache can list at old revisions, also where nothing has changed since', async () => {
+    const clock = manualClock();
+    const store = createMemoryStore({ clock });
+    const cache = createWatchCache({ store, clock, logger: silentLogger });
+    const resource = await cache.resource({ prefix: '/things/', namespaced: false });
+    const compactor = startCompactor({ store, clock, logger: silentLogger, intervalMs: 300_000 });
+    await settle();
+    const before = written(await store.create('/things/a', Buffer.from('{}')));
+    await settle();
+    written(await store.create('/elsewhere', Buffer.from('{}')));
+    assert.equal((await resource.listAt(before)).entries.length, 1);
+    for (let i = 0; i < 2; i++) {
+      clock.advance(300_000);
+      await settle();
+    }
+    await assert.rejects(resource.listAt(before), CompactedError);
+    assert.equal((await resource.listAt(resource.revision)).entries.length, 1);
+    await compactor.stop();
+    await cache.close();
   });
 
   it('is done by one of several servers in an interval, also when one of them dies', async () => {
