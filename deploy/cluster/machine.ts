@@ -2,12 +2,12 @@
  * A "machine" of a cluster on one computer: a network namespace plus a mount and UTS namespace of its own, kept by a
  * holder process. To the agent that runs inside, it looks like a small VM.
  */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import type { Exec } from '../../base/exec.ts';
 import { bornIn, createCgroup } from './cgroup.ts';
-import { cgroupOf, netnsOf, type Cluster } from './config.ts';
+import { cgroupOf, listClusters, netnsOf, saveCluster, type Cluster } from './config.ts';
 import { ensureHost, netnsPath } from './network.ts';
 import { launch, runningPid } from './processes.ts';
 
@@ -39,6 +39,44 @@ function ensureMountPoints(cluster: Cluster): void {
     }
     mkdirSync(folder, { recursive: true });
   }
+}
+
+/**
+ * Removes the mount points that this cluster has made. Those on which another cluster has mounts stay, since removing
+ * the folder would unmount them; that cluster takes them over.
+ */
+export function removeMountPoints(cluster: Cluster): void {
+  const heir = listClusters().find((c) => c.name !== cluster.name);
+  const mounted = mountsElsewhere();
+  const kept: string[] = [];
+  for (const folder of cluster.createdFolders.toSorted((a, b) => b.length - a.length)) {
+    try {
+      if (mounted.has(folder)) kept.push(folder);
+      else rmdirSync(folder);
+    } catch {
+      // not empty: somebody else uses it by now
+    }
+  }
+  if (heir && kept.length > 0)
+    saveCluster({ ...heir, createdFolders: [...new Set([...heir.createdFolders, ...kept])] });
+}
+
+/** Where something is mounted in any mount namespace of this machine. */
+function mountsElsewhere(): Set<string> {
+  const points = new Set<string>();
+  const seen = new Set<string>();
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const namespace = readlinkSync(`/proc/${pid}/ns/mnt`);
+      if (seen.has(namespace)) continue;
+      for (const line of readFileSync(`/proc/${pid}/mountinfo`, 'utf8').split('\n'))
+        points.add(line.split(' ')[4] ?? '');
+      seen.add(namespace);
+    } catch {
+      // the process has ended
+    }
+  }
+  return points;
 }
 
 /** Makes a machine with this address; keeps one that is there. */

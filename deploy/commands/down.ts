@@ -1,7 +1,8 @@
 /** `k8ts down`: removes every process, namespace, mount, interface, cgroup and file of a cluster, however it ended. */
-import { existsSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { cgroupProcesses, removeCgroup } from '../cluster/cgroup.ts';
 import { cgroupOf, checkName, loadCluster, newCluster, type Cluster } from '../cluster/config.ts';
+import { removeMountPoints } from '../cluster/machine.ts';
 import { hostsOf, removeNetwork } from '../cluster/network.ts';
 import { requireRoot, UserError, withLock, type Context } from './context.ts';
 
@@ -27,13 +28,7 @@ export async function down(ctx: Context, options: { name: string; keepData?: boo
         throw new UserError(`the cgroup ${cgroupOf(cluster)} can't be removed: something still runs in it`);
       await ctx.clock.sleep(100);
     }
-    for (const folder of [...cluster.createdFolders].sort((a, b) => b.length - a.length)) {
-      try {
-        rmdirSync(folder);
-      } catch {
-        // somebody else uses it by now
-      }
-    }
+    removeMountPoints(cluster);
     rmSync(cluster.dir, { recursive: true, force: true, maxRetries: 5 });
     ctx.say(`Cluster ${cluster.name} is gone.`);
   });

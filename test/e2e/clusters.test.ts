@@ -1,10 +1,10 @@
 /** Several clusters side by side; nothing stays behind, however one ended. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import { eventually, HOME, k8ts, Kubectl, ROOT, tryK8ts } from './cluster.ts';
+import { CLUSTER, eventually, HOME, k8ts, Kubectl, ROOT, tryK8ts } from './cluster.ts';
 
 const NAME = 'e2e-other';
 
@@ -44,10 +44,15 @@ describe('clusters side by side', function () {
     assert.equal(nodes, 'node/node1\n');
     assert.match(k8ts('status', '--name', NAME), /node node1: Ready/);
     assert.match(k8ts('image', 'ls', '--name', NAME), /library\/busybox:latest/);
+    // as if it had been the first on this machine, and had made what all use
+    const file = join(HOME, NAME, 'cluster.json');
+    const facts = JSON.parse(readFileSync(file, 'utf8')) as object;
+    writeFileSync(file, JSON.stringify({ ...facts, createdFolders: ['/run/k8ts', '/var/lib/cni'] }));
     k8ts('down', '--name', NAME);
     assert.deepEqual(traces(NAME), []);
     assert.equal(Object.keys(networkInterfaces()).length, before);
     // the first goes on
+    assert.match(k8ts('image', 'ls', '--name', CLUSTER), /library\/busybox:latest/);
     assert.match(await new Kubectl('default').run('get', 'nodes'), /node1\s+Ready/);
   });
 
