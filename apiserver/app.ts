@@ -379,6 +379,10 @@ export interface StartOptions extends AppOptions {
   /** How long a shutdown waits between failing readiness and taking no more requests, in ms; defaults to 0. */
   shutdownDelayMs?: number;
   disableHttp2?: boolean;
+  /** How long a client may take for a request's headers, in ms; defaults to 32,000. */
+  headersTimeoutMs?: number;
+  /** How long a connection without anything open is kept, in ms; defaults to 90,000. */
+  idleTimeoutMs?: number;
 }
 
 export interface RunningServer {
@@ -396,6 +400,8 @@ export async function start(options: StartOptions): Promise<RunningServer> {
       clock: app.clock,
       tls: options.tls,
       disableHttp2: options.disableHttp2,
+      headersTimeoutMs: options.headersTimeoutMs,
+      idleTimeoutMs: options.idleTimeoutMs,
       handle: (request, reply) => app.handle(request, reply),
       upgrade: (request, socket, head) => app.upgrade(request, socket, head),
     },

@@ -40,9 +40,9 @@ export function decodeYaml(input: string | Buffer): Decoded {
   if (!doc?.contents) return { value: null, duplicates: [] };
   const r = new Resolver();
   const value = r.value(doc.contents, '', 0);
+  const line = lineAt(text);
   const notes = r.repeated.map(
-    ({ key, offset }) =>
-      `line ${text.slice(0, offset).split('\n').length}: key ${JSON.stringify(key)} already set in map`,
+    ({ key, offset }) => `line ${line(offset)}: key ${JSON.stringify(key)} already set in map`,
   );
   return { value, duplicates: r.duplicates, ...(notes.length ? { notes } : {}) };
 }
@@ -60,18 +60,43 @@ function firstDocument(text: string): Document.Parsed | undefined {
     merge: false,
     logLevel: 'silent',
   });
+  // The first mistake is the answer: to list all of them would take minutes where each byte is one.
+  const strict = composer as unknown as {
+    onError(at: ErrorPlace, code: string, text: string, warning?: boolean): void;
+  };
+  let first: DecodeError | undefined;
+  strict.onError = (at, _code, message, warning) => {
+    if (warning) return;
+    // The composer reports what it catches once more, for each level above.
+    if (first) throw first;
+    const offset = typeof at === 'number' ? at : Array.isArray(at) ? at[0] : at.offset;
+    first = fail(`line ${lineAt(text)(offset)}: ${message.split('\n')[0]!.replace(/ at line \d+.*$/, '')}`);
+    throw first;
+  };
   try {
-    for (const doc of documents(text, composer)) {
-      const error = doc.errors[0];
-      if (!error) return doc;
-      const line = text.slice(0, error.pos[0]).split('\n').length;
-      throw fail(`line ${line}: ${error.message.split('\n')[0]!.replace(/ at line \d+.*$/, '')}`);
-    }
+    for (const doc of documents(text, composer)) return doc;
   } catch (e) {
     if (e instanceof RangeError) throw tooDeep();
     throw e;
   }
   return undefined;
+}
+
+/** Where the composer sees a mistake: an offset, a range, or a token. */
+type ErrorPlace = number | [number, number] | { offset: number };
+
+/** The line of an offset, from 1; offsets that are asked for one after the other should grow. */
+function lineAt(text: string): (offset: number) => number {
+  let line = 1;
+  let from = 0;
+  return (offset) => {
+    if (offset < from) [line, from] = [1, 0];
+    for (let i = text.indexOf('\n', from); i >= 0 && i < offset; i = text.indexOf('\n', i + 1)) {
+      line++;
+      from = i + 1;
+    }
+    return line;
+  };
 }
 
 /** Token by token, so that nesting is bounded before anything is built of it. */

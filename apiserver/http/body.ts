@@ -8,6 +8,7 @@ import type { ObjectType } from '../../api/schema/model.ts';
 import { bodyMedia, type Media } from './negotiate.ts';
 import { decodeProtobuf } from './protobuf.ts';
 import type { ApiRequest } from './request.ts';
+import { convertYaml } from './yaml-thread.ts';
 
 /** Decodes bytes of one media type; DecodeErrors become 400. */
 export function decodeBytes(body: Buffer, media: Exclude<Media, 'cbor' | 'protobuf'>): Decoded {
@@ -17,6 +18,28 @@ export function decodeBytes(body: Buffer, media: Exclude<Media, 'cbor' | 'protob
     if (error instanceof DecodeError) throw badRequest(error.message);
     throw error;
   }
+}
+
+/** Longer YAML that isn't plain JSON is decoded elsewhere. */
+const LONG_YAML = 16 * 1024;
+
+/** Decodes a body once for all: the result makes a fresh value each time it is called, or fails in the same way. */
+export async function decodeBody(
+  request: ApiRequest,
+  body: Buffer,
+  media: Exclude<Media, 'cbor' | 'protobuf'>,
+): Promise<() => Decoded> {
+  if (media !== 'yaml' || body.length <= LONG_YAML) return () => decodeBytes(body, media);
+  const text = body.toString('utf8');
+  if (/^\s*[{[]/.test(text)) {
+    try {
+      decodeJson(text);
+      return () => decodeBytes(body, 'json');
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+    }
+  }
+  return convertYaml(text, request.signal);
 }
 
 export interface ExpectedKind {
@@ -39,13 +62,14 @@ export async function readObject(
 ): Promise<() => KubeObject> {
   const media = bodyMedia(request, !expected.custom);
   const body = await request.body();
+  const decoded = media === 'protobuf' ? undefined : await decodeBody(request, body, media);
   return () => {
-    if (media === 'protobuf') {
+    if (!decoded) {
       const object = decodeProtobuf(body, expected);
       checkKind(object as JsonObject, expected);
       return expected.type ? typed(object as JsonValue, expected.type, [], 'Ignore', expected, noWarning) : object;
     }
-    const { value: sent, duplicates } = decodeBytes(body, media);
+    const { value: sent, duplicates } = decoded();
     const value = sent ?? {};
     if (typeof value !== 'object' || Array.isArray(value))
       throw badRequest("couldn't get version/kind; json parse error: the body is not an object");

@@ -6,7 +6,7 @@ import type { ServedResource } from '../registry/catalog.ts';
 import { deleteObject, validateDeleteOptions, type DeleteOptions } from '../registry/delete.ts';
 import { preparedEntries } from '../registry/prepared.ts';
 import type { WriteRequest } from '../registry/operation.ts';
-import { decodeBytes } from './body.ts';
+import { decodeBody } from './body.ts';
 import { listEntries, optionsOf } from './list.ts';
 import { negotiate } from './negotiate.ts';
 import { decodeProtobuf } from './protobuf.ts';
@@ -26,7 +26,7 @@ async function readDeleteOptions(request: ApiRequest): Promise<DeleteOptions> {
     const type = request.header('content-type') ?? '';
     const value = type.includes('protobuf')
       ? (decodeProtobuf(body, DELETE_OPTIONS) as JsonObject)
-      : decodeBytes(body, type.includes('yaml') ? 'yaml' : 'json').value;
+      : (await decodeBody(request, body, type.includes('yaml') ? 'yaml' : 'json'))().value;
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       throw badRequest('the body is not a DeleteOptions object');
     if (value.kind !== undefined && value.kind !== 'DeleteOptions')

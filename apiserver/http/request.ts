@@ -8,6 +8,8 @@ import type { Writable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { badRequest, requestEntityTooLarge } from '../../api/status.ts';
 import { BufferSource, pump, type ByteSource } from './byte-source.ts';
+import type { Clock } from '../../base/clock.ts';
+import { isUnwanted, sendEarly } from './early.ts';
 import type { UserInfo } from '../authentication/types.ts';
 import type { RequestInfo } from './request-info.ts';
 
@@ -146,9 +148,11 @@ export class Reply {
   #code = 0;
   #bytes = 0;
   #done: (() => void)[] | undefined;
+  readonly #clock: Clock;
 
-  constructor(native: NativeResponse) {
+  constructor(native: NativeResponse, clock: Clock) {
     this.native = native;
+    this.#clock = clock;
   }
 
   /** The status code that was sent; 0 before. */
@@ -177,6 +181,10 @@ export class Reply {
     h['content-length'] = String(body.length);
     const native = this.native as ServerResponse;
     if (native.destroyed) return;
+    if (isUnwanted(this.native.req)) {
+      sendEarly(this.native, this.#clock, code, h, body);
+      return;
+    }
     native.writeHead(code, h);
     if (body.length === 0) native.end();
     else if (body.length <= LONG) native.end(body);

@@ -25,12 +25,20 @@ export interface ServerOptions {
   maxConcurrentStreams?: number;
   /** Speak HTTP/1.1 only. */
   disableHttp2?: boolean;
+  /** How long a client may take for its TLS handshake, and for a request's headers, in ms; defaults to 32,000. */
+  headersTimeoutMs?: number;
+  /** A connection on which nothing is open is closed after this long, in ms; defaults to 90,000. */
+  idleTimeoutMs?: number;
   handle(request: ApiRequest, reply: Reply): Promise<void>;
   upgrade(request: ApiRequest, socket: Duplex, head: Buffer): Promise<void>;
 }
 
 /** How long sockets may take to send what was written when the server closes. */
 const FLUSH_MS = 500;
+/** All headers of one request, as with Go's servers. HTTP/2's library takes 64 KiB in a single one. */
+const MAX_HEADER_BYTES = 1024 * 1024;
+/** Quiet connections are probed after this long, so that clients that vanished are noticed. */
+const PROBE_MS = 30_000;
 
 export interface ListeningServer {
   readonly port: number;
@@ -67,16 +75,35 @@ export async function listen(options: ServerOptions, host: string, port: number)
       request.over();
       if (--open === 0) settled?.();
     });
-    void options.handle(request, new Reply(res));
+    void options.handle(request, new Reply(res, clock));
   };
   const handleHttp1 = (req: IncomingMessage, res: ServerResponse) => begin(req, res);
   app.use(handleHttp1);
 
+  const headersTimeout = options.headersTimeoutMs ?? 32_000;
+  const idleTimeout = options.idleTimeoutMs ?? 90_000;
+  // Bodies have the request's own time, and streams may be quiet for as long as they like.
+  const http1: object = {
+    http1Options: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout,
+      requestTimeout: 0,
+      keepAliveTimeout: idleTimeout,
+      connectionsCheckingInterval: Math.min(headersTimeout, 10_000),
+    },
+  };
   const server = http2.createSecureServer({
     ...tlsOptions(options.tls),
     allowHTTP1: true,
+    handshakeTimeout: headersTimeout,
+    ...http1,
+    maxHeaderListPairs: 2000,
     ALPNProtocols: options.disableHttp2 ? ['http/1.1'] : ['h2', 'http/1.1'],
-    settings: { maxConcurrentStreams: options.maxConcurrentStreams ?? 1000, initialWindowSize: 256 * 1024 },
+    settings: {
+      maxConcurrentStreams: options.maxConcurrentStreams ?? 1000,
+      initialWindowSize: 256 * 1024,
+      maxHeaderListSize: MAX_HEADER_BYTES,
+    },
     maxSessionMemory: 100,
     unknownProtocolTimeout: 10_000,
   });
@@ -86,11 +113,20 @@ export async function listen(options: ServerOptions, host: string, port: number)
     sessions.add(session);
     session.once('close', () => sessions.delete(session));
     session.on('error', () => session.destroy());
+    let streams = 0;
+    session.on('stream', (stream) => {
+      streams++;
+      stream.once('close', () => streams--);
+    });
+    session.setTimeout(idleTimeout, () => {
+      if (streams === 0) session.close();
+    });
   });
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     socket.setNoDelay(true);
+    socket.setKeepAlive(true, PROBE_MS);
   });
   server.on('request', (req: Http2ServerRequest, res: Http2ServerResponse) => {
     if (req.httpVersionMajor >= 2) {
@@ -109,8 +145,6 @@ export async function listen(options: ServerOptions, host: string, port: number)
     secure.add(socket);
     socket.once('close', () => secure.delete(socket));
   });
-  // Streams may be quiet for as long as they like.
-  Object.assign(server, { timeout: 0, requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 120_000 });
 
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

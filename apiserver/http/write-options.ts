@@ -14,7 +14,7 @@ import type { JsonObject, JsonValue, KubeObject } from '../../api/types.ts';
 import type { ServedResource } from '../registry/catalog.ts';
 import type { WriteRequest } from '../registry/operation.ts';
 import { PATCH_MEDIA, type PatchKind } from '../registry/patch-forms.ts';
-import { decodeBytes, decodeTyped, type ExpectedKind } from './body.ts';
+import { decodeBody, decodeTyped, type ExpectedKind } from './body.ts';
 import type { FieldValidation } from '../registry/decode.ts';
 import type { ApiRequest } from './request.ts';
 
@@ -160,7 +160,7 @@ export async function readPatch(request: ApiRequest, served: ServedResource) {
   }
   const forced = request.query.get('force');
   const body = await request.body();
-  const { value, duplicates, notes } = decodeBytes(body, kind === 'apply' ? 'yaml' : 'json');
+  const { value, duplicates, notes } = (await decodeBody(request, body, kind === 'apply' ? 'yaml' : 'json'))();
   return {
     kind,
     patch: value as JsonValue,

@@ -15,6 +15,8 @@ export interface PatchInput {
   typed(value: JsonValue): KubeObject;
 }
 
+const GO_KINDS: Readonly<Record<string, string>> = { boolean: 'bool', bigint: 'number' };
+
 /** Conflicts that a patch without a resourceVersion outlives. */
 const PATCH_ATTEMPTS = 5;
 
@@ -42,6 +44,12 @@ export function patchSource(deps: RegistryDeps, request: WriteRequest, input: Pa
 
 function applySource(deps: RegistryDeps, request: WriteRequest, input: PatchInput): UpdateSource {
   const { served } = request;
+  // Nothing at all is an empty configuration.
+  const patch = input.patch ?? {};
+  if (typeof patch !== 'object' || Array.isArray(patch))
+    throw badRequest(
+      `error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal ${Array.isArray(patch) ? 'array' : (GO_KINDS[typeof patch] ?? typeof patch)} into Go value of type map[string]interface {}`,
+    );
   return {
     createWhenAbsent: request.subresource === '',
     requireVersion: false,
@@ -58,7 +66,7 @@ function applySource(deps: RegistryDeps, request: WriteRequest, input: PatchInpu
         subresource: request.subresource,
         resetFields: strategyOf(request).resetFields,
         resource: served,
-        patch: input.patch as JsonObject,
+        patch,
         force: input.force,
       });
       const typed = input.typed(object as unknown as JsonValue);

@@ -145,6 +145,30 @@ describe('fuzzed bodies', function () {
     }
   });
 
+  it('answers bodies that are no objects', async () => {
+    const types = ['json', 'merge-patch+json', 'strategic-merge-patch+json', 'json-patch+json', 'apply-patch+yaml'];
+    const bodies = [
+      '',
+      'null',
+      '[]',
+      '"x"',
+      '5',
+      'true',
+      '{}',
+      '[null]',
+      '{"metadata":null}',
+      '{"metadata":5}',
+      '{"kind":null}',
+    ];
+    for (const [i, type] of types.entries())
+      for (const body of bodies) {
+        const path = '/api/v1/namespaces/default?dryRun=All&fieldManager=f';
+        await send(i === 0 ? 'PUT' : 'PATCH', path, `application/${type}`, body);
+        if (i === 0) await send('POST', '/api/v1/namespaces?dryRun=All', `application/${type}`, body);
+        if (i === 0) await send('DELETE', '/api/v1/namespaces/none', `application/${type}`, body);
+      }
+  });
+
   /** One change of `object`: a whole new one, or a patch of some kind. */
   function change(r: Rand, resource: ServedResource, object: JsonObject, i: number): [type: string, body: string] {
     const news = spice(r, random(r, resource.type!, int(r, 2, 6)));

@@ -84,7 +84,7 @@ export function ask2(
   body?: Buffer | string,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const stream = s.request({ ':path': path, ...headers });
+    const stream = s.request({ ':path': path, ...headers }, { endStream: body === undefined });
     const chunks: Buffer[] = [];
     let got: IncomingHttpHeaders = {};
     stream.on('response', (h) => (got = h));
@@ -93,6 +93,6 @@ export function ask2(
       resolve(answer(Number(got[':status' as keyof IncomingHttpHeaders]), got, Buffer.concat(chunks))),
     );
     stream.on('error', reject);
-    stream.end(body);
+    if (body !== undefined) stream.end(body);
   });
 }
