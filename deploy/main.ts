@@ -8,10 +8,11 @@ import { down } from './commands/down.ts';
 import { imageBuild, imageList, imageLoad, imageRemove, type BuildOptions } from './commands/images.ts';
 import { logs, printKubeconfig, status, tokenCreate } from './commands/inspect.ts';
 import { podLogs } from './commands/pod-logs.ts';
-import { up } from './commands/up.ts';
+import { up, type UpOptions } from './commands/up.ts';
 import { homeDir, VERSION } from './cluster/config.ts';
 import { startAgent } from './node/agent.ts';
 import { JoinError } from './node/discovery.ts';
+import { addReplacement, type Replacements } from './replace.ts';
 import { startServer } from './server/server.ts';
 import { installUnit } from './systemd.ts';
 import type { ServerOptions } from './server/options.ts';
@@ -24,6 +25,17 @@ const whole = (min: number, max: number) => (text: string) => {
 };
 const nameOption = () => new Option('--name <name>', 'name of the cluster').default('k8ts');
 const storeOption = () => new Option('--store <store>', 'where objects are stored').choices(['lmdb', 'etcd']);
+
+const replaceOption = () =>
+  new Option('--replace <program=file>', 'run another program in place of ours, such as the original (repeatable)')
+    .argParser((text: string, before: Replacements) => {
+      try {
+        return addReplacement(text, before);
+      } catch (error) {
+        throw new InvalidArgumentError((error as Error).message);
+      }
+    })
+    .default({}, 'none');
 
 interface LogsOptions {
   name: string;
@@ -71,7 +83,9 @@ cli
   .addOption(storeOption())
   .option('--nodes <n>', 'how many nodes (default: 3)', whole(1, 100))
   .option('--no-install', 'install nothing; say what is missing')
-  .action((o: { name: string; nodes?: number; store?: 'lmdb' | 'etcd'; install: boolean }) => up(ctx(), o));
+  .option('--egress', "let pods reach what this machine reaches, behind this machine's address")
+  .addOption(replaceOption())
+  .action((o: UpOptions) => up(ctx(), o));
 
 cli
   .command('down')
@@ -99,6 +113,7 @@ cli
   .option('--cluster-domain <domain>', 'domain of Service names', 'cluster.local')
   .option('--cluster-name <name>', 'name in kubeconfigs', 'k8ts')
   .option('--cache-dir <dir>', 'where made images are kept', join(homeDir(), '.cache'))
+  .addOption(replaceOption())
   .option('--install', 'keep it running with systemd, also after a reboot')
   .action(async (o: Omit<ServerOptions, 'address'> & { address?: string; install?: boolean }) => {
     const c = ctx();
@@ -121,6 +136,7 @@ cli
   .option('--node-address <ip>', 'address that other nodes reach this one at')
   .option('--data-dir <dir>', 'where the node keeps its things', join(homeDir(), 'agent'))
   .option('--cgroup-root <path>', 'parent of the pods cgroups', '')
+  .addOption(replaceOption())
   .option('--install', 'keep it running with systemd, also after a reboot')
   .action(
     async (o: {
@@ -130,6 +146,7 @@ cli
       nodeAddress?: string;
       dataDir: string;
       cgroupRoot: string;
+      replace: Replacements;
       install?: boolean;
     }) => {
       const c = ctx();

@@ -1,6 +1,7 @@
 /**
  * `npm test [-- TIER ...]`: checks, unit, integration, recorded parity, e2e with real containers, in this order.
- * The last line is `N passed, N failed`. `--full` adds the long matrices.
+ * The last line is `N passed, N failed`. `--full` adds the long matrices: every store, several versions of kubectl,
+ * and upstream's own components in place of ours.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -19,24 +20,35 @@ import {
   TEST_PREREQUISITES,
 } from '../deploy/prerequisites.ts';
 import { check } from './check.ts';
+import { CLUSTER } from './e2e/cluster.ts';
+import { buildComponents } from './conformance/build.ts';
+import { debianKubectl } from './support/kubectls.ts';
 
-const TIERS = ['check', 'unit', 'integration', 'parity', 'e2e'] as const;
+const TIERS = ['check', 'unit', 'integration', 'parity', 'e2e', 'upstream'] as const;
 type Tier = (typeof TIERS)[number];
 
 const args = process.argv.slice(2);
 const full = args.includes('--full');
 const chosen = TIERS.filter((t) => args.includes(t));
-const tiers = chosen.length ? chosen : TIERS;
+const tiers = chosen.length ? chosen : TIERS.filter((t) => full || t !== 'upstream');
 const scratch = mkdtempSync(join(tmpdir(), 'k8ts-test-'));
 let passed = 0;
 let failed = 0;
 
-function mocha(tier: Tier, timeoutMinutes: number, env: Record<string, string> = {}): void {
-  const files = globSync(`test/${tier}/**/*.test.ts`, { exclude: ['test/**/lint-fixtures/**'] }).sort();
+/** Test files of a folder; lint's fixtures are none. */
+const filesOf = (folder: string) =>
+  globSync(`test/${folder}/**/*.test.ts`, { exclude: ['test/**/lint-fixtures/**'] }).sort();
+
+function mocha(
+  tier: Tier,
+  timeoutMinutes: number,
+  env: Record<string, string> = {},
+  files = filesOf(tier),
+  fixture = `test/${tier}/setup.ts`,
+): void {
   if (files.length === 0) return;
   const totals = join(scratch, `${tier}.json`);
   rmSync(totals, { force: true });
-  const fixture = `test/${tier}/setup.ts`;
   const run = spawnSync(
     'mocha',
     [
@@ -65,6 +77,15 @@ function mocha(tier: Tier, timeoutMinutes: number, env: Record<string, string> =
   }
 }
 
+const say = (line: string) => void process.stdout.write(`${line}\n`);
+const exec = createExec({ clock: systemClock, logger: silentLogger });
+
+/** Upstream's components (built when they are missing) and the other versions of kubectl. */
+async function upstream() {
+  const file = await buildComponents(exec, say);
+  return { file, kubectls: [await debianKubectl(exec), file.kubectl].join(':') };
+}
+
 async function runTier(tier: Tier): Promise<void> {
   process.stdout.write(`\n=== ${tier}\n`);
   const began = systemClock.monotonic();
@@ -76,24 +97,39 @@ async function runTier(tier: Tier): Promise<void> {
       break;
     }
     case 'unit':
-      mocha('unit', 5);
+      mocha('unit', full ? 30 : 5);
       break;
     case 'integration':
-      mocha('integration', full ? 60 : 10);
+      mocha('integration', full ? 90 : 10);
       break;
     case 'parity':
-      mocha('parity', 12);
+      mocha('parity', full ? 30 : 12);
       break;
     case 'e2e':
-      mocha('e2e', 18);
-      if (full) mocha('e2e', 18, { K8TS_E2E_STORE: 'etcd' });
+      if (!full) mocha('e2e', 18);
+      else
+        for (const store of ['lmdb', 'etcd'])
+          mocha('e2e', 40, { K8TS_E2E_STORE: store, K8TS_KUBECTLS: (await upstream()).kubectls });
       break;
+    case 'upstream': {
+      const { file, kubectls } = await upstream();
+      const files = [...filesOf('upstream'), 'test/e2e/walkthrough.test.ts', 'test/e2e/workloads.test.ts'];
+      const swaps = [
+        { store: 'lmdb', controllers: 'kube-controller-manager', scheduler: 'kube-scheduler', kubelet: 'kubelet' },
+        { store: 'etcd', apiserver: 'kube-apiserver' },
+      ] as const;
+      for (const { store, ...swap } of swaps) {
+        const replace = Object.entries(swap).map(([ours, theirs]) => `${ours}=${file[theirs]}`);
+        const env = { K8TS_E2E_STORE: store, K8TS_E2E_REPLACE: replace.join(), K8TS_KUBECTLS: kubectls };
+        mocha('upstream', 20, env, files, 'test/e2e/setup.ts');
+      }
+      break;
+    }
   }
-  process.stdout.write(`=== ${tier}: ${Math.round((systemClock.monotonic() - began) / 1000)} s\n`);
+  say(`=== ${tier}: ${Math.round((systemClock.monotonic() - began) / 1000)} s`);
 }
 
 try {
-  const exec = createExec({ clock: systemClock, logger: silentLogger });
   const missing = missingPrerequisites([
     ...NODE_PREREQUISITES,
     ...SERVER_PREREQUISITES,
@@ -101,8 +137,9 @@ try {
     ...TEST_PREREQUISITES,
     KUBECTL,
   ]);
+  if (full) await upstream(); // before anything that takes long
   if (missing.length && tiers.some((t) => t !== 'check' && t !== 'unit'))
-    await installPrerequisites(exec, missing, (l) => void process.stdout.write(l + '\n'));
+    await installPrerequisites(exec, missing, say);
   for (const tier of tiers) await runTier(tier);
 } catch (error) {
   failed++;
@@ -110,8 +147,8 @@ try {
 } finally {
   rmSync(scratch, { recursive: true, force: true });
   // a tier that was killed could not take its clusters down
-  if (tiers.includes('e2e') && !process.env['K8TS_E2E_KEEP'])
-    for (const name of ['e2e', 'e2e-other'])
+  if (tiers.some((t) => t === 'e2e' || t === 'upstream') && !process.env['K8TS_E2E_KEEP'])
+    for (const name of [CLUSTER, `${CLUSTER}-other`])
       spawnSync(process.execPath, ['deploy/bin/run.mjs', 'down', '--name', name], {
         stdio: 'ignore',
         timeout: 120_000,

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Replacements } from '../replace.ts';
 
 export const VERSION = 'v1.36.3';
 
@@ -17,6 +18,10 @@ export interface ClusterConfig {
   serviceCidr: string;
   dnsAddress: string;
   clusterDomain: string;
+  /** Pods and nodes reach the world outside this machine. */
+  egress: boolean;
+  /** Programs that run in place of ours. */
+  replace: Replacements;
   /** Folders that `up` had to create on the machine as mount points; removed by `down` when empty. */
   createdFolders: string[];
 }
@@ -61,7 +66,9 @@ export function loadCluster(name: string): Cluster | undefined {
   const dir = join(homeDir(), name);
   const file = join(dir, 'cluster.json');
   if (!existsSync(file)) return undefined;
-  return { ...(JSON.parse(readFileSync(file, 'utf8')) as ClusterConfig), dir };
+  // a file of an older version may lack what came later
+  const later = { egress: false, replace: {} };
+  return { ...later, ...(JSON.parse(readFileSync(file, 'utf8')) as Omit<ClusterConfig, keyof typeof later>), dir };
 }
 
 export function listClusters(): Cluster[] {
@@ -93,6 +100,8 @@ export function newCluster(name: string, store: 'lmdb' | 'etcd', taken: Readonly
     serviceCidr: '10.96.0.0/16',
     dnsAddress: '10.96.0.10',
     clusterDomain: 'cluster.local',
+    egress: false,
+    replace: {},
     createdFolders: [],
     dir: join(homeDir(), name),
   };

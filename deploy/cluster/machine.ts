@@ -8,7 +8,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Exec } from '../../base/exec.ts';
 import { bornIn, createCgroup } from './cgroup.ts';
 import { cgroupOf, listClusters, netnsOf, saveCluster, type Cluster } from './config.ts';
-import { ensureHost, netnsPath } from './network.ts';
+import { ensureHost, nameServers, netnsPath } from './network.ts';
 import { launch, runningPid } from './processes.ts';
 
 /** Folders that a node must not share with the machine or its fellow nodes. */
@@ -122,7 +122,12 @@ export async function ensureMachine(
   }
   await inside('mount', '--make-rshared', '/var/lib/kubelet');
   for (const [file, text] of [
-    ['resolv.conf', `nameserver ${address}\n`],
+    [
+      'resolv.conf',
+      nameServers(cluster, address)
+        .map((a) => `nameserver ${a}\n`)
+        .join(''),
+    ],
     ['hosts', `127.0.0.1 localhost\n::1 localhost\n${address} ${host}\n`],
     ['hostname', `${host}\n`],
   ] as const) {

@@ -1,9 +1,10 @@
 /**
  * The machine-internal network of a cluster: one namespace with a bridge (the switch), one for the server, one per
  * node, each with an `eth0` on the bridge. The machine itself joins with one veth, so that kubectl and a browser
- * reach the API server and NodePorts. Nothing leaves the machine: the switch's default route is unreachable.
+ * reach the API server and NodePorts. Nothing leaves the machine: the switch's default route is unreachable. With
+ * egress, the default route is the machine itself, which masquerades what leaves it.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { Exec } from '../../base/exec.ts';
 import { hostAddress, netnsOf, switchAddress, tagOf, type Cluster } from './config.ts';
@@ -46,7 +47,8 @@ export async function ensureSwitch(exec: Exec, cluster: Cluster): Promise<void> 
     await exec('ip', ['-n', sw, 'link', 'add', 'br0', 'type', 'bridge']);
     await exec('ip', ['-n', sw, 'addr', 'add', `${switchAddress(cluster)}/24`, 'dev', 'br0']);
     await exec('ip', ['-n', sw, 'link', 'set', 'br0', 'up']);
-    await exec('ip', ['-n', sw, 'route', 'add', 'unreachable', 'default']);
+    const way = cluster.egress ? ['default', 'via', hostAddress(cluster)] : ['unreachable', 'default'];
+    await exec('ip', ['-n', sw, 'route', 'add', ...way]);
     await sysctlIn(exec, sw, { 'net.ipv4.ip_forward': '1' });
   }
   const host = hostInterface(cluster);
@@ -57,6 +59,31 @@ export async function ensureSwitch(exec: Exec, cluster: Cluster): Promise<void> 
     await exec('ip', ['addr', 'add', `${hostAddress(cluster)}/24`, 'dev', host]);
     await exec('ip', ['link', 'set', host, 'up']);
   }
+  if (cluster.egress) await exec('nft', ['-f', '-'], { input: egressRules(cluster) });
+  if (cluster.egress) await exec('sysctl', ['-qw', 'net.ipv4.ip_forward=1']);
+}
+
+/** The machine's nftables table of a cluster with egress. */
+const egressTable = (cluster: Cluster) => `k8ts-${cluster.name}`;
+
+/** What comes from the cluster's machines leaves this one with its own address. */
+const egressRules = (cluster: Cluster) => `table ip ${egressTable(cluster)}
+delete table ip ${egressTable(cluster)}
+table ip ${egressTable(cluster)} {
+  chain postrouting {
+    type nat hook postrouting priority srcnat;
+    ip saddr ${switchAddress(cluster)}/24 oifname != "${hostInterface(cluster)}" masquerade
+  }
+}
+`;
+
+/** The name servers that a machine of the cluster may ask: this computer's with egress, else none but itself. */
+export function nameServers(cluster: Cluster, own: string): string[] {
+  const file = '/etc/resolv.conf';
+  if (!cluster.egress || !existsSync(file)) return [own];
+  const found = [...readFileSync(file, 'utf8').matchAll(/^nameserver\s+(\S+)/gm)].map((m) => m[1]!);
+  const reachable = found.filter((a) => !a.startsWith('127.') && a !== '::1');
+  return reachable.length ? reachable : [own];
 }
 
 /** Plugs one more machine (a network namespace) into the switch. */
@@ -97,5 +124,6 @@ export function hostsOf(cluster: Cluster): string[] {
 /** Removes every namespace and interface of the cluster. */
 export async function removeNetwork(exec: Exec, cluster: Cluster): Promise<void> {
   await exec('ip', ['link', 'del', hostInterface(cluster)]).catch(() => {});
+  await exec('nft', ['delete', 'table', 'ip', egressTable(cluster)]).catch(() => {});
   for (const host of hostsOf(cluster)) await removeHost(exec, cluster, host);
 }

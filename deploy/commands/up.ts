@@ -33,6 +33,7 @@ import {
   NODE_PREREQUISITES,
   SERVER_PREREQUISITES,
 } from '../prerequisites.ts';
+import { replaceArguments, type Replacements } from '../replace.ts';
 import { adminClient } from '../server/server.ts';
 import { createToken } from '../server/tokens.ts';
 import { requireRoot, UserError, withLock, type Context } from './context.ts';
@@ -43,6 +44,10 @@ export interface UpOptions {
   nodes?: number;
   store?: 'lmdb' | 'etcd';
   install: boolean;
+  /** Let pods out of this machine. */
+  egress?: boolean;
+  /** Programs that run in place of ours. */
+  replace?: Replacements;
 }
 
 const cacheDir = () => join(homeDir(), '.cache');
@@ -106,6 +111,11 @@ function claimCluster(options: UpOptions): Cluster {
       throw new UserError(
         `cluster ${have.name} stores its objects in ${have.store}; take it down before making one with ${options.store}`,
       );
+    if (options.egress && !have.egress)
+      throw new UserError(`cluster ${have.name} was made without --egress; take it down first`);
+    const replace = options.replace ?? {};
+    if (Object.keys(replace).length > 0 && JSON.stringify(replace) !== JSON.stringify(have.replace))
+      throw new UserError(`cluster ${have.name} was made with other programs; take it down before replacing any`);
     return have;
   }
   const fresh = newCluster(
@@ -117,6 +127,8 @@ function claimCluster(options: UpOptions): Cluster {
     throw new UserError(
       `an earlier cluster ${fresh.name} left something behind: run k8ts down --name ${fresh.name} first`,
     );
+  fresh.egress = options.egress === true;
+  fresh.replace = options.replace ?? {};
   return fresh;
 }
 
@@ -172,6 +184,7 @@ function startServerProcess(cluster: Cluster): void {
     `--dns-address=${cluster.dnsAddress}`,
     `--cluster-domain=${cluster.clusterDomain}`,
     `--cache-dir=${cacheDir()}`,
+    ...replaceArguments(cluster.replace, 'server'),
   ]);
 }
 
@@ -184,6 +197,7 @@ function startAgentProcess(cluster: Cluster, node: string, address: string, toke
     `--node-address=${address}`,
     `--data-dir=${join(machineDir(cluster, node), 'agent')}`,
     `--cgroup-root=${podCgroup(cluster, node)}`,
+    ...replaceArguments(cluster.replace, 'node'),
   ]);
 }
 

@@ -5,7 +5,7 @@ import type { Clock } from '../../base/clock.ts';
 import { findProgram } from '../../base/exec.ts';
 import type { Logger } from '../../base/log.ts';
 import { supervise, type Program } from '../cluster/supervisor.ts';
-import { program } from '../paths.ts';
+import { componentSpec } from '../replace.ts';
 import { discover } from './discovery.ts';
 import { nodeFiles, writeNodeFiles, type NodeFiles } from './files.ts';
 import { CONTAINERD_SOCKET, type AgentOptions, type NodeSettings } from './options.ts';
@@ -47,39 +47,40 @@ export async function startAgent(
 }
 
 function agentPrograms(options: AgentOptions, files: NodeFiles, settings: NodeSettings): Program[] {
-  const kubelet = program('kubelet/main.ts');
-  const proxy = program('proxy/main.ts');
-  const joined = () => existsSync(files.kubeconfig);
+  const replaced = options.replace;
+  const containerd = replaced?.['containerd'] ?? findProgram('containerd') ?? 'containerd';
   return [
-    { name: 'containerd', command: findProgram('containerd') ?? 'containerd', args: ['-c', files.containerdConfig] },
+    { name: 'containerd', command: containerd, args: ['-c', files.containerdConfig] },
     {
-      name: 'kubelet',
-      ...kubelet,
-      args: [
-        ...kubelet.args,
-        `--config=${files.kubeletConfig}`,
-        `--kubeconfig=${files.kubeconfig}`,
-        `--bootstrap-kubeconfig=${files.bootstrapKubeconfig}`,
-        `--cert-dir=${files.certDir}`,
-        `--hostname-override=${options.nodeName}`,
-        `--node-ip=${options.nodeAddress}`,
-        '--local-path-volumes',
-      ],
+      ...componentSpec('kubelet', {
+        file: 'kubelet/main.ts',
+        replaced,
+        flags: {
+          config: files.kubeletConfig,
+          kubeconfig: files.kubeconfig,
+          'bootstrap-kubeconfig': files.bootstrapKubeconfig,
+          'cert-dir': files.certDir,
+          'hostname-override': options.nodeName,
+          'node-ip': options.nodeAddress,
+        },
+        own: { 'local-path-volumes': true },
+      }),
       ready: () => existsSync(CONTAINERD_SOCKET),
     },
     {
-      name: 'proxy',
-      ...proxy,
-      args: [
-        ...proxy.args,
-        `--kubeconfig=${files.kubeconfig}`,
-        `--hostname-override=${options.nodeName}`,
-        `--cluster-cidr=${settings.podCidr}`,
-        `--load-balancer-cidrs=${settings.loadBalancerCidrs ?? ''}`,
-        `--cni-conf-dir=${files.cniDir}`,
-        `--cni-data-dir=${join(options.dataDir, 'cni-data')}`,
-      ],
-      ready: joined,
+      ...componentSpec('proxy', {
+        file: 'proxy/main.ts',
+        replaced,
+        flags: {
+          kubeconfig: files.kubeconfig,
+          'hostname-override': options.nodeName,
+          'cluster-cidr': settings.podCidr,
+          'load-balancer-cidrs': settings.loadBalancerCidrs ?? '',
+          'cni-conf-dir': files.cniDir,
+          'cni-data-dir': join(options.dataDir, 'cni-data'),
+        },
+      }),
+      ready: () => existsSync(files.kubeconfig),
     },
   ];
 }

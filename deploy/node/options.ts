@@ -1,3 +1,5 @@
+import type { Replacements } from '../replace.ts';
+
 /** What `k8ts agent` needs to know. */
 export interface AgentOptions {
   server: string;
@@ -9,6 +11,8 @@ export interface AgentOptions {
   dataDir: string;
   /** Parent of the pods' cgroups; '' for the machine's root. */
   cgroupRoot: string;
+  /** Programs that run in place of ours. */
+  replace?: Replacements;
 }
 
 /** What a server tells its nodes; kept in the ConfigMap kube-system/k8ts-node-config. */

@@ -1,3 +1,5 @@
+import type { Replacements } from '../replace.ts';
+
 /** What `k8ts server` needs to know; everything has a default except the address. */
 export interface ServerOptions {
   dataDir: string;
@@ -15,6 +17,8 @@ export interface ServerOptions {
   clusterName: string;
   /** Where built images and packages are kept between clusters. */
   cacheDir: string;
+  /** Programs that run in place of ours. */
+  replace?: Replacements;
 }
 
 /** Ports of the server that aren't the API's own. */

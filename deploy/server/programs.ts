@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { findProgram } from '../../base/exec.ts';
 import { LOCAL_PATH_DIRECTORY } from '../node/options.ts';
 import type { Program } from '../cluster/supervisor.ts';
-import { program } from '../paths.ts';
+import { componentSpec } from '../replace.ts';
 import { DASHBOARD_PORT, ETCD_PORT, REGISTRY_PORT, type ServerOptions } from './options.ts';
 
 const flags = (values: Record<string, string | number | boolean>) =>
@@ -12,13 +12,17 @@ const flags = (values: Record<string, string | number | boolean>) =>
 
 /** Everything that runs on a server, in the order of starting. */
 export function serverPrograms(options: ServerOptions): Program[] {
+  const replaced = options.replace;
+  if (replaced?.['apiserver'] && options.store !== 'etcd')
+    throw new Error('an API server that is not ours stores its objects in etcd: add --store=etcd');
   const pki = (name: string) => join(options.dataDir, 'pki', name);
   const list: Program[] = [registryProgram(options)];
   if (options.store === 'etcd') list.push(etcdProgram(options));
   list.push(
-    {
-      name: 'apiserver',
-      ...start('apiserver/main.ts', {
+    componentSpec('apiserver', {
+      file: 'apiserver/main.ts',
+      replaced,
+      flags: {
         'secure-port': options.port,
         'bind-address': '0.0.0.0',
         'advertise-address': options.address,
@@ -48,13 +52,13 @@ export function serverPrograms(options: ServerOptions): Program[] {
         ...(options.store === 'etcd'
           ? { 'storage-backend': 'etcd3', 'etcd-servers': `http://127.0.0.1:${ETCD_PORT}` }
           : { 'storage-backend': 'lmdb', 'data-dir': join(options.dataDir, 'store') }),
-      }),
-    },
-    {
-      name: 'controllers',
-      ...start('controllers/main.ts', {
+      },
+    }),
+    componentSpec('controllers', {
+      file: 'controllers/main.ts',
+      replaced,
+      flags: {
         kubeconfig: pki('controller-manager.conf'),
-        'identity-file': join(options.dataDir, 'controllers.identity'),
         controllers: '*,bootstrap-signer-controller,token-cleaner-controller',
         'root-ca-file': pki('ca.crt'),
         'cluster-signing-cert-file': pki('ca.crt'),
@@ -64,40 +68,41 @@ export function serverPrograms(options: ServerOptions): Program[] {
         'allocate-node-cidrs': true,
         'cluster-cidr': options.podCidr,
         'service-cluster-ip-range': options.serviceCidr,
+        'bind-address': '127.0.0.1',
+      },
+      own: {
+        'identity-file': join(options.dataDir, 'controllers.identity'),
         'load-balancer-cidrs': options.loadBalancerCidrs,
         'local-path-directory': LOCAL_PATH_DIRECTORY,
-        'bind-address': '127.0.0.1',
-      }),
-    },
-    {
-      name: 'scheduler',
-      ...start('scheduler/main.ts', {
+      },
+    }),
+    componentSpec('scheduler', {
+      file: 'scheduler/main.ts',
+      replaced,
+      flags: {
         kubeconfig: pki('scheduler.conf'),
-        'identity-file': join(options.dataDir, 'scheduler.identity'),
         'bind-address': '127.0.0.1',
-      }),
-    },
-    {
-      name: 'dashboard',
-      ...start('dashboard/main.ts', {
+      },
+      own: { 'identity-file': join(options.dataDir, 'scheduler.identity') },
+    }),
+    componentSpec('dashboard', {
+      file: 'dashboard/main.ts',
+      replaced,
+      flags: {
         server: `https://${options.address}:${options.port}`,
         'certificate-authority': pki('ca.crt'),
         'tls-cert-file': pki('apiserver.crt'),
         'tls-private-key-file': pki('apiserver.key'),
         'secure-port': DASHBOARD_PORT,
-      }),
-    },
-    { name: 'routes', ...start('proxy/main.ts', { kubeconfig: pki('proxy.conf'), 'routes-only': true }) },
+      },
+    }),
+    componentSpec('routes', {
+      file: 'proxy/main.ts',
+      replaced,
+      flags: { kubeconfig: pki('proxy.conf'), 'routes-only': true },
+    }),
   );
   return list;
-}
-
-function start(
-  file: string,
-  values: Record<string, string | number | boolean>,
-): Pick<Program, 'command' | 'args' | 'env'> {
-  const p = program(file);
-  return { ...p, args: [...p.args, ...flags(values)] };
 }
 
 function registryProgram(options: ServerOptions): Program {

@@ -1,4 +1,4 @@
-/** Builds upstream's e2e.test and the programs of its test images from their Go modules, once per version. */
+/** Builds upstream's programs (its components, e2e.test, what its test images hold) from their Go modules, once per version. */
 import { existsSync, mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -11,8 +11,18 @@ const MODULE = join(dirname(fileURLToPath(import.meta.url)), 'module');
 const KUBERNETES = 'k8s.io/kubernetes';
 const MINUTES = 60_000;
 
-const PACKAGES = {
+/** The components that can take the place of ours, and kubectl. */
+const COMPONENTS = {
   kubectl: `${KUBERNETES}/cmd/kubectl`,
+  'kube-apiserver': `${KUBERNETES}/cmd/kube-apiserver`,
+  'kube-controller-manager': `${KUBERNETES}/cmd/kube-controller-manager`,
+  'kube-scheduler': `${KUBERNETES}/cmd/kube-scheduler`,
+  kubelet: `${KUBERNETES}/cmd/kubelet`,
+} as const;
+
+/** What the conformance suite needs. */
+const SUITE = {
+  kubectl: COMPONENTS.kubectl,
   agnhost: `${KUBERNETES}/test/images/agnhost`,
   nonewprivs: `${KUBERNETES}/test/images/nonewprivs`,
   'regression-issue-74839': `${KUBERNETES}/test/images/regression-issue-74839`,
@@ -22,7 +32,10 @@ const PACKAGES = {
   'e2e.test': `${KUBERNETES}/test/e2e`,
 } as const;
 
-export type ProgramName = keyof typeof PACKAGES;
+const PACKAGES = { ...COMPONENTS, ...SUITE };
+
+export type ProgramName = keyof typeof SUITE;
+export type ComponentName = keyof typeof COMPONENTS;
 
 /** The programs' files, and the folder of upstream's module (data files of the test images). */
 export interface Programs {
@@ -41,7 +54,7 @@ const linkerFlags = () => {
 };
 
 /** A program that was built elsewhere from the same version; K8TS_UPSTREAM_BIN names the folders to look in. */
-async function builtElsewhere(exec: Exec, name: ProgramName): Promise<string | undefined> {
+async function builtElsewhere(exec: Exec, name: string): Promise<string | undefined> {
   for (const dir of (process.env['K8TS_UPSTREAM_BIN'] ?? '').split(':').filter((d) => d !== '')) {
     const file = join(dir, name);
     if (!existsSync(file)) continue;
@@ -51,25 +64,41 @@ async function builtElsewhere(exec: Exec, name: ProgramName): Promise<string | u
   return undefined;
 }
 
-/** Builds what is missing in the cache; the first time takes ten minutes or more. */
-export async function buildPrograms(exec: Exec, say: (line: string) => void): Promise<Programs> {
+const ENV = { CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' };
+
+async function build<N extends keyof typeof PACKAGES>(
+  exec: Exec,
+  names: readonly N[],
+  say: (line: string) => void,
+): Promise<Record<N, string>> {
   if (findProgram('go') === undefined)
-    throw new Error('the conformance suite is built from Go modules: install Go 1.26 or newer and put it on the PATH');
-  const env = { CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' };
+    throw new Error(
+      "upstream's programs are built from their Go modules: install Go 1.26 or newer, put it on the PATH",
+    );
   const dir = join(conformanceCache(), `bin-${VERSION}`);
   mkdirSync(dir, { recursive: true });
-  const file: Partial<Record<ProgramName, string>> = {};
-  for (const [name, path] of Object.entries(PACKAGES) as [ProgramName, string][]) {
+  const file: Partial<Record<N, string>> = {};
+  for (const name of names) {
     const own = join(dir, name);
     file[name] = existsSync(own) ? own : await builtElsewhere(exec, name);
     if (file[name]) continue;
     say(`building ${name} ${VERSION}`);
     const how = name === 'e2e.test' ? ['test', '-c', '-vet=off'] : ['build'];
-    const args = [...how, '-p', '2', '-mod=readonly', '-ldflags', linkerFlags(), '-o', own, path];
-    await exec('nice', ['-n', '10', 'go', ...args], { cwd: MODULE, env, timeoutMs: 60 * MINUTES });
+    const args = [...how, '-p', '2', '-mod=readonly', '-ldflags', linkerFlags(), '-o', own, PACKAGES[name]];
+    await exec('nice', ['-n', '10', 'go', ...args], { cwd: MODULE, env: ENV, timeoutMs: 60 * MINUTES });
     file[name] = own;
   }
+  return file as Record<N, string>;
+}
+
+/** The components' files; builds what is missing in the cache. */
+export const buildComponents = (exec: Exec, say: (line: string) => void): Promise<Record<ComponentName, string>> =>
+  build(exec, Object.keys(COMPONENTS) as ComponentName[], say);
+
+/** Builds what the suite needs and is missing in the cache; the first time takes ten minutes or more. */
+export async function buildPrograms(exec: Exec, say: (line: string) => void): Promise<Programs> {
+  const file = await build(exec, Object.keys(SUITE) as ProgramName[], say);
   const list = ['list', '-mod=readonly', '-m', '-f', '{{.Dir}}', KUBERNETES];
-  const source = (await exec('go', list, { cwd: MODULE, env, timeoutMs: 5 * MINUTES })).trim();
-  return { file: file as Record<ProgramName, string>, source };
+  const source = (await exec('go', list, { cwd: MODULE, env: ENV, timeoutMs: 5 * MINUTES })).trim();
+  return { file, source };
 }

@@ -191,3 +191,10 @@ export function kubectls(): string[] {
     (k) => k === 'kubectl' || (k !== '' && existsSync(k)),
   );
 }
+
+/** Programs that take the place of ours in the cluster under test: K8TS_E2E_REPLACE is `name=file,name=file`. */
+export const replacements = (): [name: string, file: string][] =>
+  (process.env['K8TS_E2E_REPLACE'] ?? '')
+    .split(',')
+    .filter(Boolean)
+    .map((pair) => pair.split('=') as [string, string]);

@@ -6,7 +6,7 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { CLUSTER, eventually, HOME, k8ts, Kubectl, ROOT, tryK8ts } from './cluster.ts';
 
-const NAME = 'e2e-other';
+const NAME = `${CLUSTER}-other`;
 
 /** Everything on this machine that bears the cluster's name. */
 function traces(name: string): string[] {

@@ -1,15 +1,16 @@
 /** Mocha's global fixture of the e2e tier: one cluster for all files, made and removed as a person would. */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { CLUSTER, k8ts, ROOT } from './cluster.ts';
+import { CLUSTER, k8ts, replacements, ROOT } from './cluster.ts';
 
 export function mochaGlobalSetup(): void {
   if (process.env['K8TS_E2E_KEEP'] === 'found') return;
   k8ts('down', '--name', CLUSTER);
   const store = process.env['K8TS_E2E_STORE'] ?? 'lmdb';
+  const replace = replacements().map(([name, file]) => `--replace=${name}=${file}`);
   execFileSync(
     process.execPath,
-    [join(ROOT, 'deploy/bin/run.mjs'), 'up', '--name', CLUSTER, '--nodes', '3', '--store', store],
+    [join(ROOT, 'deploy/bin/run.mjs'), 'up', '--name', CLUSTER, '--nodes', '3', '--store', store, ...replace],
     {
       stdio: 'inherit',
       timeout: 300_000,
