@@ -25,25 +25,86 @@ function traces(name: string): string[] {
       // ended meanwhile
     }
   }
+  for (const t of execFileSync('nft', ['list', 'tables'], { encoding: 'utf8' }).split('\n'))
+    if (t.endsWith(` k8ts-${name}`)) found.push(t);
   if (existsSync(join(HOME, name))) found.push(`folder ${join(HOME, name)}`);
   return found;
 }
 
+/** A namespace that stands for the world outside this machine; its server answers with the address that asks. */
+const OUTSIDE = { netns: `${CLUSTER}-outside`, link: 'k8ts-outside', ours: '198.51.100.1', theirs: '198.51.100.2' };
+
+async function serveOutside(): Promise<() => void> {
+  const ip = (...args: string[]) => execFileSync('ip', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const remove = () => {
+    try {
+      ip('netns', 'del', OUTSIDE.netns); // and with it the link
+    } catch {
+      // not there
+    }
+  };
+  remove();
+  ip('netns', 'add', OUTSIDE.netns);
+  ip('link', 'add', OUTSIDE.link, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', OUTSIDE.netns);
+  ip('addr', 'add', `${OUTSIDE.ours}/30`, 'dev', OUTSIDE.link);
+  ip('link', 'set', OUTSIDE.link, 'up');
+  ip('-n', OUTSIDE.netns, 'addr', 'add', `${OUTSIDE.theirs}/30`, 'dev', 'eth0');
+  ip('-n', OUTSIDE.netns, 'link', 'set', 'eth0', 'up');
+  const program = `require('node:http').createServer((q, r) => r.end(q.socket.remoteAddress)).listen(8080, '0.0.0.0', () => console.log('on'))`;
+  const server = spawn('ip', ['netns', 'exec', OUTSIDE.netns, process.execPath, '-e', program]);
+  await new Promise((resolve) => server.stdout.once('data', resolve));
+  return () => {
+    server.kill('SIGKILL');
+    remove();
+  };
+}
+
 describe('clusters side by side', function () {
   this.timeout(240_000);
+  const before = Object.keys(networkInterfaces()).length;
+  const config = join(HOME, NAME, 'kubeconfig');
+  const first = new Kubectl('default');
   after(() => {
     k8ts('down', '--name', NAME);
   });
 
-  it('brings up a second one, which knows nothing of the first, and takes it down without a trace', async () => {
-    const before = Object.keys(networkInterfaces()).length;
-    k8ts('up', '--name', NAME, '--nodes', '1');
+  it('brings up a second one, which knows nothing of the first', () => {
+    k8ts('up', '--name', NAME, '--nodes', '1', '--egress');
     assert.equal(Object.keys(networkInterfaces()).length, before + 1);
-    const config = join(HOME, NAME, 'kubeconfig');
     const nodes = execFileSync('kubectl', ['--kubeconfig', config, 'get', 'nodes', '-o', 'name'], { encoding: 'utf8' });
     assert.equal(nodes, 'node/node1\n');
     assert.match(k8ts('status', '--name', NAME), /node node1: Ready/);
     assert.match(k8ts('image', 'ls', '--name', NAME), /library\/busybox:latest/);
+  });
+
+  it('lets the pods of one out that was made so, behind the address of this machine, and no others', async () => {
+    const close = await serveOutside();
+    const ask = ['run', 'asks', '--image=busybox', '--restart=Never', '--image-pull-policy=IfNotPresent', '--'];
+    const wget = ['wget', '-q', '-T', '15', '-O', '-', `http://${OUTSIDE.theirs}:8080/`];
+    const phase = ['get', 'pod', 'asks', '-o', 'jsonpath={.status.phase}'];
+    try {
+      const at = ['--kubeconfig', config];
+      const run = async (where: string[], ...args: string[]) => (await first.try([...where, ...args])).stdout;
+      for (const [where, end] of [
+        [at, 'Succeeded'],
+        [[], 'Failed'],
+      ] as const) {
+        await eventually(async () =>
+          (await run([...where], ...ask, ...wget)).includes('created') ? undefined : 'the pod was not made',
+        );
+        await eventually(async () => {
+          const now = await run([...where], ...phase);
+          return now === end ? undefined : `the pod is ${now}, not ${end}`;
+        });
+      }
+      assert.equal(await run(at, 'logs', 'asks'), OUTSIDE.ours);
+      await first.run('delete', 'pod', 'asks', '--wait=false');
+    } finally {
+      close();
+    }
+  });
+
+  it('takes it down without a trace, and the first goes on', async () => {
     // as if it had been the first on this machine, and had made what all use
     const file = join(HOME, NAME, 'cluster.json');
     const facts = JSON.parse(readFileSync(file, 'utf8')) as object;
@@ -51,9 +112,8 @@ describe('clusters side by side', function () {
     k8ts('down', '--name', NAME);
     assert.deepEqual(traces(NAME), []);
     assert.equal(Object.keys(networkInterfaces()).length, before);
-    // the first goes on
     assert.match(k8ts('image', 'ls', '--name', CLUSTER), /library\/busybox:latest/);
-    assert.match(await new Kubectl('default').run('get', 'nodes'), /node1\s+Ready/);
+    assert.match(await first.run('get', 'nodes'), /node1\s+Ready/);
   });
 
   it('cleans up after an up that was killed half way', async () => {

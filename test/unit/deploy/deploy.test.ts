@@ -20,6 +20,8 @@ import { runningPid, startTimeOf } from '../../../deploy/cluster/processes.ts';
 import { parseImageName } from '../../../deploy/images/registry.ts';
 import { TarWriter } from '../../../deploy/images/tar.ts';
 import { addressAt } from '../../../deploy/server/options.ts';
+import { addReplacement, componentSpec, replaceArguments } from '../../../deploy/replace.ts';
+import { serverPrograms } from '../../../deploy/server/programs.ts';
 import { ensurePki } from '../../../deploy/server/pki.ts';
 import { unitText } from '../../../deploy/systemd.ts';
 
@@ -129,5 +131,39 @@ describe('systemd units', () => {
       /^ExecStart=\S+node .*deploy\/main\.ts agent --server=https:\/\/10\.0\.0\.1:6443 --node-name "a b"$/m,
     );
     assert.match(text, /^KillMode=process$/m);
+  });
+});
+
+describe('programs that are replaced', () => {
+  const flags = { kubeconfig: '/k', 'leader-elect': true };
+  const own = { 'identity-file': '/i' };
+
+  it("get the flags that bear upstream's names", () => {
+    const replaced = addReplacement('scheduler=/bin/true', {});
+    const spec = componentSpec('scheduler', { file: 'scheduler/main.ts', flags, own, replaced });
+    assert.deepEqual(spec, {
+      name: 'scheduler',
+      command: '/bin/true',
+      args: ['--kubeconfig=/k', '--leader-elect=true'],
+    });
+    const ours = componentSpec('kubelet', { file: 'kubelet/main.ts', flags, own, replaced });
+    assert.equal(ours.command, process.execPath);
+    assert.deepEqual(ours.args.slice(-3), ['--kubeconfig=/k', '--leader-elect=true', '--identity-file=/i']);
+  });
+
+  it('are handed on to where they run', () => {
+    const all = addReplacement('kubelet=/bin/false', addReplacement('controllers=/bin/true', {}));
+    assert.deepEqual(replaceArguments(all, 'server'), ['--replace=controllers=/bin/true']);
+    assert.deepEqual(replaceArguments(all, 'node'), ['--replace=kubelet=/bin/false']);
+  });
+
+  it('must be there and be known', () => {
+    for (const bad of ['fly=/bin/true', 'scheduler', 'scheduler=', '=/bin/true'])
+      assert.throws(() => addReplacement(bad, {}), /it must be program=file; programs are apiserver, /);
+    assert.throws(() => addReplacement('kubelet=/nowhere', {}), /there is no program \/nowhere/);
+    const options = { store: 'lmdb', replace: { apiserver: '/bin/true' } } as unknown as Parameters<
+      typeof serverPrograms
+    >[0];
+    assert.throws(() => serverPrograms(options), /add --store=etcd/);
   });
 });
