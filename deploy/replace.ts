@@ -41,6 +41,8 @@ export const replaceArguments = (all: Replacements, place: 'server' | 'node'): s
 
 type Values = Readonly<Record<string, string | number | boolean>>;
 const flags = (values: Values) => Object.entries(values).map(([k, v]) => `--${k}=${v}`);
+/** Our own switches take no value. */
+const ownFlags = (values: Values) => Object.entries(values).map(([k, v]) => (v === true ? `--${k}` : `--${k}=${v}`));
 
 /** How one of our programs, or what replaces it, is started; `own` are flags that only ours know. */
 export function componentSpec(
@@ -50,5 +52,5 @@ export function componentSpec(
   const other = options.replaced?.[name];
   if (other) return { name, command: other, args: flags(options.flags) };
   const ours = program(options.file);
-  return { name, ...ours, args: [...ours.args, ...flags(options.flags), ...flags(options.own ?? {})] };
+  return { name, ...ours, args: [...ours.args, ...flags(options.flags), ...ownFlags(options.own ?? {})] };
 }
