@@ -6,6 +6,8 @@ import { INT_MAX, INT_MIN, UINT_MAX, UintValue, type Value } from './values.ts';
 
 /** Nesting of expressions. */
 const MAX_DEPTH = 250;
+/** What all kinds of nesting may amount to: whoever walks the tree needs stack for it. */
+const MAX_TREE_DEPTH = 1000;
 /** Code points of a source. */
 export const MAX_EXPRESSION_LENGTH = 100_000;
 
@@ -58,7 +60,17 @@ class Parser implements NodeMaker {
   parse(): Expr {
     const expr = this.#expression();
     if (this.#peek().kind !== 'end') throw this.#unexpected();
+    const deep = firstBelow(expr, MAX_TREE_DEPTH);
+    if (deep) throw this.#limit(deep.pos);
     return expr;
+  }
+
+  #limit(pos: number): CelSyntaxError {
+    return this.error('expression recursion limit exceeded', pos);
+  }
+  /** Operators of one kind in a row nest to the left, one level each. */
+  #link(count: number): void {
+    if (count > MAX_DEPTH) throw this.#limit(this.#peek().pos);
   }
 
   nextId(): number {
@@ -99,7 +111,7 @@ class Parser implements NodeMaker {
   }
 
   #expression(): Expr {
-    if (++this.#depth > MAX_DEPTH) throw this.error('expression recursion limit exceeded', this.#peek().pos);
+    if (++this.#depth > MAX_DEPTH) throw this.#limit(this.#peek().pos);
     const condition = this.#or();
     let out = condition;
     if (this.#is('?')) {
@@ -134,7 +146,7 @@ class Parser implements NodeMaker {
   }
   #relation(): Expr {
     let left = this.#sum();
-    for (;;) {
+    for (let n = 0; ; this.#link(++n)) {
       const t = this.#peek();
       if (!RELATIONS.has(t.text) || (t.kind !== 'op' && !(t.kind === 'ident' && t.text === 'in'))) return left;
       this.#at++;
@@ -143,7 +155,7 @@ class Parser implements NodeMaker {
   }
   #sum(): Expr {
     let left = this.#product();
-    while (this.#is('+') || this.#is('-')) {
+    for (let n = 0; this.#is('+') || this.#is('-'); this.#link(++n)) {
       const t = this.#next();
       left = this.call(t.pos, `_${t.text}_`, [left, this.#product()]);
     }
@@ -151,7 +163,7 @@ class Parser implements NodeMaker {
   }
   #product(): Expr {
     let left = this.#unary();
-    while (this.#is('*') || this.#is('/') || this.#is('%')) {
+    for (let n = 0; this.#is('*') || this.#is('/') || this.#is('%'); this.#link(++n)) {
       const t = this.#next();
       left = this.call(t.pos, `_${t.text}_`, [left, this.#unary()]);
     }
@@ -180,7 +192,7 @@ class Parser implements NodeMaker {
 
   #members(start: Expr): Expr {
     let expr = start;
-    for (;;) {
+    for (let n = 0; ; this.#link(++n)) {
       if (this.#is('.')) {
         const { pos } = this.#next();
         const optional = this.#take('?');
@@ -322,6 +334,33 @@ class Parser implements NodeMaker {
     this.#expect('}');
     return { id: this.nextId(), pos, kind: 'struct', name, fields };
   }
+}
+
+function childrenOf(e: Expr): readonly Expr[] {
+  switch (e.kind) {
+    case 'const':
+    case 'ident':
+      return [];
+    case 'select':
+      return [e.operand];
+    case 'call':
+      return e.target ? [e.target, ...e.args] : e.args;
+    case 'list':
+      return e.items;
+    case 'map':
+      return e.entries.flatMap((m) => [m.key, m.value]);
+    case 'struct':
+      return e.fields.map((f) => f.value);
+    case 'comprehension':
+      return [e.range, e.init, e.condition, e.step, e.result];
+  }
+}
+
+/** Some node that lies deeper in the tree than `depth`. */
+function firstBelow(root: Expr, depth: number): Expr | undefined {
+  let level: readonly Expr[] = [root];
+  for (let d = 0; d <= depth && level.length > 0; d++) level = level.flatMap(childrenOf);
+  return level[0];
 }
 
 /** `a.b.c` as one name; undefined for anything else. */
