@@ -33,6 +33,7 @@ export const ETCD_PREREQUISITES: readonly Prerequisite[] = [
 export const TEST_PREREQUISITES: readonly Prerequisite[] = [
   { program: 'strace', package: 'strace', why: 'shows the fsync before an acknowledgement' },
   { program: 'openssl', package: 'openssl', why: 'makes certificates that are not our own' },
+  { program: 'systemd-analyze', package: 'systemd', why: 'checks the units' },
 ];
 
 export const KUBECTL: Prerequisite = { program: 'kubectl', package: 'kubernetes-client', why: 'talks to the cluster' };
