@@ -69,6 +69,13 @@ export const networkPolicies = ref<Json<k8s.V1NetworkPolicy>>(
   'NetworkPolicy',
 );
 export const ingresses = ref<Json<k8s.V1Ingress>>('networking.k8s.io', 'v1', 'ingresses', 'Ingress');
+export const ingressClasses = ref<Json<k8s.V1IngressClass>>(
+  'networking.k8s.io',
+  'v1',
+  'ingressclasses',
+  'IngressClass',
+  false,
+);
 export const podDisruptionBudgets = ref<Json<k8s.V1PodDisruptionBudget>>(
   'policy',
   'v1',

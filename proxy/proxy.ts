@@ -13,7 +13,8 @@ import { desiredRoutes, egressRules, internalIp, syncRoutes } from './network/ro
 import { startVips } from './network/vips.ts';
 import type { ProxyOptions } from './options.ts';
 import { startPolicies } from './policy/sync.ts';
-import { slicesByService, startSync } from './sync.ts';
+import { slicesByService } from './rules/translate.ts';
+import { startSync } from './sync.ts';
 
 export interface Deps {
   clock: Clock;

@@ -40,11 +40,6 @@ export interface ProxySync {
 
 const RETRY_MS = 1_000;
 
-/** The index of slices by their Service, for the informer. */
-export const slicesByService = {
-  service: (s: DeepReadonly<EndpointSlice>): readonly string[] => [serviceOfSlice(s) ?? ''],
-};
-
 export function startSync(options: SyncOptions): ProxySync {
   const { services, slices, nodes, exec, clock, logger } = options;
   const minPeriod = options.minPeriodMs ?? 50;

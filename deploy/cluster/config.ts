@@ -14,6 +14,8 @@ export interface ClusterConfig {
   store: 'lmdb' | 'etcd';
   /** Names of the nodes that `up` made, in order. */
   nodes: string[];
+  /** False: without the Ingress controller. */
+  ingress?: boolean;
   podCidr: string;
   serviceCidr: string;
   dnsAddress: string;
@@ -87,14 +89,18 @@ export function saveCluster(cluster: Cluster): void {
 }
 
 /** A new cluster's facts; `taken` are the network indexes that can't be used. */
-export function newCluster(name: string, store: 'lmdb' | 'etcd', taken: ReadonlySet<number>): Cluster {
+export function newCluster(
+  name: string,
+  chosen: Pick<ClusterConfig, 'store' | 'ingress'>,
+  taken: ReadonlySet<number>,
+): Cluster {
   let index = 0;
   while (taken.has(index)) index++;
   if (index > 250) throw new Error('no free node network is left on this machine');
   return {
     name,
     index,
-    store,
+    ...chosen,
     nodes: [],
     podCidr: '10.244.0.0/16',
     serviceCidr: '10.96.0.0/16',

@@ -11,7 +11,7 @@ export async function down(ctx: Context, options: { name: string; keepData?: boo
   requireRoot('k8ts down');
   await withLock(options.name, async () => {
     const known = loadCluster(options.name);
-    const cluster = known ?? newCluster(options.name, 'lmdb', new Set());
+    const cluster = known ?? newCluster(options.name, { store: 'lmdb' }, new Set());
     if (
       !known &&
       hostsOf(cluster).length === 0 &&

@@ -48,6 +48,8 @@ export interface UpOptions {
   egress?: boolean;
   /** Programs that run in place of ours. */
   replace?: Replacements;
+  /** With the Ingress controller; counts when the cluster is made. */
+  ingress: boolean;
 }
 
 const cacheDir = () => join(homeDir(), '.cache');
@@ -120,7 +122,7 @@ function claimCluster(options: UpOptions): Cluster {
   }
   const fresh = newCluster(
     options.name,
-    options.store ?? 'lmdb',
+    { store: options.store ?? 'lmdb', ingress: options.ingress },
     new Set([...usedIndexes(), ...listClusters().map((c) => c.index)]),
   );
   if (hostsOf(fresh).length)
@@ -185,6 +187,7 @@ function startServerProcess(cluster: Cluster): void {
     `--cluster-domain=${cluster.clusterDomain}`,
     `--cache-dir=${cacheDir()}`,
     ...replaceArguments(cluster.replace, 'server'),
+    ...(cluster.ingress === false ? ['--no-ingress'] : []),
   ]);
 }
 

@@ -2,6 +2,7 @@
 import { LOCAL_PATH_PROVISIONER } from '../../api/local-path.ts';
 import type { NodeSettings } from '../node/options.ts';
 import { NODE_CONFIG_MAP } from '../node/options.ts';
+import { ingressManifests } from './ingress.ts';
 import { NODE_GROUP } from '../server/tokens.ts';
 import { stringify } from 'yaml';
 
@@ -10,9 +11,11 @@ export interface AddonOptions {
   /** URL and CA that joining nodes are told. */
   server: string;
   ca: string;
+  /** With the Ingress controller. */
+  ingress: boolean;
 }
 
-type Manifest = {
+export type Manifest = {
   apiVersion: string;
   kind: string;
   metadata: { name: string; namespace?: string } & Record<string, unknown>;
@@ -217,5 +220,10 @@ function storage(): Manifest[] {
 
 /** All of them, in the order of applying. */
 export function addonManifests(options: AddonOptions): Manifest[] {
-  return [...joining(options), ...storage(), ...dns(options.settings)];
+  return [
+    ...joining(options),
+    ...storage(),
+    ...dns(options.settings),
+    ...(options.ingress ? ingressManifests() : []),
+  ];
 }

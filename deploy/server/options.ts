@@ -11,6 +11,8 @@ export interface ServerOptions {
   serviceCidr: string;
   /** Ranges of addresses for Services of type LoadBalancer, with commas between; '' for none. */
   loadBalancerCidrs: string;
+  /** Runs the Ingress controller as pods. */
+  ingress: boolean;
   dnsAddress: string;
   clusterDomain: string;
   /** Name of the cluster in kubeconfigs. */

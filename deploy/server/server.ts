@@ -99,6 +99,7 @@ async function applyAddons(options: ServerOptions): Promise<void> {
       settings: nodeSettings(options),
       server: `https://${options.address}:${options.port}`,
       ca,
+      ingress: options.ingress,
     })) {
       const base = m.apiVersion.includes('/') ? `/apis/${m.apiVersion}` : `/api/${m.apiVersion}`;
       const resource = (plural[m.kind] ??= `${m.kind.toLowerCase()}${m.kind.endsWith('s') ? 'es' : 's'}`);

@@ -1,11 +1,11 @@
 /** The cluster's name server: runs as a pod, or beside the cluster with --kubeconfig. */
-import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { systemClock, systemRand } from '../../base/clock.ts';
 import { createLogger } from '../../base/log.ts';
 import { createClient } from '../../client/client.ts';
 import { createInformer } from '../../client/informer.ts';
-import { loadKubeconfig, type ConnectionOptions } from '../../client/kubeconfig.ts';
+import { inCluster } from '../../client/in-cluster.ts';
+import { loadKubeconfig } from '../../client/kubeconfig.ts';
 import {
   endpointSlices,
   namespaces as namespaceResource,
@@ -14,20 +14,6 @@ import {
 import { upstreamsOf } from './forward.ts';
 import { startDnsServer, startDnsStatus } from './server.ts';
 import { createZone, serviceIndexers, sliceIndexers } from './zone.ts';
-
-const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
-
-/** The connection a pod has through its service account. */
-function inCluster(): ConnectionOptions {
-  const host = process.env['KUBERNETES_SERVICE_HOST'];
-  if (!host || !existsSync(`${ACCOUNT}/token`))
-    throw new Error('not in a pod with a service account: name a --kubeconfig');
-  return {
-    server: `https://${host.includes(':') ? `[${host}]` : host}:${process.env['KUBERNETES_SERVICE_PORT'] ?? '443'}`,
-    ca: readFileSync(`${ACCOUNT}/ca.crt`),
-    token: () => readFileSync(`${ACCOUNT}/token`, 'utf8').trim(),
-  };
-}
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -44,7 +30,7 @@ async function main(): Promise<void> {
   const clock = systemClock;
   const logger = createLogger({ clock, component: 'dns' });
   const client = createClient({
-    ...(values.kubeconfig ? loadKubeconfig(values.kubeconfig) : inCluster()),
+    ...(values.kubeconfig ? loadKubeconfig(values.kubeconfig) : inCluster(process.env)),
     userAgent: 'k8ts-dns',
   });
   const common = { client, clock, rand: systemRand, logger };

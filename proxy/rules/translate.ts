@@ -15,6 +15,11 @@ export function serviceOfSlice(slice: DeepReadonly<EndpointSlice>): string | und
   return name === undefined ? undefined : `${slice.metadata?.namespace}/${name}`;
 }
 
+/** The index of slices by their Service, for informers. */
+export const slicesByService = {
+  service: (s: DeepReadonly<EndpointSlice>): readonly string[] => [serviceOfSlice(s) ?? ''],
+};
+
 /** Whether this proxy is to serve it: not ExternalName, not headless, not claimed by another proxy. */
 export function isProxied(service: DeepReadonly<Service>): boolean {
   const labels = service.metadata?.labels ?? {};

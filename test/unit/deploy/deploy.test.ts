@@ -103,6 +103,7 @@ describe("the server's certificates", () => {
     podCidr: '10.244.0.0/16',
     serviceCidr: '10.96.0.0/16',
     loadBalancerCidrs: '',
+    ingress: true,
     dnsAddress: '10.96.0.10',
     clusterDomain: 'cluster.local',
     clusterName: 'x',
