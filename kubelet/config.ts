@@ -98,6 +98,9 @@ export interface KubeletConfiguration {
   containerRuntimeEndpoint: string;
   imageServiceEndpoint?: string;
   crashLoopBackOff?: { maxContainerRestartPeriod?: string };
+  cpuManagerPolicy: 'none' | 'static';
+  cpuManagerPolicyOptions: Record<string, string>;
+  reservedSystemCPUs: string;
   shutdownGracePeriod: string;
   shutdownGracePeriodCriticalPods: string;
   [other: string]: unknown;
@@ -167,6 +170,9 @@ export function defaultConfiguration(): KubeletConfiguration {
     registerNode: true,
     registerWithTaints: [],
     containerRuntimeEndpoint: 'unix:///run/containerd/containerd.sock',
+    cpuManagerPolicy: 'none',
+    cpuManagerPolicyOptions: {},
+    reservedSystemCPUs: '',
     shutdownGracePeriod: '0s',
     shutdownGracePeriodCriticalPods: '0s',
   };

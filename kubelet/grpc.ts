@@ -62,8 +62,20 @@ export function connect(service: grpc.ServiceClientConstructor, socket: string, 
 
 /** Answers a call; what it rejects with goes to the caller: `code` (gRPC) and `message` are kept. */
 export type Handler = (request: never) => Promise<object> | object;
+/** Answers with many messages; what it returns is called when the caller has gone. */
+export type StreamHandler = (request: never, send: (message: object) => void) => () => void;
 
 export type Handlers = Record<string, Handler>;
+
+const many =
+  (handle: StreamHandler) =>
+  (call: grpc.ServerWritableStream<never, object>): void => {
+    const over = handle(call.request, (message) => void call.write(message));
+    call.on('cancelled', () => {
+      over();
+      call.end();
+    });
+  };
 
 const unary =
   (handle: Handler) =>
@@ -80,20 +92,22 @@ const unary =
       );
   };
 
-/** Serves unary methods on a socket, in place of one that was left behind. */
+/** Serves methods on a socket, in place of one that was left behind. */
 export async function serve(
   socket: string,
-  services: readonly (readonly [service: grpc.ServiceClientConstructor, handlers: Handlers])[],
+  services: readonly (readonly [
+    service: grpc.ServiceClientConstructor,
+    handlers: Handlers,
+    streams?: Record<string, StreamHandler>,
+  ])[],
 ): Promise<{ stop(): void }> {
   rmSync(socket, { force: true });
   const server = new grpc.Server();
-  for (const [service, handlers] of services)
-    server.addService(
-      service.service,
-      Object.fromEntries(
-        Object.entries(handlers).map(([name, handle]) => [name, unary(handle)]),
-      ) as unknown as grpc.UntypedServiceImplementation,
-    );
+  for (const [service, handlers, streams = {}] of services)
+    server.addService(service.service, {
+      ...Object.fromEntries(Object.entries(handlers).map(([name, handle]) => [name, unary(handle)])),
+      ...Object.fromEntries(Object.entries(streams).map(([name, handle]) => [name, many(handle)])),
+    } as unknown as grpc.UntypedServiceImplementation);
   await new Promise<void>((resolve, reject) =>
     server.bindAsync(`unix://${socket}`, grpc.ServerCredentials.createInsecure(), (e) => (e ? reject(e) : resolve())),
   );

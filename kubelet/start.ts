@@ -22,7 +22,7 @@ import { readMachine } from './node/machine.ts';
 import { startMaintenance } from './maintenance.ts';
 import { wirePods } from './pods/wire.ts';
 import type { PodDeps } from './pods/deps.ts';
-import { startPlugins } from './plugins/start.ts';
+import { createPlugins } from './plugins/start.ts';
 import { startLocalPath } from './volumes/local-path.ts';
 import { createPodManager, type PodManager } from './pods/manager.ts';
 import { watchStaticPods } from './pods/static.ts';
@@ -160,6 +160,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     nodeIPs,
     port: () => server?.port ?? config.port,
     poke: () => agent?.poke(),
+    devices: () => plugins?.devices.capacity(),
     volumesInUse: () => csi()?.volumes.inUse() ?? [],
   });
 
@@ -219,6 +220,19 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     : undefined;
 
   // what pods need
+  const plugins = options.hollow
+    ? undefined
+    : createPlugins({
+        config,
+        client,
+        clock,
+        logger,
+        runtime,
+        rootDir,
+        nodeName,
+        poke: () => agent?.poke(),
+        manager: () => manager,
+      });
   const deps = await wirePods({
     config,
     client,
@@ -241,6 +255,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     podInformer,
     serviceInformer,
     poke: () => agent?.poke(),
+    resources: plugins?.resources,
     manager: () => manager,
   });
   wired = deps;
@@ -278,9 +293,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
   await health.start();
   nodeEvent('Normal', 'Starting', 'Starting kubelet.');
   agent?.start();
-  const plugins = options.hollow
-    ? undefined
-    : await startPlugins({ rootDir, clock, logger, deps, known: () => agent?.known() });
+  await plugins?.start(deps.csi, agent?.known());
   const localPath =
     client && options.localPathVolumes ? startLocalPath({ client, clock, rand, logger, nodeName, rootDir }) : undefined;
   nodeInformer?.start();

@@ -140,6 +140,7 @@ export interface ContainerConfig {
   stdin_once: boolean;
   tty: boolean;
   stop_signal?: string;
+  CDI_devices?: { name: string }[];
   linux: { resources: LinuxContainerResources; security_context: ContainerSecurityContext };
 }
 /** What lists of containers say. */

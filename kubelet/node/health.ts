@@ -42,6 +42,8 @@ export function createHealth(options: {
   nodeIPs: readonly string[];
   /** Where the kubelet's own server listens. */
   port(): number;
+  /** Numbers of plugins' devices. */
+  devices?(): { capacity: Record<string, number>; allocatable: Record<string, number> } | undefined;
   /** Attachable volumes that pods here use. */
   volumesInUse?(): readonly string[];
   /** Something in the node's status changed. */
@@ -125,6 +127,7 @@ export function createHealth(options: {
         problems,
         pressure,
         port: options.port(),
+        devices: options.devices?.(),
         volumesInUse: options.volumesInUse?.() ?? [],
         previous,
       });

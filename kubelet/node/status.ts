@@ -29,6 +29,8 @@ export interface NodeFacts {
   port: number;
   volumesInUse: readonly string[];
   previous: DeepReadonly<NodeStatus> | undefined;
+  /** Numbers of plugins' devices. */
+  devices?: { capacity: Record<string, number>; allocatable: Record<string, number> };
 }
 
 /** A threshold in bytes, absolute or a share of the capacity. */
@@ -83,6 +85,8 @@ export function capacityOf(f: Pick<NodeFacts, 'machine' | 'config' | 'rootFs'>):
 
 export function nodeStatus(f: NodeFacts): NodeStatus {
   const { capacity, allocatable } = capacityOf(f);
+  for (const [k, n] of Object.entries(f.devices?.capacity ?? {})) capacity[k] = String(n);
+  for (const [k, n] of Object.entries(f.devices?.allocatable ?? {})) allocatable[k] = String(n);
   const time = formatTime(f.now);
   const condition = (
     type: string,

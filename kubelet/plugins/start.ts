@@ -1,36 +1,151 @@
-/** Starts what takes plugins: CSI drivers by their registration sockets. */
+/** Starts what takes plugins: CSI, DRA and device drivers; and what tells others of their devices. */
 import { join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
-import type { PodDeps } from '../pods/deps.ts';
+import type { Client } from '../../client/client.ts';
+import { resourceClaims } from '../../client/resources.ts';
+import type { KubeletConfiguration } from '../config.ts';
+import { formatCpus, parseCpus } from '../cpus/cpuset.ts';
+import { createCpuManager, type CpuManager } from '../cpus/manager.ts';
+import { readCpus } from '../cpus/topology.ts';
+import type { Runtime } from '../cri/types.ts';
+import { createDeviceManager, type DeviceManager } from '../devices/manager.ts';
+import { servePodResources } from '../devices/pod-resources.ts';
+import { createDraManager, type DraManager } from '../dra/manager.ts';
+import type { PodManager } from '../pods/manager.ts';
+import { createNodeResources, type NodeResources } from '../pods/node-resources.ts';
+import { milliCpu } from '../quantity.ts';
+import { orNone, type Csi } from '../volumes/wire.ts';
 import { watchPlugins, type PluginHandler } from './watcher.ts';
 
-export async function startPlugins(options: {
-  rootDir: string;
+export interface PluginInput {
+  config: KubeletConfiguration;
+  client: Client | undefined;
   clock: Clock;
   logger: Logger;
-  deps: PodDeps;
-  /** Resolves when the API knows the node; undefined without an API server. */
-  known(): Promise<void> | undefined;
-}): Promise<{ stop(): void }> {
-  const { rootDir, clock, logger, deps } = options;
-  const handlers: Record<string, PluginHandler> = {};
-  if (deps.csi) {
-    await deps.csi.volumes.recover();
-    handlers['CSIPlugin'] = deps.csi.drivers;
-  }
-  const watcher = watchPlugins({ dir: join(rootDir, 'plugins_registry'), clock, logger, handlers });
-  // what a driver says of the node can be told when the node is known
-  void options.known()?.then(async () => {
-    await deps.csi?.node
-      .ensure()
-      .catch((error: unknown) => logger.warn('no CSINode', { error: (error as Error).message }));
-    await watcher.start();
+  runtime: Runtime;
+  rootDir: string;
+  nodeName: string;
+  /** The node's status is to be sent anew. */
+  poke(): void;
+  manager(): PodManager | undefined;
+}
+
+export interface Plugins {
+  readonly resources: NodeResources;
+  readonly devices: DeviceManager;
+  start(csi: Csi | undefined, known: Promise<void> | undefined): Promise<void>;
+  stop(): void;
+}
+
+const SLICES = '/apis/resource.k8s.io/v1/resourceslices';
+
+/** Pods that have not ended, by UID. */
+const living = (manager: PodManager | undefined) =>
+  (manager?.workers() ?? []).filter((w) => w.phase === 'syncing' || w.phase === 'terminating');
+
+function createCpus(input: PluginInput): CpuManager | undefined {
+  const { config, runtime, logger } = input;
+  if (config.cpuManagerPolicy !== 'static') return undefined;
+  const cpus = readCpus();
+  const milli = milliCpu(config.kubeReserved['cpu']) + milliCpu(config.systemReserved['cpu']);
+  const reserved = config.reservedSystemCPUs
+    ? parseCpus(config.reservedSystemCPUs)
+    : cpus.slice(0, Math.ceil(milli / 1000)).map((c) => c.id);
+  if (reserved.length === 0)
+    throw new Error('the static policy requires systemreserved.cpu + kubereserved.cpu to be greater than zero');
+  logger.info('CPUs are given to containers', { reserved: formatCpus(reserved) });
+  const manager: CpuManager = createCpuManager({
+    file: join(input.rootDir, 'cpu_manager_state'),
+    cpus,
+    reserved,
+    strict: config.cpuManagerPolicyOptions['strict-cpu-reservation'] === 'true',
+    wholeCores: config.cpuManagerPolicyOptions['full-pcpus-only'] === 'true',
+    sharedChanged() {
+      for (const w of living(input.manager()))
+        for (const c of w.state.containers)
+          if (c.state === 'CONTAINER_RUNNING' && manager.exclusive(w.uid, c.name).length === 0)
+            runtime
+              .updateContainerResources(c.id, { cpuset_cpus: manager.cpuset(w.uid, c.name) })
+              .catch((error: unknown) => logger.warn('cpuset not changed', { container: c.id, error: String(error) }));
+    },
   });
+  return manager;
+}
+
+function createDra(input: PluginInput, client: Client): DraManager {
+  return createDraManager({
+    file: join(input.rootDir, 'dra_manager_state'),
+    clock: input.clock,
+    logger: input.logger,
+    claim: (namespace, name) => orNone(client.get(resourceClaims, name, namespace)),
+    wipe: (driver) =>
+      client.request({
+        method: 'DELETE',
+        path: SLICES,
+        query: { fieldSelector: `spec.nodeName=${input.nodeName},spec.driver=${driver}` },
+      }),
+  });
+}
+
+export function createPlugins(input: PluginInput): Plugins {
+  const { clock, logger, rootDir, runtime, client } = input;
+  const dra = client ? createDra(input, client) : undefined;
+  const cpus = createCpus(input);
+  const devices = createDeviceManager({
+    dir: join(rootDir, 'device-plugins'),
+    clock,
+    logger,
+    changed: input.poke,
+    living: () => new Set(living(input.manager()).map((w) => w.uid)),
+  });
+  let knowsCdi: Promise<boolean> | undefined;
+  const resources = createNodeResources({
+    devices,
+    dra,
+    cpus,
+    runtimeKnowsCdi: () =>
+      (knowsCdi ??= runtime
+        .version()
+        .then((v) => v.runtime_name !== 'containerd' || !/^v?[01]\./.test(v.runtime_version))),
+  });
+  const handlers: Record<string, PluginHandler> = { DevicePlugin: devices };
+  if (dra) handlers['DRAPlugin'] = dra;
+  const watcher = watchPlugins({ dir: join(rootDir, 'plugins_registry'), clock, logger, handlers });
+  let served: { stop(): void } | undefined;
+  let drivers: Csi['drivers'] | undefined;
   return {
+    resources,
+    devices,
+    async start(csi, known) {
+      drivers = csi?.drivers;
+      if (csi) {
+        await csi.volumes.recover();
+        handlers['CSIPlugin'] = csi.drivers;
+      }
+      await devices.start();
+      served = await servePodResources({
+        dir: join(rootDir, 'pod-resources'),
+        devices,
+        dra,
+        pods: () => living(input.manager()).map((w) => w.pod),
+        cpus: (uid, container) => cpus?.exclusive(uid, container) ?? [],
+        allocatableCpus: () => cpus?.allocatable() ?? readCpus().map((c) => c.id),
+      });
+      // what a driver says of the node can be told when the node is known
+      void known?.then(async () => {
+        await csi?.node
+          .ensure()
+          .catch((error: unknown) => logger.warn('no CSINode', { error: (error as Error).message }));
+        await watcher.start();
+      });
+    },
     stop() {
       watcher.stop();
-      deps.csi?.drivers.stop();
+      drivers?.stop();
+      devices.stop();
+      dra?.stop();
+      served?.stop();
     },
   };
 }

@@ -39,6 +39,12 @@ export function containerResources(
     out.cpu_quota = cpuQuota(limits['cpu'], deps.quotaPeriodMicros);
     out.cpu_period = deps.quotaPeriodMicros;
   }
+  const pages = Object.entries(limits).filter(([k]) => k.startsWith('hugepages-'));
+  if (pages.length)
+    out.hugepage_limits = pages.map(([k, limit]) => ({
+      page_size: k.slice('hugepages-'.length).replace('i', 'B'),
+      limit,
+    }));
   return out;
 }
 
@@ -101,7 +107,7 @@ export async function containerConfig(input: ContainerInput, deps: PodDeps): Pro
   }
   const groups = [...input.volumes.values()].map((v) => v.gid).filter((g) => g !== undefined);
   const signal = c.lifecycle?.stopSignal;
-  return {
+  const config: ContainerConfig = {
     metadata: { name: c.name, attempt },
     image: { image: image.id, user_specified_image: c.image },
     command: (c.command ?? []).map((a) => expand(a, utf8)),
@@ -135,6 +141,8 @@ export async function containerConfig(input: ContainerInput, deps: PodDeps): Pro
       }),
     },
   };
+  await deps.resources?.inject(pod, c.name, config);
+  return config;
 }
 
 async function makeMounts(

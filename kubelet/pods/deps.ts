@@ -13,6 +13,7 @@ import type { VolumeManager } from '../volumes/manager.ts';
 import type { Csi } from '../volumes/wire.ts';
 import type { Backoff } from './backoff.ts';
 import type { DnsSettings } from './network.ts';
+import type { NodeResources } from './node-resources.ts';
 import type { PodPaths } from './identity.ts';
 
 export interface PodDeps {
@@ -28,6 +29,8 @@ export interface PodDeps {
   volumes: VolumeManager;
   /** Undefined without an API server and on hollow nodes. */
   csi: Csi | undefined;
+  /** Undefined on hollow nodes. */
+  resources: NodeResources | undefined;
   images: ImageManager;
   probes: ProbeManager;
   status: StatusManager;

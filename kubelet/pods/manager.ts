@@ -171,6 +171,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
       worker.gone();
     }
     if (!deps.hollow) await removeOrphanedLogs((uid) => seen.has(uid) || known(uid));
+    deps.resources?.keep(new Set([...workers.keys(), ...statics.keys(), ...inApi].filter((u) => u !== undefined)));
     const cgroups = await (deps.cgroups?.listPods() ?? Promise.resolve<string[]>([]));
     for (const uid of new Set([...dirs, ...cgroups])) {
       if (seen.has(uid) || known(uid)) continue;

@@ -108,6 +108,7 @@ export async function startContainer(input: StartInput, deps: PodDeps): Promise<
   }
   deps.event(pod, 'Normal', 'Created', 'Container created', where);
   try {
+    await deps.resources?.beforeStart(m.uid!, c.name);
     await deps.runtime.startContainer(id);
   } catch (error) {
     const message = errorText(error);

@@ -25,6 +25,7 @@ import type { PodDeps } from './deps.ts';
 import { podPaths } from './identity.ts';
 import type { PodManager } from './manager.ts';
 import { parseResolvConf } from './network.ts';
+import type { NodeResources } from './node-resources.ts';
 
 export interface WireInput {
   config: KubeletConfiguration;
@@ -47,6 +48,7 @@ export interface WireInput {
   node(): DeepReadonly<Node> | undefined;
   podInformer: Informer<Pod> | undefined;
   serviceInformer: Informer<Service> | undefined;
+  resources: NodeResources | undefined;
   /** The node's status is to be sent anew. */
   poke(): void;
   /** Comes into being after what is made here. */
@@ -183,6 +185,7 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
     cgroups,
     volumes: storage.volumes,
     csi: storage.csi,
+    resources: input.resources,
     images,
     probes,
     status,

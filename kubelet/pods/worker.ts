@@ -195,6 +195,7 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
     }
     // the control plane itself may be static pods: they can't wait for it
     if (!isStatic(w.pod)) await deps.servicesSynced();
+    if (!(await giveResources())) return;
     if (await mountVolumes(w, mountFailures)) mountFailures = 0;
     else {
       mountFailures++;
@@ -214,6 +215,26 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
     publish(w);
     await collectGarbage(w.pod, w.state, deps);
     wakeAfter(deps.syncMs * (0.75 + deps.rand.next() * 0.5));
+  }
+
+  /** Devices, CPUs and claims of the pod; false when it can't have them (now). */
+  async function giveResources(): Promise<boolean> {
+    try {
+      await deps.resources?.allocate(w.pod);
+    } catch (error) {
+      const message = `Pod was rejected: Allocate failed due to ${errorText(error)}, which is unexpected`;
+      end({ phase: 'Failed', reason: 'UnexpectedAdmissionError', message });
+      return false;
+    }
+    try {
+      await deps.resources?.prepare(w.pod);
+      return true;
+    } catch (error) {
+      const message = `Failed to prepare dynamic resources: ${errorText(error)}`;
+      deps.event(w.pod, 'Warning', 'FailedPrepareDynamicResources', message);
+      wakeAfter(Math.min(500 * 2 ** mountFailures++, 15_000));
+      return false;
+    }
   }
 
   function deadlinePassed(): boolean {
@@ -246,6 +267,7 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
   async function cleanUp(): Promise<void> {
     timer?.cancel();
     timerAt = Infinity;
+    await deps.resources?.release(uid);
     await deps.volumes.remove(w.pod);
     if (deps.cgroups) await deps.cgroups.removePod(uid);
     deps.objects.untrack(uid);

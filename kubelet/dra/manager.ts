@@ -1,0 +1,236 @@
+/**
+ * Dynamic resource allocation on the node: drivers are asked to prepare the claims of a pod before it starts, and to
+ * undo it after its end. https://kubernetes.io/docs/concepts/scheduling-eviction/dynamic-resource-allocation/
+ */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type * as k8s from '@kubernetes/client-node';
+import type { Clock, Timer } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { DeepReadonly, Json, Pod } from '../../api/types.ts';
+import { errorText } from '../cri/client.ts';
+import { connect, loadService, type Caller } from '../grpc.ts';
+import type { PluginHandler } from '../plugins/watcher.ts';
+
+type ReadPod = DeepReadonly<Pod>;
+export type ResourceClaim = DeepReadonly<Json<k8s.ResourceV1ResourceClaim>>;
+
+/** A device as its driver has prepared it. */
+export interface PreparedDevice {
+  request_names: string[];
+  pool_name: string;
+  device_name: string;
+  cdi_device_ids: string[];
+  share_id?: string;
+}
+export interface PreparedClaim {
+  namespace: string;
+  name: string;
+  uid: string;
+  /** UIDs of the pods here that use it. */
+  pods: string[];
+  /** Undefined: the driver has not been asked, or has not answered. */
+  drivers: Record<string, PreparedDevice[] | null>;
+}
+
+export interface DraManager extends PluginHandler {
+  stop(): void;
+  /** Has all claims of the pod prepared; rejects while one is not. */
+  prepare(pod: ReadPod): Promise<void>;
+  /** CDI names of the devices that a container may use. */
+  cdiDevices(pod: ReadPod, container: string): string[];
+  unprepare(uid: string): Promise<void>;
+  /** The pod's claims that are prepared, for those who ask what runs on which device. */
+  claims(uid: string): PreparedClaim[];
+}
+
+const SERVICE = 'v1.DRAPlugin';
+const CALL_MS = 45_000;
+/** A driver that is updated is away for a moment: its devices stay published so long. */
+const WIPE_MS = 30_000;
+
+/** Names of the pod's claims by their name in the pod; undefined for one that is not made yet, null where none is needed. */
+export function claimNames(pod: ReadPod): Map<string, string | null | undefined> {
+  const out = new Map<string, string | null | undefined>();
+  for (const c of pod.spec!.resourceClaims ?? []) {
+    if (c.resourceClaimName) out.set(c.name, c.resourceClaimName);
+    else {
+      const said = pod.status?.resourceClaimStatuses?.find((s) => s.name === c.name);
+      out.set(c.name, said ? (said.resourceClaimName ?? null) : undefined);
+    }
+  }
+  return out;
+}
+
+export function createDraManager(options: {
+  /** Where what is prepared is written down. */
+  file: string;
+  clock: Clock;
+  logger: Logger;
+  claim(namespace: string, name: string): Promise<ResourceClaim | undefined>;
+  /** Removes the ResourceSlices of a driver on this node. */
+  wipe(driver: string): Promise<void>;
+}): DraManager {
+  const { clock, logger, file } = options;
+  const service = loadService('kubelet-dra-v1', `k8s.io.kubelet.pkg.apis.dra.${SERVICE}`);
+  const drivers = new Map<string, { endpoint: string; caller: Caller }>();
+  const wipes = new Map<string, Timer>();
+  let claims = new Map<string, PreparedClaim>();
+  let last: Promise<unknown> = Promise.resolve();
+  try {
+    claims = new Map(Object.entries(JSON.parse(readFileSync(file, 'utf8')) as Record<string, PreparedClaim>));
+  } catch {
+    // the first time
+  }
+  const save = () => {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(`${file}.new`, JSON.stringify(Object.fromEntries(claims)), { mode: 0o600 });
+    renameSync(`${file}.new`, file);
+  };
+  const need = (name: string): Caller => {
+    const d = drivers.get(name);
+    if (!d) throw new Error(`DRA driver ${name} is not registered`);
+    return d.caller;
+  };
+  const extended = (pod: ReadPod) => pod.status?.extendedResourceClaimStatus;
+
+  /** The claim as the API has it now, if the pod may use it. */
+  async function look(pod: ReadPod, name: string): Promise<ResourceClaim> {
+    const claim = await options.claim(pod.metadata!.namespace!, name);
+    if (!claim) throw new Error(`resourceclaim ${JSON.stringify(name)} not found`);
+    if (!claim.status?.reservedFor?.some((r) => r.uid === pod.metadata!.uid))
+      throw new Error(`pod ${pod.metadata!.name}(${pod.metadata!.uid}) is not allowed to use ResourceClaim ${name}`);
+    if (!claim.status.allocation) throw new Error(`ResourceClaim ${name} is not allocated`);
+    return claim;
+  }
+
+  async function prepare(pod: ReadPod): Promise<void> {
+    const uid = pod.metadata!.uid!;
+    const names: string[] = [];
+    for (const [podName, name] of claimNames(pod)) {
+      if (name === undefined) throw new Error(`ResourceClaim ${podName} of the pod is not created yet`);
+      if (name !== null) names.push(name);
+    }
+    const more = extended(pod)?.resourceClaimName;
+    if (more) names.push(more);
+    const open = new Map<string, PreparedClaim[]>();
+    for (const name of names) {
+      const known = [...claims.values()].find((c) => c.namespace === pod.metadata!.namespace && c.name === name);
+      if (known?.pods.includes(uid) && Object.values(known.drivers).every((d) => d !== null)) continue;
+      const claim = await look(pod, name);
+      const entry: PreparedClaim = claims.get(claim.metadata!.uid!) ?? {
+        namespace: pod.metadata!.namespace!,
+        name,
+        uid: claim.metadata!.uid!,
+        pods: [],
+        drivers: {},
+      };
+      for (const r of claim.status!.allocation!.devices?.results ?? []) entry.drivers[r.driver] ??= null;
+      if (!entry.pods.includes(uid)) entry.pods.push(uid);
+      claims.set(entry.uid, entry);
+      for (const [driver, devices] of Object.entries(entry.drivers))
+        if (devices === null) open.set(driver, [...(open.get(driver) ?? []), entry]);
+    }
+    if (open.size === 0) return;
+    // written down before: what is half done has to be undone
+    save();
+    for (const [driver, list] of open) {
+      const answer = await need(driver).call<{ claims: Record<string, { devices: PreparedDevice[]; error: string }> }>(
+        'NodePrepareResources',
+        { claims: list.map(({ namespace, uid: u, name }) => ({ namespace, uid: u, name })) },
+        CALL_MS,
+      );
+      for (const entry of list) {
+        const said = answer.claims[entry.uid];
+        if (!said) throw new Error(`NodePrepareResources of ${driver} says nothing of claim ${entry.name}`);
+        if (said.error) throw new Error(`NodePrepareResources failed for ResourceClaim ${entry.name}: ${said.error}`);
+        entry.drivers[driver] = said.devices;
+      }
+      save();
+    }
+  }
+
+  async function unprepare(uid: string): Promise<void> {
+    for (const entry of claims.values()) {
+      if (!entry.pods.includes(uid)) continue;
+      if (entry.pods.length > 1) {
+        entry.pods = entry.pods.filter((p) => p !== uid);
+        save();
+        continue;
+      }
+      for (const driver of Object.keys(entry.drivers)) {
+        const { namespace, name } = entry;
+        const answer = await need(driver).call<{ claims: Record<string, { error: string }> }>(
+          'NodeUnprepareResources',
+          { claims: [{ namespace, uid: entry.uid, name }] },
+          CALL_MS,
+        );
+        const error = answer.claims[entry.uid]?.error;
+        if (error) throw new Error(`NodeUnprepareResources failed for ResourceClaim ${name}: ${error}`);
+      }
+      claims.delete(entry.uid);
+      save();
+    }
+  }
+  /** One after the other: claims may be shared among pods. */
+  const serial = (work: () => Promise<void>): Promise<void> => {
+    const next = last.then(work);
+    last = next.catch(() => {});
+    return next;
+  };
+
+  return {
+    stop() {
+      for (const t of wipes.values()) t.cancel();
+      for (const d of drivers.values()) d.caller.close();
+    },
+    register(info) {
+      if (!info.supported_versions.includes(SERVICE))
+        return Promise.reject(new Error(`DRA driver ${info.name} supports none of the services [${SERVICE}]`));
+      wipes.get(info.name)?.cancel();
+      wipes.delete(info.name);
+      drivers.get(info.name)?.caller.close();
+      drivers.set(info.name, { endpoint: info.endpoint, caller: connect(service, info.endpoint, clock) });
+      return Promise.resolve();
+    },
+    deregister(info) {
+      const have = drivers.get(info.name);
+      if (have?.endpoint !== info.endpoint) return;
+      have.caller.close();
+      drivers.delete(info.name);
+      const wipe = () =>
+        void options
+          .wipe(info.name)
+          .catch((error: unknown) =>
+            logger.warn('ResourceSlices stay', { driver: info.name, error: errorText(error) }),
+          );
+      wipes.set(info.name, clock.after(WIPE_MS, wipe, { background: true }));
+    },
+    prepare: (pod) =>
+      pod.spec!.resourceClaims?.length || extended(pod) ? serial(() => prepare(pod)) : Promise.resolve(),
+    unprepare: (uid) =>
+      [...claims.values()].some((c) => c.pods.includes(uid)) ? serial(() => unprepare(uid)) : Promise.resolve(),
+    cdiDevices(pod, container) {
+      const spec = [...(pod.spec!.initContainers ?? []), ...pod.spec!.containers].find((c) => c.name === container);
+      const names = claimNames(pod);
+      const ids: string[] = [];
+      const take = (claimName: string | null | undefined, request: string | undefined) => {
+        const entry = [...claims.values()].find((c) => c.namespace === pod.metadata!.namespace && c.name === claimName);
+        for (const devices of Object.values(entry?.drivers ?? {}))
+          for (const d of devices ?? [])
+            // a device without requests is for all; "request/alternative" belongs to its request
+            if (
+              request === undefined ||
+              d.request_names.length === 0 ||
+              d.request_names.some((r) => r === request || r.startsWith(`${request}/`))
+            )
+              ids.push(...d.cdi_device_ids);
+      };
+      for (const c of spec?.resources?.claims ?? []) take(names.get(c.name), c.request);
+      for (const m of extended(pod)?.requestMappings ?? [])
+        if (m.containerName === container) take(extended(pod)!.resourceClaimName, m.requestName);
+      return [...new Set(ids)];
+    },
+    claims: (uid) => [...claims.values()].filter((c) => c.pods.includes(uid)),
+  };
+}

@@ -1,0 +1,274 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, mkdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '../../../base/clock.ts';
+import type { DeepReadonly, Pod } from '../../../api/types.ts';
+import { nodes, pods, resourceClaims } from '../../../client/resources.ts';
+import type { ContainerConfig } from '../../../kubelet/cri/types.ts';
+import { connect, loadService, serve } from '../../../kubelet/grpc.ts';
+import { eventually, isReady, phaseIs, startTestNode, type TestNode } from './harness.ts';
+
+type View = DeepReadonly<Pod>;
+const RESOURCE = 'example.com/thing';
+const DRIVER = 'dra.example.com';
+
+describe('kubelet with device plugins and DRA drivers', function () {
+  this.timeout(90_000);
+  let node: TestNode;
+  let dir: string;
+  const configs = new Map<string, ContainerConfig>();
+  const calls: { method: string; request: Record<string, unknown> }[] = [];
+  const made = (method: string) => calls.filter((c) => c.method === method);
+  const note =
+    <R extends object>(method: string, answer: (r: R) => object) =>
+    (request: R) => {
+      calls.push({ method, request: request as Record<string, unknown> });
+      return answer(request);
+    };
+  let send: (message: object) => void = () => {};
+  const health = (states: Record<string, string>) => ({
+    devices: Object.entries(states).map(([ID, h]) => ({ ID, health: h, topology: { nodes: [{ ID: 0 }] } })),
+  });
+  const stops: (() => void)[] = [];
+
+  before(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'devices-test-'));
+    node = await startTestNode({
+      fields: {
+        cgroupsPerQOS: false,
+        enableServer: false,
+        healthzPort: 0,
+        evictionHard: {},
+        podLogsDir: join(dir, 'logs'),
+      },
+      kubelet: { hollow: false, containerLogsDir: join(dir, 'containers') },
+      hollow: {
+        behaviour(config) {
+          configs.set(`${config.labels['io.kubernetes.pod.name']}/${config.metadata.name}`, config);
+          return {};
+        },
+      },
+    });
+  });
+  after(async () => {
+    for (const s of stops) s();
+    await node.stop();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  async function startPlugin(): Promise<void> {
+    const plugins = join(node.rootDir, 'device-plugins');
+    const server = await serve(join(plugins, 'thing.sock'), [
+      [
+        loadService('kubelet-deviceplugin-v1beta1', 'v1beta1.DevicePlugin'),
+        {
+          GetDevicePluginOptions: () => ({ pre_start_required: true, get_preferred_allocation_available: true }),
+          GetPreferredAllocation: note('GetPreferredAllocation', (r: never) => ({
+            container_responses: [
+              {
+                deviceIDs: (
+                  r as { container_requests: { available_deviceIDs: string[] }[] }
+                ).container_requests[0]!.available_deviceIDs.toReversed(),
+              },
+            ],
+          })),
+          Allocate: note('Allocate', (r: never) => ({
+            container_responses: [
+              {
+                envs: {
+                  THINGS: (
+                    r as { container_requests: { devices_ids: string[] }[] }
+                  ).container_requests[0]!.devices_ids.join(),
+                },
+                mounts: [{ container_path: '/thing', host_path: '/tmp', read_only: true }],
+                devices: [{ container_path: '/dev/thing', host_path: '/dev/null', permissions: 'rw' }],
+                annotations: { thing: 'yes' },
+              },
+            ],
+          })),
+          PreStartContainer: note('PreStartContainer', () => ({})),
+        },
+        {
+          ListAndWatch(_request: never, to: (message: object) => void) {
+            send = to;
+            to(health({ a: 'Healthy', b: 'Healthy', c: 'Unhealthy' }));
+            return () => {};
+          },
+        },
+      ],
+    ]);
+    stops.push(() => server.stop());
+    const caller = connect(
+      loadService('kubelet-deviceplugin-v1beta1', 'v1beta1.Registration'),
+      join(plugins, 'kubelet.sock'),
+      systemClock,
+    );
+    await caller.call(
+      'Register',
+      {
+        version: 'v1beta1',
+        endpoint: 'thing.sock',
+        resource_name: RESOURCE,
+        options: { pre_start_required: true, get_preferred_allocation_available: true },
+      },
+      5000,
+    );
+    caller.close();
+  }
+  const numbers = async () => {
+    const s = (await node.client.get(nodes, 'n1')).status!;
+    return [s.capacity![RESOURCE], s.allocatable![RESOURCE]];
+  };
+  const things = (count: string): Partial<NonNullable<Pod['spec']>> => ({
+    containers: [{ name: 'c', image: 'busybox:1', resources: { limits: { [RESOURCE]: count } } }],
+  });
+
+  it('counts the devices of a plugin', async () => {
+    await node.kubelet.registered();
+    await startPlugin();
+    await eventually(async () => assert.deepEqual(await numbers(), ['3', '2']));
+  });
+
+  it('gives a container the devices that the plugin prefers', async () => {
+    await node.create('one', things('1'));
+    await node.until('one', isReady);
+    const config = configs.get('one/c')!;
+    assert.equal(config.envs.find((e) => e.key === 'THINGS')?.value.toString(), 'b');
+    assert.deepEqual(config.devices, [{ container_path: '/dev/thing', host_path: '/dev/null', permissions: 'rw' }]);
+    assert.ok(config.mounts.some((m) => m.container_path === '/thing' && m.readonly));
+    assert.equal(config.annotations['thing'], 'yes');
+    assert.deepEqual(made('PreStartContainer')[0]!.request, { devices_ids: ['b'] });
+  });
+
+  it('tells agents on the node whose the devices are', async () => {
+    const caller = connect(
+      loadService('kubelet-podresources-v1', 'v1.PodResourcesLister'),
+      join(node.rootDir, 'pod-resources', 'kubelet.sock'),
+      systemClock,
+    );
+    const list = await caller.call<{
+      pod_resources: { name: string; containers: { devices: { resource_name: string; device_ids: string[] }[] }[] }[];
+    }>('List', {}, 5000);
+    const mine = list.pod_resources.find((p) => p.name === 'one')!;
+    assert.deepEqual(
+      mine.containers[0]!.devices.map((d) => [d.resource_name, d.device_ids]),
+      [[RESOURCE, ['b']]],
+    );
+    const all = await caller.call<{ devices: unknown[] }>('GetAllocatableResources', {}, 5000);
+    assert.equal(all.devices.length, 3);
+    await assert.rejects(caller.call('Get', { pod_name: 'no', pod_namespace: 'default' }, 5000), { code: 5 });
+    caller.close();
+  });
+
+  it('hands no device out twice, not after a restart either, and takes it back with the pod', async () => {
+    await node.kubelet.stop();
+    for (const s of stops.splice(0)) s();
+    await node.startKubelet({ hollow: false, containerLogsDir: join(dir, 'containers') });
+    await node.kubelet.registered();
+    await eventually(async () => assert.deepEqual(await numbers(), ['3', '0']));
+    await startPlugin();
+    await eventually(async () => assert.deepEqual(await numbers(), ['3', '2']));
+    await node.create('two', things('1'));
+    await node.until('two', isReady);
+    assert.equal(
+      configs
+        .get('two/c')!
+        .envs.find((e) => e.key === 'THINGS')
+        ?.value.toString(),
+      'a',
+    );
+    await node.create('three', things('1'));
+    const three = await node.until<View>('three', phaseIs('Failed'));
+    assert.match(three.status!.reason!, /^(UnexpectedAdmissionError|OutOfexample.com\/thing)$/);
+    await node.client.delete(pods, 'one', { namespace: 'default' });
+    await node.until('one', (x) => x === undefined);
+    await node.create('four', things('1'));
+    await node.until('four', isReady);
+    assert.equal(
+      configs
+        .get('four/c')!
+        .envs.find((e) => e.key === 'THINGS')
+        ?.value.toString(),
+      'b',
+    );
+  });
+
+  it('follows the health of devices', async () => {
+    send(health({ a: 'Healthy', b: 'Healthy', c: 'Healthy', d: 'Healthy' }));
+    await eventually(async () => assert.deepEqual(await numbers(), ['4', '4']));
+  });
+
+  it('has claims prepared before the containers start and unprepared after their end', async () => {
+    const socket = join(node.rootDir, 'plugins', DRIVER, 'dra.sock');
+    mkdirSync(join(node.rootDir, 'plugins', DRIVER), { recursive: true });
+    let error = 'not yet';
+    type Claims = { claims: { uid: string; name: string }[] };
+    const server = await serve(socket, [
+      [
+        loadService('kubelet-dra-v1', 'k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin'),
+        {
+          NodePrepareResources: note('NodePrepareResources', (r: never) => ({
+            claims: Object.fromEntries(
+              (r as Claims).claims.map((c) => [
+                c.uid,
+                error
+                  ? { error }
+                  : {
+                      devices: [
+                        {
+                          request_names: ['r'],
+                          pool_name: 'p',
+                          device_name: 'd1',
+                          cdi_device_ids: ['example.com/x=d1'],
+                        },
+                      ],
+                    },
+              ]),
+            ),
+          })),
+          NodeUnprepareResources: note('NodeUnprepareResources', (r: never) => ({
+            claims: Object.fromEntries((r as Claims).claims.map((c) => [c.uid, {}])),
+          })),
+        },
+      ],
+    ]);
+    stops.push(() => server.stop());
+    const registration = await serve(join(node.rootDir, 'plugins_registry', 'dra-reg.sock'), [
+      [
+        loadService('kubelet-pluginregistration-v1', 'pluginregistration.Registration'),
+        {
+          GetInfo: () => ({ type: 'DRAPlugin', name: DRIVER, endpoint: socket, supported_versions: ['v1.DRAPlugin'] }),
+          NotifyRegistrationStatus: note('NotifyRegistrationStatus', () => ({})),
+        },
+      ],
+    ]);
+    stops.push(() => registration.stop());
+    const claim = await node.client.create(resourceClaims, {
+      metadata: { name: 'claim', namespace: 'default' },
+      spec: { devices: { requests: [{ name: 'r', exactly: { deviceClassName: 'any' } }] } },
+    });
+    const pod = await node.create('dra', {
+      resourceClaims: [{ name: 'mine', resourceClaimName: 'claim' }],
+      containers: [{ name: 'c', image: 'busybox:1', resources: { claims: [{ name: 'mine', request: 'r' }] } }],
+    });
+    await node.client.updateStatus(resourceClaims, {
+      ...claim,
+      status: {
+        allocation: { devices: { results: [{ request: 'r', driver: DRIVER, pool: 'p', device: 'd1' }] } },
+        reservedFor: [{ resource: 'pods', name: 'dra', uid: pod.metadata!.uid! }],
+      },
+    });
+    await eventually(async () => assert.ok(made('NodePrepareResources').length));
+    assert.equal(configs.has('dra/c'), false, 'waits for the driver');
+    error = '';
+    await node.until('dra', isReady);
+    assert.deepEqual(configs.get('dra/c')!.CDI_devices, [{ name: 'example.com/x=d1' }]);
+    assert.deepEqual(made('NodePrepareResources').at(-1)!.request, {
+      claims: [{ namespace: 'default', uid: claim.metadata!.uid, name: 'claim' }],
+    });
+    await node.client.delete(pods, 'dra', { namespace: 'default' });
+    await node.until('dra', (x) => x === undefined);
+    assert.equal(made('NodeUnprepareResources').length, 1);
+  });
+});
