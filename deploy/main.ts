@@ -8,7 +8,9 @@ import { down } from './commands/down.ts';
 import { imageBuild, imageList, imageLoad, imageRemove, type BuildOptions } from './commands/images.ts';
 import { logs, printKubeconfig, status, tokenCreate } from './commands/inspect.ts';
 import { podLogs } from './commands/pod-logs.ts';
+import { top, type TopOptions } from './commands/top.ts';
 import { up, type UpOptions } from './commands/up.ts';
+import { why, type WhyOptions } from './commands/why.ts';
 import { homeDir, VERSION } from './cluster/config.ts';
 import { startAgent } from './node/agent.ts';
 import { JoinError } from './node/discovery.ts';
@@ -188,6 +190,26 @@ cli
   .addOption(nameOption())
   .option('--hours <hours>', 'how long it may be used', whole(1, 24), 12)
   .action((o: { name: string; hours: number }) => dashboard(ctx(), o));
+
+const kubeconfigOption = () => new Option('--kubeconfig <file>', 'ask this cluster instead');
+cli
+  .command('why <object...>')
+  .description('say why an object is not what it should be, and what would help: k8ts why pod/NAME')
+  .addOption(nameOption())
+  .addOption(kubeconfigOption())
+  .option('-n, --namespace <namespace>', 'namespace of the object', 'default')
+  .addOption(new Option('-o, --output <form>', 'how to print it').choices(['json']))
+  .action((words: string[], o: WhyOptions) => why(ctx(), words, o));
+
+cli
+  .command('top <nodes|pods>')
+  .description('show what nodes or pods use')
+  .addOption(nameOption())
+  .addOption(kubeconfigOption())
+  .option('-n, --namespace <namespace>', 'namespace of the pods', 'default')
+  .option('-A, --all-namespaces', 'pods of all namespaces')
+  .option('-l, --selector <labels>', 'only those with these labels')
+  .action((what: string, o: TopOptions) => top(ctx(), what, o));
 
 const image = cli.command('image').description("the cluster's images");
 image

@@ -4,6 +4,7 @@ import type { NodeSettings } from '../node/options.ts';
 import { NODE_CONFIG_MAP } from '../node/options.ts';
 import { ingressManifests } from './ingress.ts';
 import { NODE_GROUP } from '../server/tokens.ts';
+import { insightManifests, type InsightManifestOptions } from './insight.ts';
 import { stringify } from 'yaml';
 
 export interface AddonOptions {
@@ -11,6 +12,7 @@ export interface AddonOptions {
   /** URL and CA that joining nodes are told. */
   server: string;
   ca: string;
+  insight: InsightManifestOptions;
   /** With the Ingress controller. */
   ingress: boolean;
 }
@@ -224,6 +226,7 @@ export function addonManifests(options: AddonOptions): Manifest[] {
     ...joining(options),
     ...storage(),
     ...dns(options.settings),
+    ...insightManifests(options.insight),
     ...(options.ingress ? ingressManifests() : []),
   ];
 }

@@ -27,6 +27,7 @@ export interface ServerOptions {
 export const REGISTRY_PORT = 5000;
 export const ETCD_PORT = 2379;
 export const DASHBOARD_PORT = 8443;
+export const INSIGHT_PORT = 4443;
 
 /** The n-th address of an IPv4 range. */
 export function addressAt(cidr: string, n: number): string {

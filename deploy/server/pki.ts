@@ -15,6 +15,7 @@ import {
   type Identity,
   type Subject,
 } from '../../base/pki.ts';
+import { INSIGHT_HOST, INSIGHT_USER } from '../manifests/insight.ts';
 import { addressAt, type ServerOptions } from './options.ts';
 
 const DAY = 86_400_000;
@@ -68,6 +69,14 @@ function leaves(options: ServerOptions): Leaf[] {
       kubeconfig: true,
     },
     { name: 'scheduler', authority: 'ca', subject: { commonName: 'system:kube-scheduler' }, kubeconfig: true },
+    { name: 'insight', authority: 'ca', subject: { commonName: INSIGHT_USER }, kubeconfig: true },
+    {
+      name: 'insight-server',
+      authority: 'ca',
+      subject: { commonName: INSIGHT_HOST },
+      altNames: { dns: [INSIGHT_HOST, 'localhost'], ip: ['127.0.0.1', options.address] },
+      server: true,
+    },
     { name: 'proxy', authority: 'ca', subject: { commonName: 'system:kube-proxy' }, kubeconfig: true },
   ];
 }

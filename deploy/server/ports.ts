@@ -1,7 +1,7 @@
 /** Ports that the server's programs need: asked for before anything is started. */
 import { createServer } from 'node:net';
 import { runningPid } from '../cluster/processes.ts';
-import { DASHBOARD_PORT, ETCD_PORT, REGISTRY_PORT, type ServerOptions } from './options.ts';
+import { DASHBOARD_PORT, ETCD_PORT, INSIGHT_PORT, REGISTRY_PORT, type ServerOptions } from './options.ts';
 
 const isFree = (port: number) =>
   new Promise<boolean>((resolve) => {
@@ -16,6 +16,7 @@ export async function checkPorts(options: ServerOptions): Promise<void> {
     ['apiserver', options.port, 'choose another with --port'],
     ['registry', REGISTRY_PORT, 'end what listens there'],
     ['dashboard', DASHBOARD_PORT, 'end what listens there'],
+    ['insight', INSIGHT_PORT, 'end what listens there'],
     ...(options.store === 'etcd' ? [['etcd', ETCD_PORT, 'end what listens there'] as [string, number, string]] : []),
   ];
   for (const [program, port, change] of wanted)

@@ -5,7 +5,7 @@ import { findProgram } from '../../base/exec.ts';
 import { LOCAL_PATH_DIRECTORY } from '../node/options.ts';
 import type { Program } from '../cluster/supervisor.ts';
 import { componentSpec } from '../replace.ts';
-import { DASHBOARD_PORT, ETCD_PORT, REGISTRY_PORT, type ServerOptions } from './options.ts';
+import { DASHBOARD_PORT, ETCD_PORT, INSIGHT_PORT, REGISTRY_PORT, type ServerOptions } from './options.ts';
 
 const flags = (values: Record<string, string | number | boolean>) =>
   Object.entries(values).map(([k, v]) => `--${k}=${v}`);
@@ -84,6 +84,17 @@ export function serverPrograms(options: ServerOptions): Program[] {
         'bind-address': '127.0.0.1',
       },
       own: { 'identity-file': join(options.dataDir, 'scheduler.identity') },
+    }),
+    componentSpec('insight', {
+      file: 'insight/main.ts',
+      replaced,
+      flags: {
+        kubeconfig: pki('insight.conf'),
+        'tls-cert-file': pki('insight-server.crt'),
+        'tls-private-key-file': pki('insight-server.key'),
+        'secure-port': INSIGHT_PORT,
+        scheduler: 'https://127.0.0.1:10259',
+      },
     }),
     componentSpec('dashboard', {
       file: 'dashboard/main.ts',

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import { createExec } from '../../base/exec.ts';
 import type { Logger } from '../../base/log.ts';
+import { StatusError } from '../../api/status.ts';
 import { createClient, type Client } from '../../client/client.ts';
 import { loadKubeconfig } from '../../client/kubeconfig.ts';
 import { supervise } from '../cluster/supervisor.ts';
@@ -12,7 +13,7 @@ import { RECIPES } from '../images/recipes.ts';
 import { pushImage } from '../images/registry.ts';
 import { addonManifests } from '../manifests/addons.ts';
 import type { NodeSettings } from '../node/options.ts';
-import { REGISTRY_PORT, type ServerOptions } from './options.ts';
+import { INSIGHT_PORT, REGISTRY_PORT, type ServerOptions } from './options.ts';
 import { ensurePki } from './pki.ts';
 import { checkPorts } from './ports.ts';
 import { serverPrograms } from './programs.ts';
@@ -100,17 +101,24 @@ async function applyAddons(options: ServerOptions): Promise<void> {
       server: `https://${options.address}:${options.port}`,
       ca,
       ingress: options.ingress,
+      insight: { address: options.address, port: INSIGHT_PORT, ca },
     })) {
       const base = m.apiVersion.includes('/') ? `/apis/${m.apiVersion}` : `/api/${m.apiVersion}`;
       const resource = (plural[m.kind] ??= `${m.kind.toLowerCase()}${m.kind.endsWith('s') ? 'es' : 's'}`);
       const path = `${base}${m.metadata.namespace ? `/namespaces/${m.metadata.namespace}` : ''}/${resource}/${m.metadata.name}`;
-      await client.request({
-        method: 'PATCH',
-        path,
-        query: { fieldManager: 'k8ts', force: true },
-        body: m,
-        contentType: 'application/apply-patch+yaml',
-      });
+      // Another metrics server may take our place: an APIService is ours only until somebody else has changed it.
+      const yields = m.kind === 'APIService';
+      try {
+        await client.request({
+          method: 'PATCH',
+          path,
+          query: { fieldManager: 'k8ts', force: !yields },
+          body: m,
+          contentType: 'application/apply-patch+yaml',
+        });
+      } catch (error) {
+        if (!(yields && error instanceof StatusError && error.code === 409)) throw error;
+      }
     }
   } finally {
     client.close();

@@ -49,6 +49,9 @@ function pki() {
   return (shared = { authority, serving, admin });
 }
 
+/** What signs the certificates of all test servers and their clients. */
+export const testAuthority = (): Identity => pki().authority;
+
 function issueUser(authority: Identity, name: string, groups: readonly string[]): Identity {
   return issue(authority, {
     subject: { commonName: name, organizations: [...groups] },

@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import type { JsonObject } from '../../../api/types.ts';
+import { clusterRoleBindings, namespaces, nodes, pods, serviceAccounts } from '../../../client/resources.ts';
+import { startInsightCluster, type InsightCluster } from './harness.ts';
+
+const fails = (code: number) => (error: unknown) => (error as { code: number }).code === code;
+interface Metrics {
+  metadata: { name: string; labels?: Record<string, string> };
+  timestamp: string;
+  window: string;
+  usage?: Record<string, string>;
+  containers?: { name: string; usage: Record<string, string> }[];
+}
+
+describe('metrics.k8s.io', function () {
+  this.timeout(60_000);
+  let c: InsightCluster;
+  const started = Date.now() / 1000 - 3600;
+
+  /** A report in which `seconds` have been used by each counter, at a time in seconds. */
+  const report = (at: number, seconds: number) =>
+    [
+      `node_cpu_usage_seconds_total ${seconds} ${at * 1000}`,
+      `node_memory_working_set_bytes ${1024 ** 3} ${at * 1000}`,
+      ...['a', 'b'].flatMap((container) => [
+        `container_cpu_usage_seconds_total{container="${container}",namespace="shop",pod="web"} ${seconds / 2} ${at * 1000}`,
+        `container_memory_working_set_bytes{container="${container}",namespace="shop",pod="web"} ${64 * 1024 ** 2} ${at * 1000}`,
+        `container_start_time_seconds{container="${container}",namespace="shop",pod="web"} ${started}`,
+      ]),
+      '',
+    ].join('\n');
+
+  before(async () => {
+    c = await startInsightCluster();
+    const { client } = c;
+    await client.create(namespaces, { metadata: { name: 'shop' } });
+    await client.create(serviceAccounts, { metadata: { name: 'default', namespace: 'shop' } });
+    await client.create(nodes, { metadata: { name: 'n1', labels: { zone: 'z' } } });
+    const status = {
+      addresses: [{ type: 'InternalIP', address: '127.0.0.1' }],
+      daemonEndpoints: { kubeletEndpoint: { Port: c.kubeletPort } },
+    };
+    const pod = (name: string, labels: Record<string, string>) =>
+      client.create(pods, {
+        metadata: { name, namespace: 'shop', labels },
+        spec: {
+          nodeName: 'n1',
+          containers: [
+            { name: 'a', image: 'i' },
+            { name: 'b', image: 'i' },
+          ],
+        },
+      });
+    await pod('web', { app: 'web' });
+    await pod('idle', { app: 'idle' });
+    for (const name of ['web', 'idle'])
+      await client.patch(
+        pods,
+        name,
+        'merge',
+        { status: { phase: 'Running' } },
+        { namespace: 'shop', subresource: 'status' },
+      );
+    const now = Math.floor(Date.now() / 1000);
+    c.report = report(now - 15, 100);
+    await client.patch(nodes, 'n1', 'merge', { status }, { subresource: 'status' });
+    // The first report is in when the second can follow.
+    await until(async () => (await list('pods')).length === 1);
+    c.report = report(now, 103);
+    await until(async () => (await one('nodes/n1')).window === '15s');
+  });
+  after(() => c.stop());
+
+  const get = <T>(path: string, query?: Record<string, string>) =>
+    c.client.request<T>({ path: `/apis/metrics.k8s.io/v1beta1/${path}`, query });
+  const list = async (path: string, query?: Record<string, string>) =>
+    (await get<{ items: Metrics[] }>(path, query)).items;
+  const one = (path: string) => get<Metrics>(path);
+  async function until(is: () => Promise<boolean>): Promise<void> {
+    for (let i = 0; i < 600; i++) {
+      if (await is().catch(() => false)) return;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    throw new Error('waited too long');
+  }
+
+  it('says what nodes use, as a rate between two reports', async () => {
+    const node = await one('nodes/n1');
+    assert.deepEqual(node.usage, { cpu: '200m', memory: '1Gi' });
+    assert.deepEqual(node.metadata.labels, { zone: 'z' });
+    assert.equal(node.window, '15s');
+    assert.equal((await list('nodes')).length, 1);
+  });
+
+  it('says what pods use, by container, and leaves out those nobody reports on', async () => {
+    const [web, ...rest] = await list('namespaces/shop/pods');
+    assert.equal(rest.length, 0);
+    assert.deepEqual(web!.containers, [
+      { name: 'a', usage: { cpu: '100m', memory: '64Mi' } },
+      { name: 'b', usage: { cpu: '100m', memory: '64Mi' } },
+    ]);
+    assert.equal((await list('pods', { labelSelector: 'app=web' })).length, 1);
+    assert.equal((await list('pods', { labelSelector: 'app=idle' })).length, 0);
+    assert.equal((await list('namespaces/none/pods')).length, 0);
+    await assert.rejects(one('namespaces/shop/pods/idle'), fails(404));
+    await assert.rejects(one('namespaces/shop/pods/nobody'), fails(404));
+    await assert.rejects(list('pods', { labelSelector: 'a in' }), fails(400));
+  });
+
+  it('shows itself in discovery and as a Table', async () => {
+    const resources = await get<{ resources: { name: string; kind: string; namespaced: boolean }[] }>('');
+    assert.deepEqual(
+      resources.resources.map((r) => [r.name, r.kind, r.namespaced]),
+      [
+        ['nodes', 'NodeMetrics', false],
+        ['pods', 'PodMetrics', true],
+      ],
+    );
+    const table = await c.client.request<{ kind: string; rows: { cells: string[] }[] }>({
+      path: '/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods',
+      accept: 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json',
+    });
+    assert.equal(table.kind, 'Table');
+    assert.deepEqual(table.rows[0]!.cells, ['web', '200m', '128Mi', '15s']);
+  });
+
+  it('answers only those who may know', async () => {
+    const path = '/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods';
+    const alice = c.server.clientAs({ name: 'alice' });
+    await assert.rejects(alice.request({ path }), fails(403));
+    await c.client.create(clusterRoleBindings, {
+      metadata: { name: 'alice' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'k8ts:insight-reader' },
+      subjects: [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name: 'alice' }],
+    });
+    await until(async () => (await alice.request<{ items: JsonObject[] }>({ path })).items.length === 1);
+    await assert.rejects(alice.request({ path, method: 'DELETE' }), fails(403));
+    await assert.rejects(c.client.request({ path, method: 'DELETE' }), fails(405));
+  });
+});
