@@ -2,6 +2,7 @@
  * Feeds the caches of all resources from one watch on the whole store. Since that watch sees every write, the
  * cache's revision follows the store's, and a consistent read needs only the store's revision and a short wait.
  */
+import { StatusError } from '../../api/status.ts';
 import type { DeepReadonly, KubeObject } from '../../api/types.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
@@ -31,6 +32,8 @@ export interface WatchCacheOptions {
   historyEvents?: number;
   /** Bytes of events kept over all resources; defaults to 256 MiB. */
   historyBytes?: number;
+  /** Changes from before the start that watches may resume from, at most; defaults to 10,000. */
+  pastEvents?: number;
   /** How long a consistent read waits before the cache writes a key of its own to move on; defaults to 100 ms. */
   patienceMs?: number;
 }
@@ -42,6 +45,9 @@ export const PROGRESS_KEY = '/k8ts.io/progress';
 export function createWatchCache(options: WatchCacheOptions): WatchCache {
   return new StoreWatchCache(options);
 }
+
+/** For so long after the start, resources that are opened (custom ones) still get their past. */
+const PAST_MS = 60_000;
 
 interface Logged {
   readonly history: History;
@@ -64,8 +70,13 @@ class StoreWatchCache implements WatchCache, Feed {
   /** Own writes ahead of the watch, by revision. */
   readonly #ahead = new Map<number, OwnWrite>();
   readonly #closing = new AbortController();
+  /** The watch goes on from where the cache begins. */
+  readonly #positioned: Promise<void>;
   readonly #started: Promise<void>;
   readonly #ticker: Timer;
+  readonly #pastEvents: number;
+  /** What the cache begins with: the state some time before the start, so that clients can resume their watches. */
+  #past: { readonly revision: number; readonly unclaimed: StoreEvent[] } | undefined;
   #log: Logged[] = [];
   #logHead = 0;
   #logBytes = 0;
@@ -83,6 +94,7 @@ class StoreWatchCache implements WatchCache, Feed {
     this.#historyMs = options.historyMs ?? 300_000;
     this.#maxEvents = options.historyEvents ?? 100_000;
     this.#maxBytes = options.historyBytes ?? 256 * 1024 * 1024;
+    this.#pastEvents = options.pastEvents ?? 10_000;
     const current = () => this.#revision;
     this.#waits = new RevisionWaits(this.#clock, current);
     this.#freshness = new Freshness({
@@ -94,7 +106,9 @@ class StoreWatchCache implements WatchCache, Feed {
       nudge: () => this.#nudge(),
     });
     this.#ticker = this.#clock.every(Math.max(100, this.bookmarkMs / 10), () => this.#tick(), { background: true });
-    this.#started = this.#start();
+    this.#positioned = this.#begin();
+    this.#started = this.#positioned.then(() => this.#caughtUp()).then(() => void (this.#ready = true));
+    this.#positioned.catch(() => {});
     this.#started.catch(() => {});
   }
 
@@ -127,10 +141,27 @@ class StoreWatchCache implements WatchCache, Feed {
     this.#logger.error("a stored object can't be read and is left out", { key, revision, error });
   }
 
-  async #start(): Promise<void> {
-    this.#revision = await this.#retry('read the revision', () => this.store.currentRevision());
+  async #begin(): Promise<void> {
+    const now = await this.#retry('read the revision', () => this.store.currentRevision());
+    const mark = await this.#retry('read the last compaction', () => this.store.get(COMPACTION_KEY));
+    this.#compacted = mark ? (compactedTo(mark.value) ?? mark.revision) : 0;
+    this.#revision = Math.min(now, Math.max(1, this.#compacted, now - this.#pastEvents));
+    this.#past = { revision: this.#revision, unclaimed: [] };
+    this.#clock.after(PAST_MS, () => (this.#past = undefined), { background: true });
     this.#follow();
-    this.#ready = true;
+  }
+
+  /** Resolves when all that was in the store at the time of the call is in the cache. */
+  async #caughtUp(): Promise<void> {
+    for (;;) {
+      this.#closing.signal.throwIfAborted();
+      try {
+        return await this.#freshness.freshen();
+      } catch (error) {
+        // A long past takes longer than any reader would wait.
+        if (!(error instanceof StatusError)) await this.#retry('be reached', () => this.store.ping());
+      }
+    }
   }
 
   /** Repeats something until it succeeds, with growing pauses, while the store can't be reached. */
@@ -173,6 +204,7 @@ class StoreWatchCache implements WatchCache, Feed {
     // What happened meanwhile can't be told any more: clients read anew, and so do we.
     this.#logger.warn('the store has forgotten what the cache missed; reading everything anew', { error });
     this.#ready = false;
+    this.#past = undefined;
     const resources = [...this.#resources.values()];
     for (const r of resources) r.beginLoad();
     this.#ahead.clear();
@@ -200,6 +232,7 @@ class StoreWatchCache implements WatchCache, Feed {
     const resource = this.#resourceOf(e.key);
     if (!resource) {
       if (e.key === COMPACTION_KEY) this.#compacted = compactedTo(e.value) ?? this.#compacted;
+      else this.#keepUnclaimed(e);
       return;
     }
     try {
@@ -207,6 +240,12 @@ class StoreWatchCache implements WatchCache, Feed {
     } catch (error) {
       this.unreadable(e.key, e.revision, error);
     }
+  }
+
+  #keepUnclaimed(e: StoreEvent): void {
+    if (!this.#past) return;
+    this.#past.unclaimed.push(e);
+    if (this.#past.unclaimed.length > this.#pastEvents) this.#past = undefined;
   }
 
   #advance(revision: number): void {
@@ -261,9 +300,7 @@ class StoreWatchCache implements WatchCache, Feed {
     const resource = new CachedResource(options, this);
     resource.beginLoad();
     this.#resources.set(options.prefix, resource);
-    const load = this.#started
-      .then(() => this.#retry('read ' + options.prefix, () => resource.load()))
-      .then(() => resource);
+    const load = this.#loadFirst(resource).then(() => resource);
     this.#loads.set(options.prefix, load);
     load.catch(() => {
       if (this.#loads.get(options.prefix) === load) this.removeResource(options.prefix);
@@ -271,8 +308,28 @@ class StoreWatchCache implements WatchCache, Feed {
     return load;
   }
 
+  async #loadFirst(resource: CachedResource): Promise<void> {
+    const { prefix } = resource.options;
+    // Loading begins with the watch, not when that has caught up: what comes meanwhile waits for the load.
+    await this.#positioned;
+    const past = this.#past;
+    const own = past && {
+      revision: past.revision,
+      events: past.unclaimed.filter((e) => e.key.startsWith(prefix)),
+    };
+    await this.#retry('read ' + prefix, () =>
+      resource.load(own).catch((error: unknown) => {
+        if (!own || !(error instanceof CompactedError)) throw error;
+        return resource.load();
+      }),
+    );
+    await this.#started;
+  }
+
   removeResource(prefix: string): void {
     const resource = this.#resources.get(prefix);
+    // What it was told nobody else can be told of.
+    if (resource) this.#past = undefined;
     this.#resources.delete(prefix);
     this.#loads.delete(prefix);
     resource?.endWatches(new CompactedError(this.#revision), true);

@@ -83,10 +83,13 @@ export class CachedResource implements ResourceCache {
     this.#loading.promise.catch(() => {});
   }
 
-  /** Reads everything from the store; history and indexes begin anew. May be tried again when it fails. */
-  async load(): Promise<void> {
+  /**
+   * Reads everything from the store; history and indexes begin anew. May be tried again when it fails. With `past` the
+   * history begins at that revision; its events are those up to the call of beginLoad.
+   */
+  async load(past?: { revision: number; events: readonly StoreEvent[] }): Promise<void> {
     this.beginLoad();
-    const list = await this.#feed.store.list(this.options.prefix);
+    const list = await this.#feed.store.list(this.options.prefix, past && { revision: past.revision });
     this.#byKey.clear();
     this.#unreadable.clear();
     this.#fields.clear();
@@ -100,7 +103,13 @@ export class CachedResource implements ResourceCache {
     this.history.reset(list.revision);
     const pending = this.#pending ?? [];
     this.#pending = undefined;
-    for (const e of pending) this.apply(e, undefined);
+    for (const e of past ? [...past.events, ...pending] : pending) {
+      try {
+        this.apply(e, undefined);
+      } catch (error) {
+        this.#feed.unreadable(e.key, e.revision, error);
+      }
+    }
     this.#loading?.resolve();
     this.#loading = undefined;
   }
