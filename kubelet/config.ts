@@ -84,6 +84,7 @@ export interface KubeletConfiguration {
   evictionSoftGracePeriod: Record<string, string>;
   evictionPressureTransitionPeriod: string;
   evictionMaxPodGracePeriod: number;
+  evictionMinimumReclaim: Record<string, string>;
   containerLogMaxSize: string;
   containerLogMaxFiles: number;
   containerLogMonitorInterval: string;
@@ -159,6 +160,7 @@ export function defaultConfiguration(): KubeletConfiguration {
     evictionSoftGracePeriod: {},
     evictionPressureTransitionPeriod: '5m0s',
     evictionMaxPodGracePeriod: 0,
+    evictionMinimumReclaim: {},
     containerLogMaxSize: '10Mi',
     containerLogMaxFiles: 5,
     containerLogMonitorInterval: '10s',

@@ -21,6 +21,8 @@ export interface MaintenanceOptions {
   deps: PodDeps;
   health: Health;
   machine: Machine;
+  /** Milliseconds between two looks for pods to evict; defaults to 10,000. */
+  evictionMs?: number;
   nodeEvent(type: 'Normal' | 'Warning', reason: string, message: string): void;
 }
 
@@ -56,7 +58,7 @@ export function startMaintenance(options: MaintenanceOptions): { stop(): void } 
   const gc = createImageGc(options);
   each(5 * 60_000, 'images', () => gc.collect());
   const evictor = createEvictor({ ...options, freeImages: () => gc.collectAll() });
-  each(10_000, 'eviction', () => evictor.look());
+  each(options.evictionMs ?? 10_000, 'eviction', () => evictor.look());
   return {
     stop() {
       for (const t of timers) t.cancel();

@@ -51,6 +51,8 @@ export interface KubeletOptions {
   runtime?: Runtime;
   /** No cgroups, mounts or server: for hollow nodes. */
   hollow?: boolean;
+  /** Milliseconds between two looks for pods to evict; defaults to 10,000. */
+  evictionMs?: number;
   /** A server all the same. */
   hollowServer?: boolean;
   clock?: Clock;
@@ -268,6 +270,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     nodeReady: () => (agent && config.registerNode ? agent.known() : Promise.resolve()),
     allowedUnsafeSysctls: config.allowedUnsafeSysctls,
     relistMs: 10_000,
+    pressure: () => health.pressure(),
     hasStatic: Boolean(config.staticPodPath),
   });
   if (config.enableServer && (!options.hollow || options.hollowServer))
@@ -311,7 +314,18 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     : undefined;
   const maintenance = options.hollow
     ? undefined
-    : startMaintenance({ config, clock, logger, runtime, manager, deps, health, nodeEvent, machine });
+    : startMaintenance({
+        evictionMs: options.evictionMs,
+        config,
+        clock,
+        logger,
+        runtime,
+        manager,
+        deps,
+        health,
+        nodeEvent,
+        machine,
+      });
   logger.info('kubelet started', { node: nodeName, runtime: health.runtimeName() });
 
   const atMost = async (ms: number, work: Promise<unknown>) => {

@@ -31,6 +31,8 @@ export interface CgroupManager {
   removePod(uid: string): Promise<void>;
   /** UIDs of the pods that have a cgroup. */
   listPods(): Promise<string[]>;
+  /** Processes and threads of a pod. */
+  processes(pod: DeepReadonly<Pod>): Promise<number | undefined>;
   /** CPU nanoseconds and memory bytes of a pod or, without one, of the node's pods together. */
   usage(
     pod?: DeepReadonly<Pod>,
@@ -259,6 +261,11 @@ export function createCgroupManager(options: {
         }
       }
       return Promise.resolve(out);
+    },
+    async processes(pod) {
+      const file = join(ROOT, version === 2 ? '' : 'pids', fsPath(pod), 'pids.current');
+      const text = await readFile(file, 'utf8').catch(() => undefined);
+      return text === undefined ? undefined : Number(text);
     },
     usage: (pod) => readUsage(pod ? fsPath(pod) : base),
   };

@@ -9,7 +9,8 @@ import type { Image, Runtime, RuntimeCondition, RuntimeHandler } from '../cri/ty
 import { cpuShares } from '../pods/resources.ts';
 import { milliCpu, parseQuantity } from '../quantity.ts';
 import { availableMemory, fsStats, processCounts, type Machine } from './machine.ts';
-import { capacityOf, nodeStatus, threshold, type NodeStatus } from './status.ts';
+import type { Observations } from '../eviction/thresholds.ts';
+import { capacityOf, nodeStatus, type NodeStatus } from './status.ts';
 
 export interface Pressure {
   memory: boolean;
@@ -146,36 +147,22 @@ export function createHealth(options: {
   };
 }
 
-/** What lies below its hard threshold now. */
-export function measurePressure(
-  config: KubeletConfiguration,
-  machine: Machine,
-  dirs: { node: string; images: string },
-): Pressure & { signals: string[] } {
-  const signals: string[] = [];
-  const under = (signal: string, available: number, capacity: number) => {
-    const limit = config.evictionHard[signal];
-    if (limit && available < threshold(limit, capacity)) signals.push(signal);
-  };
-  under('memory.available', availableMemory(), machine.memoryBytes);
+/** What is left of what evictions watch. */
+export function observe(machine: Machine, dirs: { node: string; images: string }): Observations {
+  const out: Observations = { 'memory.available': { available: availableMemory(), capacity: machine.memoryBytes } };
   for (const [prefix, dir] of [
     ['nodefs', dirs.node],
     ['imagefs', dirs.images],
   ] as const) {
     try {
       const fs = fsStats(dir);
-      under(`${prefix}.available`, fs.availableBytes, fs.capacityBytes);
-      if (fs.inodes > 0) under(`${prefix}.inodesFree`, fs.inodesFree, fs.inodes);
+      out[`${prefix}.available`] = { available: fs.availableBytes, capacity: fs.capacityBytes };
+      if (fs.inodes > 0) out[`${prefix}.inodesFree`] = { available: fs.inodesFree, capacity: fs.inodes };
     } catch {
       // not there
     }
   }
   const pids = processCounts();
-  under('pid.available', pids.max - pids.running, pids.max);
-  return {
-    memory: signals.includes('memory.available'),
-    disk: signals.some((s) => s.includes('fs.')),
-    pid: signals.includes('pid.available'),
-    signals,
-  };
+  out['pid.available'] = { available: pids.max - pids.running, capacity: pids.max };
+  return out;
 }

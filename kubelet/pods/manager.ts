@@ -1,7 +1,7 @@
 /** All pods of the node: which there should be, which there are, and a worker for each. */
 import { readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Timer } from '../../base/clock.ts';
+import { formatTime, type Timer } from '../../base/clock.ts';
 import type { DeepReadonly, Node, Pod } from '../../api/types.ts';
 import type { Client } from '../../client/client.ts';
 import type { Informer } from '../../client/informer.ts';
@@ -11,7 +11,8 @@ import { admit } from './admission.ts';
 import type { PodDeps } from './deps.ts';
 import * as id from './identity.ts';
 import { deleteMirror, ensureMirror } from './mirror.ts';
-import { podAmounts } from './resources.ts';
+import { underPressure, victimsFor } from './preemption.ts';
+import { isCritical, podAmounts } from './resources.ts';
 import { settleExit } from './state.ts';
 import { createPodWorker, type EndReason, type PodWorker } from './worker.ts';
 
@@ -45,6 +46,8 @@ export interface PodManagerOptions {
   rootDir: string;
   allowedUnsafeSysctls: readonly string[];
   relistMs: number;
+  /** What the node is short of. */
+  pressure(): { memory: boolean; disk: boolean; pid: boolean };
   hasStatic: boolean;
 }
 
@@ -58,6 +61,8 @@ export function createPodManager(options: PodManagerOptions): PodManager {
   const mirrors = new Map<string, ReadPod>(); // by namespace/name
   const owners = new Map<string, string>(); // container or sandbox id -> pod uid
   const waitingForName = new Map<string, () => void>();
+  /** Critical pods that wait for others to make way. */
+  const preempting = new Set<string>();
   const stopping = new AbortController();
   let staticsKnown = !options.hasStatic;
   let timers: Timer[] = [];
@@ -67,6 +72,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
 
   function begin(pod: ReadPod, target: ReadPod | undefined): void {
     const uid = pod.metadata!.uid!;
+    if (preempting.has(uid)) return;
     // another pod of the same name has to be gone before
     const other = [...workers.values()].find((w) => w.uid !== uid && keyOf(w.pod) === keyOf(pod));
     if (other) {
@@ -87,10 +93,17 @@ export function createPodManager(options: PodManagerOptions): PodManager {
     const node = options.node();
     if (!admitted && node) {
       const others = [...workers.values()].filter((w) => !isOver(w)).map((w) => w.pod);
-      const no = admit(pod, others, node, {
-        allowedUnsafeSysctls: options.allowedUnsafeSysctls,
-        isStatic: id.isStatic(pod),
-      });
+      const no =
+        underPressure(pod, options.pressure()) ??
+        admit(pod, others, node, {
+          allowedUnsafeSysctls: options.allowedUnsafeSysctls,
+          isStatic: id.isStatic(pod),
+        });
+      const victims =
+        no?.reason.startsWith('OutOf') && isCritical(pod)
+          ? victimsFor(pod, others, node.status?.allocatable ?? {})
+          : undefined;
+      if (victims?.length) return preempt(pod, victims);
       if (no) {
         deps.event(pod, 'Warning', no.reason, no.message);
         rejected = { phase: 'Failed', reason: no.reason, message: `Pod was rejected: ${no.message}` };
@@ -100,6 +113,40 @@ export function createPodManager(options: PodManagerOptions): PodManager {
     const worker = createPodWorker({ pod, target, rejected, deps, finished });
     workers.set(uid, worker);
     worker.wake();
+  }
+
+  /** Ends pods that make way for a critical one, which begins when they have ended. */
+  function preempt(pod: ReadPod, victims: readonly ReadPod[]): void {
+    const uid = pod.metadata!.uid!;
+    if (preempting.has(uid)) return;
+    preempting.add(uid);
+    const message = 'Preempted in order to admit critical pod';
+    const ending = victims.flatMap((v) => workers.get(v.metadata!.uid!) ?? []);
+    for (const w of ending)
+      w.end({
+        phase: 'Failed',
+        reason: 'Preempting',
+        message,
+        condition: {
+          type: 'DisruptionTarget',
+          status: 'True',
+          reason: 'TerminationByKubelet',
+          message: 'Pod was preempted by Kubelet to accommodate a critical pod.',
+          lastTransitionTime: formatTime(clock.now()),
+        },
+      });
+    const look = () => {
+      if (stopping.signal.aborted) return;
+      if (ending.some((w) => w.phase === 'syncing' || w.phase === 'terminating'))
+        return void clock.after(100, look, { background: true });
+      preempting.delete(uid);
+      const { name, namespace } = pod.metadata!;
+      if (workers.has(uid)) return;
+      if (statics.has(uid)) return begin(pod, mirrors.get(keyOf(pod)));
+      const now = informer?.get(name!, namespace);
+      if (now?.metadata?.uid === uid) begin(now!, now);
+    };
+    look();
   }
 
   function finished(uid: string): void {

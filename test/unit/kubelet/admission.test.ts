@@ -4,7 +4,6 @@ import { admit, matchesNode } from '../../../kubelet/pods/admission.ts';
 import { cpuShares, oomScoreAdjust, podAmounts, qosClass } from '../../../kubelet/pods/resources.ts';
 import { podLimits } from '../../../kubelet/cgroups/manager.ts';
 import { formatBytes, formatMilli, milliCpu, parseQuantity } from '../../../kubelet/quantity.ts';
-import { rank } from '../../../kubelet/eviction/evictor.ts';
 import { pod } from './pods.ts';
 
 const node: Node = {
@@ -92,24 +91,6 @@ describe('kubelet admission', () => {
     assert.deepEqual(
       [formatMilli(1500), formatMilli(2000), formatBytes(1536 * 1024), formatBytes(1000)],
       ['1500m', '2', '1536Ki', '1000'],
-    );
-  });
-
-  it('evicts first who is over his request, then who matters least', () => {
-    const p = (name: string, priority: number, memory: string) => ({
-      ...asks({ memory }),
-      metadata: { name, uid: name },
-      spec: { ...asks({ memory }).spec!, priority },
-    });
-    const order = rank([
-      { pod: p('in', 0, '1Gi'), usage: 100 },
-      { pod: p('over-high', 10, '0'), usage: 100 },
-      { pod: p('over-low', 0, '0'), usage: 50 },
-      { pod: p('system', 2_000_001_000, '0'), usage: 900 },
-    ]);
-    assert.deepEqual(
-      order.map((c) => c.pod.metadata!.name),
-      ['over-low', 'over-high', 'in'],
     );
   });
 });
