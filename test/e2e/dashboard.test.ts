@@ -55,6 +55,7 @@ spec:
       await page.until(`${shows('Overview')} && ${shows('3 / 3')}`);
       assert.equal(await page.evaluate('location.hash'), '');
       await page.until(shows('FailedScheduling'));
+      await page.until(`/[0-9.]+ cores of/.test(document.body.innerText)`, 90_000);
     });
 
     it('follows the list of pods, filters it, and opens one with its log', async () => {
@@ -73,7 +74,7 @@ spec:
 
     it('says why a pod waits', async () => {
       await page.evaluate(`location.hash = '#/object/-/v1/pods/dashboard/too-big'`);
-      await page.until(shows('Insufficient cpu'));
+      await page.until(`${shows('Insufficient cpu')} && ${shows('The smallest change')}`);
     });
 
     it('scales a Deployment, and sees its pods come', async () => {

@@ -7,6 +7,7 @@ import { live } from '../live.ts';
 import { podPart } from './pod.ts';
 import { liveTable } from './resources.ts';
 import { usageGraphs } from './usage.ts';
+import { showWhy } from './why.ts';
 
 interface Condition {
   type: string;
@@ -27,12 +28,13 @@ const SCALES = new Set(['deployments', 'statefulsets', 'replicasets', 'replicati
 export function objectView(ctx: ViewContext, r: ResourceName, namespace: string | undefined, name: string): void {
   const path = pathOf(r, namespace, name);
   const head = h('div', { class: 'row' });
+  const why = h('div');
   const conditions = h('div');
   const special = h('div');
   const pods = h('div');
   const events = h('div', { class: 'card' });
   const source = h('pre', { class: 'source' });
-  show(ctx.root, h('h1', {}, name), head, conditions, special, pods, h('h2', {}, 'Events'), events);
+  show(ctx.root, h('h1', {}, name), head, why, conditions, special, pods, h('h2', {}, 'Events'), events);
   ctx.root.append(h('details', { class: 'card' }, h('summary', {}, 'Document'), source));
 
   let first = true;
@@ -44,6 +46,7 @@ export function objectView(ctx: ViewContext, r: ResourceName, namespace: string 
       const object = t.rows[0]?.object;
       if (!object) return show(head, h('span', { class: 'bad' }, 'It is not there (any more).'));
       drawHead(object);
+      void showWhy(why, r, namespace, name);
       const status = object['status'] as Status | undefined;
       show(conditions, conditionTable(status?.conditions ?? []));
       source.textContent = JSON.stringify(withoutManagers(object), undefined, 2);

@@ -1,6 +1,6 @@
-/** A pod's containers, its log as it is written, what it uses, and why it waits. */
+/** A pod's containers, its log as it is written, and what it uses. */
 import type { ViewContext } from '../app.ts';
-import { get, lines, pathOf, type KubeObject, type ResourceName } from '../api.ts';
+import { lines, pathOf, type KubeObject, type ResourceName } from '../api.ts';
 import { h, show, table } from '../dom.ts';
 import { age, state } from '../format.ts';
 import { live } from '../live.ts';
@@ -34,12 +34,10 @@ function stateOf(c: ContainerStatus): HTMLElement {
 
 export function podPart(ctx: ViewContext, root: HTMLElement, namespace: string, name: string): void {
   const containers = h('div', { class: 'card' });
-  const why = h('div');
   const choose = h('select', { 'aria-label': 'Container' }) as HTMLSelectElement;
   const log = h('pre', { class: 'log' });
   show(
     root,
-    why,
     containers,
     usageGraphs(ctx, `namespaces/${namespace}/pods/${name}`),
     h('div', { class: 'card' }, h('div', { class: 'row' }, h('h2', {}, 'Log'), choose), log),
@@ -74,15 +72,6 @@ export function podPart(ctx: ViewContext, root: HTMLElement, namespace: string, 
   choose.addEventListener('change', () => follow(choose.value));
   ctx.signal.addEventListener('abort', () => following?.abort());
 
-  async function explain(pod: Pod): Promise<void> {
-    if (pod.spec.nodeName || pod.status?.phase !== 'Pending') return show(why);
-    const told = await get<{ status?: { text?: string } }>(
-      `/apis/explain.k8ts.io/v1/namespaces/${namespace}/pods/${name}`,
-    ).catch(() => undefined);
-    if (told?.status?.text)
-      show(why, h('div', { class: 'card' }, h('h2', {}, 'Why it waits'), h('pre', {}, told.status.text)));
-  }
-
   live(
     `${pathOf(PODS, namespace)}?fieldSelector=${encodeURIComponent(`metadata.name=${name}`)}`,
     ctx.signal,
@@ -112,7 +101,6 @@ export function podPart(ctx: ViewContext, root: HTMLElement, namespace: string, 
           names.map((n) => h('option', { value: n }, n)),
         );
       if (!followed && statuses.some((c) => c.name === choose.value && c.state?.['running'])) follow(choose.value);
-      void explain(pod);
     },
     ctx.failed,
     true,
