@@ -1,5 +1,6 @@
 /** What every engine must do; run for each of them by engines.test.ts. */
 import assert from 'node:assert/strict';
+import { int, pick, seeded } from '../../unit/api/gen.ts';
 import {
   CompactedError,
   FutureRevisionError,
@@ -137,6 +138,78 @@ export function storeContract(engine: Engine): void {
       assert.deepEqual(await names(r4), ['/pods/a/y=y']);
       await assert.rejects(store.get('/pods/a/x', r4 + 1000), FutureRevisionError);
       await assert.rejects(store.list('/pods/', { revision: r4 + 1000 }), FutureRevisionError);
+    });
+
+    it('agrees with a simple model under random operations', async () => {
+      const r = seeded(41);
+      const keys = ['/a/x', '/a/y', '/a/y/z', '/a0', '/b/x', '/b/ü'];
+      const model = new Map<string, { value: string; revision: number }>();
+      const past: { revision: number; state: Map<string, { value: string; revision: number }> }[] = [];
+      const told: string[] = [];
+      const expected: string[] = [];
+      const start = await store.currentRevision();
+      const watch = store.watch('/', start, {
+        events: (events) => {
+          for (const e of events) told.push(`${e.type} ${e.key} ${e.value.toString()} ${e.revision}`);
+        },
+        error: (e) => told.push(String(e)),
+      });
+      let last = start;
+      for (let i = 0; i < 300; i++) {
+        const key = pick(r, keys);
+        const known = model.get(key);
+        const revision = r.next() < 0.7 ? (known?.revision ?? last) : int(r, 1, last);
+        const value = `${key} ${i}`;
+        const what = pick(r, ['create', 'update', 'update', 'delete'] as const);
+        const result =
+          what === 'create'
+            ? await store.create(key, bytes(value))
+            : what === 'update'
+              ? await store.update(key, bytes(value), revision)
+              : await store.delete(key, revision);
+        const fits = what === 'create' ? known === undefined : known?.revision === revision;
+        assert.equal(result.ok, fits, `${what} ${key} at ${revision}`);
+        if (!result.ok) {
+          assert.deepEqual(
+            result.current && { value: result.current.value.toString(), revision: result.current.revision },
+            known,
+          );
+          continue;
+        }
+        assert.ok(result.revision > last, 'revisions grow');
+        last = result.revision;
+        if (what === 'delete') model.delete(key);
+        else model.set(key, { value, revision: last });
+        expected.push(
+          `${what === 'delete' ? 'delete' : 'put'} ${key} ${what === 'delete' ? known!.value : value} ${last}`,
+        );
+        past.push({ revision: last, state: new Map(model) });
+      }
+      assert.ok(past.length > 100);
+      for (const { revision, state } of past.filter(() => r.next() < 0.3)) {
+        const prefix = pick(r, ['/', '/a', '/a/', '/b/']);
+        const startKey = r.next() < 0.3 ? pick(r, keys) : undefined;
+        const limit = r.next() < 0.3 ? int(r, 1, 3) : undefined;
+        const inside = [...state]
+          .filter(
+            ([k]) => k.startsWith(prefix) && (startKey === undefined || Buffer.compare(bytes(k), bytes(startKey)) >= 0),
+          )
+          .sort(([a], [b]) => Buffer.compare(bytes(a), bytes(b)))
+          .map(([k, v]) => ({ key: k, ...v }));
+        const list = await store.list(prefix, { revision, startKey, limit });
+        assert.deepEqual(
+          list.items.map((i) => ({ key: i.key, value: i.value.toString(), revision: i.revision })),
+          inside.slice(0, limit),
+        );
+        assert.deepEqual([list.revision, list.more], [revision, limit !== undefined && inside.length > limit]);
+        const key = pick(r, keys);
+        const got = await store.get(key, revision);
+        assert.deepEqual(got && { value: got.value.toString(), revision: got.revision }, state.get(key));
+      }
+      for (const end = Date.now() + 30_000; told.length < expected.length && Date.now() < end;)
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      watch.close();
+      assert.deepEqual(told, expected);
     });
 
     it('pages a list at one revision', async () => {

@@ -151,6 +151,47 @@ describe('lmdb store', function () {
     await store.close();
   });
 
+  it('comes back from kill -9 at each step of a write', async () => {
+    if (!existsSync('/usr/bin/strace')) throw new Error('this test needs strace (Debian: apt-get install strace)');
+    // The process dies as it enters the nth of these calls: before the data, between data and sync, before the header.
+    let acknowledged = 0;
+    const counts = full ? Array.from({ length: 20 }, (_, i) => 1 + i * 2) : [4, 9];
+    for (const call of ['pwrite64', 'fdatasync'])
+      for (const n of counts) {
+        const dir = join(dataDir, `${call}-${n}`);
+        const inject = [
+          '-f',
+          '-o',
+          '/dev/null',
+          '-e',
+          `trace=${call}`,
+          '-e',
+          `inject=${call}:signal=SIGKILL:when=${n}`,
+        ];
+        const run = spawnSync('strace', [...inject, process.execPath, child, dir, '0', '3', '0'], { encoding: 'utf8' });
+        assert.equal(run.signal ?? 'SIGKILL', 'SIGKILL', run.stderr);
+        const told = run.stdout.split('\n');
+        const store = await openLmdbStore({ dataDir: dir, clock: systemClock, logger: silentLogger });
+        const found = new Map((await store.list('/')).items.map((i) => [i.key, i]));
+        let last = 0;
+        for (const line of told) {
+          const [what, key, revision] = line.split(' ') as [string, string, string];
+          if (what !== 'put' && what !== 'delete') continue;
+          last = Math.max(last, Number(revision));
+          acknowledged++;
+          // A deletion that nobody was told of may have happened.
+          if (what === 'delete') assert.ok(!found.has(key), `${call} ${n}: ${line}`);
+          else if (Number(key.split('/')[3]) % 3 !== 0)
+            assert.equal(found.get(key)?.revision, Number(revision), `${call} ${n}: ${line}`);
+        }
+        assert.ok((await store.currentRevision()) >= last);
+        for (const [key, item] of found) assert.ok(item.value.toString().startsWith(key));
+        written(await store.create('/more', Buffer.from('x')));
+        await store.close();
+      }
+    assert.ok(acknowledged > 0);
+  });
+
   it('acknowledges only what was synced to disk', async function () {
     if (!existsSync('/usr/bin/strace')) throw new Error('this test needs strace (Debian: apt-get install strace)');
     const trace = join(dataDir, 'trace');
