@@ -36,6 +36,11 @@ export const TEST_PREREQUISITES: readonly Prerequisite[] = [
   { program: 'systemd-analyze', package: 'systemd', why: 'checks the units' },
 ];
 
+/** What only the long matrices need. */
+export const FULL_TEST_PREREQUISITES: readonly Prerequisite[] = [
+  { program: 'chromium', package: 'chromium', why: 'opens the dashboard' },
+];
+
 export const KUBECTL: Prerequisite = { program: 'kubectl', package: 'kubernetes-client', why: 'talks to the cluster' };
 
 /** Those of the list that this machine lacks. */

@@ -12,6 +12,7 @@ import { createExec } from '../base/exec.ts';
 import { silentLogger } from '../base/log.ts';
 import {
   ETCD_PREREQUISITES,
+  FULL_TEST_PREREQUISITES,
   installPrerequisites,
   KUBECTL,
   missingPrerequisites,
@@ -135,6 +136,7 @@ try {
     ...SERVER_PREREQUISITES,
     ...ETCD_PREREQUISITES,
     ...TEST_PREREQUISITES,
+    ...(full ? FULL_TEST_PREREQUISITES : []),
     KUBECTL,
   ]);
   if (full) await upstream(); // before anything that takes long
