@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { parse } from 'yaml';
+import type { VerificationPolicy } from './images/pulled.ts';
 
 /** Go's duration form ("1m30s", "100ms") in milliseconds; numbers are nanoseconds. */
 export function parseDuration(value: string | number): number {
@@ -52,6 +53,8 @@ export interface KubeletConfiguration {
   };
   registryPullQPS: number;
   registryBurst: number;
+  imagePullCredentialsVerificationPolicy: VerificationPolicy;
+  preloadedImagesVerificationAllowlist: string[];
   enableDebuggingHandlers: boolean;
   healthzPort: number;
   healthzBindAddress: string;
@@ -125,6 +128,8 @@ export function defaultConfiguration(): KubeletConfiguration {
     authorization: { mode: 'Webhook', webhook: { cacheAuthorizedTTL: '5m0s', cacheUnauthorizedTTL: '30s' } },
     registryPullQPS: 5,
     registryBurst: 10,
+    imagePullCredentialsVerificationPolicy: 'NeverVerifyPreloadedImages',
+    preloadedImagesVerificationAllowlist: [],
     enableDebuggingHandlers: true,
     healthzPort: 10248,
     healthzBindAddress: '127.0.0.1',

@@ -48,6 +48,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     .option('--node-labels <pairs>', 'labels of the node, KEY=VALUE separated by commas')
     .option('--register-with-taints <taints>', 'KEY=VALUE:EFFECT separated by commas')
     .option('--register-schedulable [bool]', 'false: the node takes no pods at first', 'true')
+    .option('--image-credential-provider-config <file>', 'a CredentialProviderConfig')
+    .option('--image-credential-provider-bin-dir <dir>', 'the programs that it names')
     .option('--local-path-volumes', 'makes and removes the data of k8ts.io/local-path volumes of this node')
     .option('-v, --v <level>', 'how much is logged; from 4 on details', '2');
   for (const flag of Object.keys(CONFIG_FLAGS))
@@ -78,6 +80,10 @@ export async function main(argv: readonly string[]): Promise<void> {
     nodeIPs: list(o['nodeIp'] ?? ''),
     kubeconfig: o['kubeconfig'],
     bootstrapKubeconfig: o['bootstrapKubeconfig'],
+    credentialProviders:
+      o['imageCredentialProviderConfig'] && o['imageCredentialProviderBinDir']
+        ? { configFile: o['imageCredentialProviderConfig'], binDir: o['imageCredentialProviderBinDir'] }
+        : undefined,
     localPathVolumes: o['localPathVolumes'] !== undefined,
     rootDir: o['rootDir'],
     certDir: o['certDir'],

@@ -45,6 +45,8 @@ export interface KubeletOptions {
   containerLogsDir?: string;
   /** Makes and removes the data of k8ts.io/local-path volumes: its user must be allowed to watch PersistentVolumes. */
   localPathVolumes?: boolean;
+  /** --image-credential-provider-config and --image-credential-provider-bin-dir. */
+  credentialProviders?: { configFile: string; binDir: string };
   nodeLabels?: Record<string, string>;
   registerSchedulable?: boolean;
   /** Stands in for containerd: a hollow runtime. */
@@ -258,6 +260,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     serviceInformer,
     poke: () => agent?.poke(),
     resources: plugins?.resources,
+    credentialProviders: options.credentialProviders,
     manager: () => manager,
   });
   wired = deps;

@@ -11,8 +11,14 @@ interface DockerAuth {
   registrytoken?: string;
 }
 
+/** Credentials and the registries they are for. */
+export interface RegistryCredential {
+  registry: string;
+  auth: AuthConfig;
+}
+
 /** The registries of a dockerconfigjson or dockercfg secret. */
-export function secretCredentials(secret: DeepReadonly<Secret>): { registry: string; auth: AuthConfig }[] {
+export function secretCredentials(secret: DeepReadonly<Secret>): RegistryCredential[] {
   const decode = (key: string): unknown => {
     const data = secret.data?.[key];
     if (data === undefined) return undefined;
@@ -82,9 +88,12 @@ function globPart(glob: string, text: string): boolean {
 }
 
 /** Credentials for an image, the longest pattern first. */
-export function credentialsFor(image: string, secrets: readonly DeepReadonly<Secret>[]): AuthConfig[] {
-  return secrets
-    .flatMap(secretCredentials)
+export function credentialsFor(
+  image: string,
+  secrets: readonly DeepReadonly<Secret>[],
+  others: readonly RegistryCredential[] = [],
+): AuthConfig[] {
+  return [...secrets.flatMap(secretCredentials), ...others]
     .filter((c) => matchesRegistry(c.registry, image))
     .sort((a, b) => b.registry.length - a.registry.length)
     .map((c) => c.auth);

@@ -18,6 +18,8 @@ export function createImageGc(options: {
   logger: Logger;
   runtime: Runtime;
   disk?: (dir: string) => FsStats;
+  /** The image is gone. */
+  forget?(id: string): void;
   nodeEvent(type: 'Normal' | 'Warning', reason: string, message: string): void;
 }): ImageGc {
   const { config, clock, runtime, logger } = options;
@@ -50,7 +52,10 @@ export function createImageGc(options: {
       if (freed >= want) break;
       if (clock.now() - seen.get(i.id)!.first < minAge) continue;
       await runtime.removeImage(i.id).then(
-        () => (freed += i.size),
+        () => {
+          freed += i.size;
+          options.forget?.(i.id);
+        },
         (error: unknown) => logger.debug('image stays', { image: i.id, error }),
       );
     }

@@ -2,9 +2,11 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Container, DeepReadonly, Pod, Secret } from '../../api/types.ts';
 import { errorText } from '../cri/client.ts';
-import type { Image, Runtime, SandboxConfig } from '../cri/types.ts';
+import type { AuthConfig, Image, Runtime, SandboxConfig } from '../cri/types.ts';
 import { createBackoff } from '../pods/backoff.ts';
 import { credentialsFor } from './credentials.ts';
+import type { CredentialProviders } from './providers.ts';
+import type { PulledImages } from './pulled.ts';
 import { defaultPullPolicy, parseImage, pullName } from './names.ts';
 
 /** The image can't be used: `reason` is what stands in the waiting state. */
@@ -34,6 +36,10 @@ export interface ImageOptions {
   /** One pull at a time on the whole node. */
   serialize: boolean;
   maxParallel?: number;
+  /** Whether one more pull may begin now (registryPullQPS); defaults to yes. */
+  mayPull?(): boolean;
+  providers?: CredentialProviders;
+  pulled?: PulledImages;
   secret(namespace: string, name: string): Promise<DeepReadonly<Secret> | undefined>;
   event(pod: DeepReadonly<Pod>, container: string, type: 'Normal' | 'Warning', reason: string, message: string): void;
 }
@@ -43,7 +49,7 @@ const duration = (ms: number): string => (ms < 1000 ? `${Math.round(ms)}ms` : `$
 export function createImageManager(options: ImageOptions): ImageManager {
   const { runtime, clock, event } = options;
   const backoff = createBackoff({ clock, initialMs: 10_000, maxMs: 300_000 });
-  const pulling = new Map<string, Promise<string>>();
+  const pulling = new Map<string, ReturnType<typeof pull>>();
   const failures = new Map<string, string>();
   const limit = options.serialize ? 1 : (options.maxParallel ?? Infinity);
   let active = 0;
@@ -60,18 +66,30 @@ export function createImageManager(options: ImageOptions): ImageManager {
     }
   }
 
-  async function pull(pod: DeepReadonly<Pod>, name: string, sandbox: SandboxConfig | undefined): Promise<string> {
+  async function credentials(pod: DeepReadonly<Pod>, name: string): Promise<AuthConfig[]> {
     const secrets: DeepReadonly<Secret>[] = [];
     for (const s of pod.spec!.imagePullSecrets ?? []) {
       const found = s.name ? await options.secret(pod.metadata!.namespace!, s.name).catch(() => undefined) : undefined;
       if (found) secrets.push(found);
     }
-    const auths = credentialsFor(name, secrets);
-    if (auths.length === 0) return slot(() => runtime.pullImage(name, undefined, sandbox));
+    return credentialsFor(name, secrets, await options.providers?.credentials(name, pod));
+  }
+
+  /** Resolves with the image's id and what opened the registry. */
+  async function pull(
+    name: string,
+    auths: readonly AuthConfig[],
+    sandbox: SandboxConfig | undefined,
+  ): Promise<{ id: string; auth: AuthConfig | undefined }> {
+    const once = async (auth: AuthConfig | undefined) => {
+      if (options.mayPull?.() === false) throw new Error('pull QPS exceeded');
+      return { id: await runtime.pullImage(name, auth, sandbox), auth };
+    };
+    if (auths.length === 0) return slot(() => once(undefined));
     let last: unknown;
     for (const auth of auths) {
       try {
-        return await slot(() => runtime.pullImage(name, auth, sandbox));
+        return await slot(() => once(auth));
       } catch (error) {
         last = error;
       }
@@ -99,7 +117,14 @@ export function createImageManager(options: ImageOptions): ImageManager {
         say('Warning', 'InspectFailed', message);
         throw new ImageError('ImageInspectError', message, 5000);
       }
-      if (have && policy !== 'Always') {
+      let auths: AuthConfig[] | undefined;
+      /** What is here may have been pulled with credentials that this pod has not. */
+      const mayUse = async (image: Image): Promise<boolean> => {
+        if (!options.pulled || options.pulled.allowed(image.id, name, [])) return true;
+        auths = await credentials(pod, name);
+        return options.pulled.allowed(image.id, name, auths);
+      };
+      if (have && policy !== 'Always' && (await mayUse(have))) {
         say(
           'Normal',
           'Pulled',
@@ -108,7 +133,9 @@ export function createImageManager(options: ImageOptions): ImageManager {
         return have;
       }
       if (policy === 'Never') {
-        const message = `Container image ${JSON.stringify(given)} is not present with pull policy of Never`;
+        const message = have
+          ? `image ${JSON.stringify(given)} is present, but the pod has no credentials that were used to pull it, and its pull policy is Never`
+          : `Container image ${JSON.stringify(given)} is not present with pull policy of Never`;
         say('Warning', 'ErrImageNeverPull', message);
         throw new ImageError('ErrImageNeverPull', message, 10_000);
       }
@@ -127,20 +154,23 @@ export function createImageManager(options: ImageOptions): ImageManager {
       const began = clock.monotonic();
       try {
         // pods without secrets of their own share one pull
-        const shared = pod.spec!.imagePullSecrets?.length ? undefined : name;
+        auths ??= await credentials(pod, name);
+        const shared = auths.length ? undefined : name;
+        options.pulled?.pulling(name);
         let one = shared === undefined ? undefined : pulling.get(shared);
         if (!one) {
-          one = pull(pod, name, sandbox);
+          one = pull(name, auths, sandbox);
           if (shared !== undefined) {
             pulling.set(shared, one);
             void one.finally(() => pulling.delete(shared)).catch(() => {});
           }
         }
-        const ref = await one;
+        const { id: ref, auth } = await one;
         backoff.reset(key);
         failures.delete(key);
         const image = (await runtime.imageStatus(ref)) ?? (await runtime.imageStatus(name));
         if (!image) throw new Error(`image ${name} is not there after the pull`);
+        options.pulled?.pulled(image.id, name, auth);
         const took = duration(clock.monotonic() - began);
         say(
           'Normal',
@@ -150,6 +180,7 @@ export function createImageManager(options: ImageOptions): ImageManager {
         return image;
       } catch (error) {
         const text = errorText(error);
+        options.pulled?.failed(name);
         say('Warning', 'Failed', `Failed to pull image ${JSON.stringify(given)}: ${text}`);
         backoff.next(key);
         failures.set(key, text);

@@ -8,17 +8,21 @@ import type { DeepReadonly, Node, Pod, Service } from '../../api/types.ts';
 import type { Client } from '../../client/client.ts';
 import type { EventRecorder } from '../../client/events.ts';
 import type { Informer } from '../../client/informer.ts';
-import { runtimeClasses } from '../../client/resources.ts';
+import { runtimeClasses, serviceAccounts } from '../../client/resources.ts';
 import { createCgroupManager } from '../cgroups/manager.ts';
 import { parseDuration, type KubeletConfiguration } from '../config.ts';
 import type { Runtime } from '../cri/types.ts';
 import { createImageManager } from '../images/manager.ts';
+import { createProviders, type ProviderDeps } from '../images/providers.ts';
+import { createPulledImages } from '../images/pulled.ts';
+import { createThrottle } from '../images/throttle.ts';
 import type { Health } from '../node/health.ts';
 import type { Machine } from '../node/machine.ts';
 import { createObjectCache, type ObjectCache } from '../objects.ts';
 import { createProbeManager } from '../probes/manager.ts';
 import { createStatusManager } from '../status/manager.ts';
 import type { VolumeManager } from '../volumes/manager.ts';
+import { createTokenManager } from '../volumes/tokens.ts';
 import { orNone, wireVolumes } from '../volumes/wire.ts';
 import { createBackoff } from './backoff.ts';
 import type { PodDeps } from './deps.ts';
@@ -49,6 +53,8 @@ export interface WireInput {
   podInformer: Informer<Pod> | undefined;
   serviceInformer: Informer<Service> | undefined;
   resources: NodeResources | undefined;
+  /** Plugins that know registries' credentials. */
+  credentialProviders: { configFile: string; binDir: string } | undefined;
   /** The node's status is to be sent anew. */
   poke(): void;
   /** Comes into being after what is made here. */
@@ -120,6 +126,17 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
   const images = createImageManager({
     runtime,
     clock,
+    mayPull: createThrottle(clock, config.registryPullQPS, config.registryBurst),
+    providers:
+      input.credentialProviders &&
+      createProviders({ ...input.credentialProviders, clock, exec, logger, ...accountAccess(client, clock, rand) }),
+    pulled: input.hollow
+      ? undefined
+      : createPulledImages({
+          dir: join(rootDir, 'image_manager'),
+          policy: config.imagePullCredentialsVerificationPolicy,
+          allowlist: config.preloadedImagesVerificationAllowlist,
+        }),
     serialize: config.serializeImagePulls,
     maxParallel: config.maxParallelImagePulls,
     secret: (ns, name) => objects.secret(ns, name),
@@ -220,6 +237,24 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
     quotaPeriodMicros,
     enforceQuota: config.cpuCFSQuota,
     syncMs: parseDuration(config.syncFrequency),
+  };
+}
+
+/** Tokens and annotations of service accounts, for plugins that ask in their name. */
+function accountAccess(
+  client: Client | undefined,
+  clock: Clock,
+  rand: Rand,
+): Pick<ProviderDeps, 'token' | 'serviceAccount'> {
+  const none = () => Promise.reject(new Error('there is no API server'));
+  if (!client) return { token: none, serviceAccount: none };
+  const tokens = createTokenManager({ client, clock, rand });
+  return {
+    token: (pod, audience) => tokens.get(pod, audience, 3600),
+    async serviceAccount(namespace, name) {
+      const found = await orNone(client.get(serviceAccounts, name, namespace));
+      return found && { uid: found.metadata!.uid!, annotations: found.metadata!.annotations ?? {} };
+    },
   };
 }
 

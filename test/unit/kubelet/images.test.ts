@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createExec } from '../../../base/exec.ts';
+import { silentLogger } from '../../../base/log.ts';
 import { systemClock, systemIds, type Clock } from '../../../base/clock.ts';
 import type { Secret } from '../../../api/types.ts';
 import { createHollowRuntime } from '../../../kubelet/cri/hollow.ts';
 import { credentialsFor, matchesRegistry } from '../../../kubelet/images/credentials.ts';
 import { createImageManager, ImageError } from '../../../kubelet/images/manager.ts';
 import { defaultPullPolicy, parseImage, pullName } from '../../../kubelet/images/names.ts';
+import { createProviders, loadProviders } from '../../../kubelet/images/providers.ts';
+import { createPulledImages, type VerificationPolicy } from '../../../kubelet/images/pulled.ts';
+import { createThrottle } from '../../../kubelet/images/throttle.ts';
 import { createBackoff } from '../../../kubelet/pods/backoff.ts';
 import { pod } from './pods.ts';
 
@@ -100,5 +108,86 @@ describe('kubelet images', () => {
     assert.equal(b.remaining('k'), 0);
     b.next('k');
     assert.equal(b.remaining('k'), 10);
+  });
+
+  it('asks credential provider plugins and keeps their answers', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'providers-'));
+    try {
+      const log = join(dir, 'asked');
+      writeFileSync(
+        join(dir, 'vault'),
+        `#!/bin/sh\ncat >> ${log}; echo >> ${log}\necho '{"kind":"CredentialProviderResponse","apiVersion":"credentialprovider.kubelet.k8s.io/v1","cacheKeyType":"Registry","cacheDuration":"1h","auth":{"r.example":{"username":"'$WHO'","password":"p"}}}'\n`,
+        { mode: 0o755 },
+      );
+      const configFile = join(dir, 'config.yaml');
+      const provider = {
+        name: 'vault',
+        apiVersion: 'credentialprovider.kubelet.k8s.io/v1',
+        matchImages: ['r.example'],
+        defaultCacheDuration: '0s',
+        env: [{ name: 'WHO', value: 'me' }],
+        tokenAttributes: { serviceAccountTokenAudience: 'registry', requireServiceAccount: true },
+      };
+      writeFileSync(configFile, JSON.stringify({ kind: 'CredentialProviderConfig', providers: [provider] }));
+      const providers = createProviders({
+        configFile,
+        binDir: dir,
+        clock: systemClock,
+        exec: createExec({ clock: systemClock, logger: silentLogger }),
+        logger: silentLogger,
+        token: async (_pod, audience) => `token for ${audience}`,
+        serviceAccount: async () => ({ uid: 'u', annotations: {} }),
+      });
+      const [got] = await providers.credentials('r.example/a:1', pod());
+      assert.deepEqual([got!.auth.username, got!.auth.password], ['me', 'p']);
+      assert.equal((await providers.credentials('r.example/b:1', pod())).length, 1);
+      assert.deepEqual(await providers.credentials('other.example/b:1', pod()), []);
+      const asked = readFileSync(log, 'utf8').trim().split('\n');
+      assert.equal(asked.length, 1, 'the second answer comes from the cache');
+      assert.equal((JSON.parse(asked[0]!) as Record<string, string>)['serviceAccountToken'], 'token for registry');
+      writeFileSync(
+        configFile,
+        JSON.stringify({ kind: 'CredentialProviderConfig', providers: [{ ...provider, name: 'no' }] }),
+      );
+      assert.throws(() => loadProviders(configFile, dir), /did not exist/);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  });
+
+  it('keeps images that were pulled with credentials from pods without', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'pulled-'));
+    const make = (policy: VerificationPolicy, allowlist: string[] = []) =>
+      createPulledImages({ dir, policy, allowlist });
+    const mine = { username: 'me', password: 'p' };
+    try {
+      const p = make('NeverVerifyPreloadedImages');
+      assert.equal(p.allowed('id', 'r.example/a:1', []), true, 'it was here before us');
+      p.pulling('r.example/a:1');
+      assert.equal(p.allowed('id', 'r.example/a:1', []), false, 'we began to pull it');
+      p.pulled('id', 'r.example/a:1', mine);
+      const again = make('NeverVerifyPreloadedImages');
+      assert.equal(again.allowed('id', 'r.example/a:2', []), false);
+      assert.equal(again.allowed('id', 'r.example/a:2', [mine]), true);
+      assert.equal(again.allowed('id', 'r.example/b:1', [mine]), false, 'another repository');
+      assert.equal(make('NeverVerify').allowed('id', 'r.example/a:1', []), true);
+      again.pulled('id', 'r.example/a:1', undefined);
+      assert.equal(again.allowed('id', 'r.example/a:1', []), true, 'it is public after all');
+      assert.equal(make('AlwaysVerify').allowed('new', 'r.example/x', []), false);
+      const listed = make('NeverVerifyAllowlistedImages', ['r.example/team/*']);
+      assert.equal(listed.allowed('new', 'r.example/team/x:1', []), true);
+      assert.equal(listed.allowed('new', 'r.example/other', []), false);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  });
+
+  it('bounds how often pulls begin', () => {
+    let now = 0;
+    const may = createThrottle({ ...systemClock, monotonic: () => now }, 5, 2);
+    assert.deepEqual([may(), may(), may()], [true, true, false]);
+    now = 200;
+    assert.deepEqual([may(), may()], [true, false]);
+    assert.equal(createThrottle(systemClock, 0, 0)(), true);
   });
 });
