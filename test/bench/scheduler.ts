@@ -1,20 +1,24 @@
 /**
- * Measures the scheduler: `node test/bench/scheduler.ts [--nodes 500] [--pods 1000] [plain] [spread] [anti-affinity] ...`.
+ * Measures the scheduler:
+ * `node test/bench/scheduler.ts [--nodes 500] [--pods 1000] [plain] [spread] [anti-affinity] [preemption]`.
  * Each row starts an API server with nodes that exist on paper only, then k8ts' scheduler and kube-scheduler (where its
  * program is found: KUBE_SCHEDULER, or ~/.cache/k8ts-peer/bin) in turn, and prints one JSON object a line: pods a second,
- * CPU of the scheduler's process per pod, its memory at the end.
+ * CPU of the scheduler's process per pod, its memory at the end. For preemption every node is full of pods that matter
+ * less, and each new pod must end one.
  */
 import { spawn } from 'node:child_process';
-import { createWriteStream, existsSync, readFileSync } from 'node:fs';
+import { createWriteStream, existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Pod, PodSpec } from '../../api/types.ts';
+import type { Container, Pod, PodSpec } from '../../api/types.ts';
 import { systemClock, systemRand } from '../../base/clock.ts';
 import { silentLogger } from '../../base/log.ts';
 import type { Client } from '../../client/client.ts';
 import { createInformer } from '../../client/informer.ts';
-import { namespaces, nodes, pods, serviceAccounts } from '../../client/resources.ts';
+import { namespaces, nodes, pods, priorityClasses, serviceAccounts } from '../../client/resources.ts';
+import { program } from '../../deploy/paths.ts';
+import { inParallel, usage } from './measure.ts';
 import { startBenchServer } from './server.ts';
 
 const ROWS: Record<string, (app: string) => Partial<PodSpec>> = {
@@ -36,7 +40,10 @@ const ROWS: Record<string, (app: string) => Partial<PodSpec>> = {
       },
     },
   }),
+  preemption: () => ({ priorityClassName: 'high' }),
 };
+/** Nodes in the preemption row hold so many pods. */
+const FULL = 4;
 
 const args = process.argv.slice(2);
 const option = (name: string, fallback: number) => {
@@ -50,27 +57,12 @@ const only = args.includes('--ours') ? 'ours' : args.includes('--peer') ? 'peer'
 const chosen = args.filter((a) => !a.startsWith('--'));
 const rows = chosen.length > 0 ? chosen : Object.keys(ROWS);
 
-/** CPU time in milliseconds and resident memory in MiB of a process. */
-function usage(pid: number): { cpuMs: number; rssMiB: number } {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /s, '')
-    .split(' ');
-  // utime and stime, in ticks of 10 ms; resident pages.
-  return { cpuMs: (Number(fields[11]) + Number(fields[12])) * 10, rssMiB: (Number(fields[21]) * 4096) / 2 ** 20 };
-}
-
-async function inParallel<T>(items: readonly T[], width: number, work: (item: T) => Promise<unknown>): Promise<void> {
-  let next = 0;
-  const worker = async () => {
-    while (next < items.length) await work(items[next++]!);
-  };
-  await Promise.all(Array.from({ length: width }, worker));
-}
-
-async function prepare(client: Client): Promise<void> {
+async function prepare(client: Client, row: string): Promise<void> {
   await client.create(namespaces, { metadata: { name: 'bench' } });
   await client.create(serviceAccounts, { metadata: { name: 'default', namespace: 'bench' } });
-  const amounts = { cpu: '32', memory: '128Gi', pods: '110' };
+  await client.create(priorityClasses, { metadata: { name: 'high' }, value: 1000 });
+  const crowded = row === 'preemption';
+  const amounts = { cpu: crowded ? String(FULL) : '32', memory: '128Gi', pods: '110' };
   await inParallel(
     Array.from({ length: nodeCount }, (_, i) => `node-${i}`),
     16,
@@ -79,20 +71,24 @@ async function prepare(client: Client): Promise<void> {
       const labels = { 'kubernetes.io/hostname': name, 'topology.kubernetes.io/zone': zone };
       await client.create(nodes, { metadata: { name, labels }, status: { capacity: amounts, allocatable: amounts } });
       await client.patch(nodes, name, 'merge', { spec: { taints: null } });
+      for (let i = 0; crowded && i < FULL; i++)
+        await client.create(pods, {
+          metadata: { name: `${name}-${i}`, namespace: 'bench', labels: { app: 'filler' } },
+          spec: { nodeName: name, terminationGracePeriodSeconds: 0, containers: [container('1')] },
+        });
     },
   );
 }
 
+function container(cpu: string): Container {
+  return { name: 'c', image: 'registry.example.com/app:1', resources: { requests: { cpu, memory: '64Mi' } } };
+}
+
 function pod(i: number, row: string): Pod {
   const app = `app-${i % 20}`;
-  const container = {
-    name: 'c',
-    image: 'registry.example.com/app:1',
-    resources: { requests: { cpu: '100m', memory: '64Mi' } },
-  };
   return {
     metadata: { name: `pod-${i}`, namespace: 'bench', labels: { app } },
-    spec: { ...ROWS[row]!(app), containers: [container] },
+    spec: { ...ROWS[row]!(app), containers: [container(row === 'preemption' ? '1' : '100m')] },
   };
 }
 
@@ -110,14 +106,18 @@ async function measure(row: string, which: 'ours' | 'peer'): Promise<void> {
     logger: silentLogger,
     namespace: 'bench',
     fieldSelector: 'spec.nodeName!=',
+    labelSelector: 'app!=filler',
   });
   let child: ReturnType<typeof spawn> | undefined;
   try {
-    await prepare(client);
-    const main = new URL('../../scheduler/main.ts', import.meta.url).pathname;
+    await prepare(client, row);
+    const own = program('scheduler/main.ts');
     child =
       which === 'ours'
-        ? spawn(process.execPath, [main, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] })
+        ? spawn(own.command, [...own.args, ...flags], {
+            env: { ...process.env, ...own.env },
+            stdio: ['ignore', 'pipe', 'pipe'],
+          })
         : spawn(
             peer,
             [
@@ -135,7 +135,7 @@ async function measure(row: string, which: 'ours' | 'peer'): Promise<void> {
     await informer.synced();
     const bound = (n: number) =>
       new Promise<void>((resolve, reject) => {
-        const timer = setTimeout(() => reject(new Error(`only ${informer.size} of ${n} pods were bound`)), 180_000);
+        const timer = setTimeout(() => reject(new Error(`only ${informer.size} of ${n} pods were bound`)), 300_000);
         const check = () => {
           if (informer.size < n) return;
           clearTimeout(timer);
@@ -176,6 +176,7 @@ async function measure(row: string, which: 'ours' | 'peer'): Promise<void> {
         podsPerSecond: Math.round(podCount / seconds),
         cpuMsPerPod: Number(cpu.toFixed(2)),
         rssMiB: Math.round(after.rssMiB),
+        pssMiB: Math.round(after.pssMiB),
       })}\n`,
     );
   } finally {

@@ -18,6 +18,8 @@ export interface History {
   list<T extends object>(r: ResourceRef<T>, namespace?: string): T[];
   /** Resolves when `what` returns nothing; rejects after `ms` with what it returned last. It is asked after each event. */
   until(what: () => string | undefined, ms: number): Promise<void>;
+  /** Resolves when so many more events have come, or none for `ms`. */
+  more(count: number, ms: number): Promise<void>;
   /** Drops events of a namespace that were looked at. */
   forget(namespace: string): void;
   stop(): void;
@@ -88,6 +90,23 @@ export async function follow(client: Client, kinds: readonly ResourceRef<object>
         const timer = systemClock.after(ms, () => end(new Error(`not within ${ms} ms: ${last}`)));
         waiting.add(look);
         look();
+      });
+    },
+    more(count, ms) {
+      return new Promise((resolve) => {
+        let left = count;
+        const end = () => {
+          timer.cancel();
+          waiting.delete(look);
+          resolve();
+        };
+        let timer = systemClock.after(ms, end);
+        const look = () => {
+          timer.cancel();
+          if (left-- <= 0) return end();
+          timer = systemClock.after(ms, end);
+        };
+        waiting.add(look);
       });
     },
     forget(namespace) {
