@@ -42,6 +42,8 @@ export function maxSurge(spec: RolloutSpec): number {
 }
 
 const total = (sets: readonly SetSize[]) => sets.reduce((n, s) => n + s.replicas, 0);
+/** A set that was made smaller a moment ago still reports the pods that it is about to end. */
+const serving = (s: SetSize) => Math.min(s.available, s.replicas);
 
 /** How large the newest set may be now, given `all` sets (the newest among them) and its own size. */
 export function newSetSize(spec: RolloutSpec, all: readonly SetSize[], current: number): number {
@@ -57,19 +59,19 @@ export function newSetSize(spec: RolloutSpec, all: readonly SetSize[], current: 
 export function shrinkOldSets(spec: RolloutSpec, newest: SetSize, old: readonly SetSize[]): Sizes {
   const sizes: Sizes = new Map();
   const minAvailable = spec.replicas - maxUnavailable(spec);
-  const spare = total(old) + newest.replicas - minAvailable - (newest.replicas - newest.available);
+  const spare = total(old) + newest.replicas - minAvailable - (newest.replicas - serving(newest));
   if (total(old) === 0 || spare <= 0) return sizes;
   const byAge = old.toSorted((a, b) => a.created - b.created || (a.name < b.name ? -1 : 1));
   const sizeOf = (s: SetSize) => sizes.get(s.name) ?? s.replicas;
   let unhealthy = spare;
   for (const s of byAge) {
     if (unhealthy <= 0) break;
-    const n = Math.min(unhealthy, s.replicas - s.available);
+    const n = Math.min(unhealthy, s.replicas - serving(s));
     if (n <= 0) continue;
     sizes.set(s.name, s.replicas - n);
     unhealthy -= n;
   }
-  let free = newest.available + old.reduce((n, s) => n + s.available, 0) - minAvailable;
+  let free = serving(newest) + old.reduce((n, s) => n + serving(s), 0) - minAvailable;
   for (const s of byAge) {
     if (free <= 0) break;
     const n = Math.min(free, sizeOf(s));

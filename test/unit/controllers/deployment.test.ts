@@ -55,6 +55,8 @@ describe('deployment: rollout arithmetic', () => {
     });
     assert.deepEqual(sizes(shrinkOldSets(spec(10, 1, 0), set('new', 1, 0), [set('old', 10)])), {});
     assert.deepEqual(sizes(shrinkOldSets(spec(3), set('new', 3), [])), {});
+    // Four of the fourteen are on their way out: that they are still counted must not cost four more.
+    assert.deepEqual(sizes(shrinkOldSets(spec(9, 1, 1), set('new', 0), [set('old', 10, 14)])), { old: 8 });
   });
 
   it('shares a change of size among the sets by their part', () => {
