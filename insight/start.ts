@@ -10,7 +10,7 @@ import { createAccess } from './access.ts';
 import { explainGroup } from './explain/api.ts';
 import type { SchedulerAccount } from './explain/sources.ts';
 import { metricsGroup } from './metrics/api.ts';
-import { createScraper } from './metrics/scraper.ts';
+import { createScraper, type ScraperOptions } from './metrics/scraper.ts';
 import { serve, type ServerOptions } from './server.ts';
 
 export interface InsightOptions {
@@ -24,7 +24,7 @@ export interface InsightOptions {
   /** Milliseconds between the reports of kubelets; defaults to 15,000. */
   resolutionMs?: number;
   /** How it shows itself to kubelets; and whom it trusts there (everybody when absent). */
-  kubelet?: { cert?: string | Buffer; key?: string | Buffer; ca?: string | Buffer };
+  kubelet?: Partial<Pick<ScraperOptions, 'cert' | 'key' | 'ca' | 'locate'>>;
   /** The scheduler's account of a pod (GET /explain/NAMESPACE/NAME of its own port). */
   scheduler?(namespace: string, name: string): Promise<SchedulerAccount | undefined>;
 }

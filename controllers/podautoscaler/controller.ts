@@ -6,11 +6,13 @@ import { horizontalPodAutoscalers, resourcePath } from '../../client/resources.t
 import { defineController, type Result } from '../framework.ts';
 import type { DiscoveredResource } from '../../client/discovery.ts';
 import { body, meta, semanticEqual } from '../lib/meta.ts';
+import type { PodView } from '../lib/pods.ts';
 import { errorText, isConflict, isNotFound } from '../lib/podcontrol.ts';
 import { concurrency } from '../options.ts';
 import { decide, newHistory, noteChange, type Autoscaler } from './behavior.ts';
 import { milli } from './metrics.ts';
 import {
+  failureOf,
   inputs,
   propose,
   resourceFor,
@@ -45,7 +47,7 @@ const FAILED: Readonly<Record<string, string>> = {
 };
 
 /** The largest of what the metrics ask for; undefined when too little is known. */
-async function recommend(t: Turn, scale: Scale): Promise<{ replicas: number; name: string } | undefined> {
+async function recommend(t: Turn, scale: Scale, key: string): Promise<{ replicas: number; name: string } | undefined> {
   const { deps, hpa } = t;
   const { namespace } = meta(hpa);
   const current = scale.spec?.replicas ?? 0;
@@ -56,7 +58,15 @@ async function recommend(t: Turn, scale: Scale): Promise<{ replicas: number; nam
     return undefined;
   }
   const matcher = parseLabelSelector(text);
+  deps.state.selectors.set(key, matcher);
   const selected = deps.informers.pods.list(namespace).filter((p) => matcher.matches(p.metadata?.labels ?? {}));
+  const rivals = rivalsFor(deps, namespace, selected);
+  if (rivals.length > 1) {
+    const why = `pods by selector ${text} are controlled by multiple HPAs: [${rivals.join(' ')}]`;
+    event(t, 'Warning', 'AmbiguousSelector', why);
+    setCondition(t, 'ScalingActive', 'False', 'AmbiguousSelector', why);
+    return undefined;
+  }
   const metrics = hpa.spec?.metrics?.length
     ? hpa.spec.metrics
     : [{ type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } } }];
@@ -66,7 +76,8 @@ async function recommend(t: Turn, scale: Scale): Promise<{ replicas: number; nam
     down: toleranceOf(hpa.spec?.behavior?.scaleDown, fallback),
   };
   let best: { replicas: number; name: string } | undefined;
-  let failure: { reason: string; message: string } | undefined;
+  let failure: { reason: string; message: string; whole: string } | undefined;
+  let invalid = 0;
   const statuses: MetricStatus[] = [];
   for (const m of metrics) {
     try {
@@ -76,14 +87,20 @@ async function recommend(t: Turn, scale: Scale): Promise<{ replicas: number; nam
     } catch (error) {
       const reason = FAILED[m.type] ?? 'InvalidMetricSourceType';
       event(t, 'Warning', reason, errorText(error));
-      failure ??= { reason, message: `the HPA was unable to compute the replica count: ${errorText(error)}` };
+      invalid++;
+      failure ??= {
+        reason,
+        message: `the HPA was unable to compute the replica count: ${errorText(error)}`,
+        whole: `${failureOf(m)}: ${errorText(error)}`,
+      };
     }
   }
   t.status.currentMetrics = statuses;
   // With a metric unknown it may only grow: what is unknown could need what runs.
   if (failure && (!best || best.replicas < current)) {
     setCondition(t, 'ScalingActive', 'False', failure.reason, failure.message);
-    event(t, 'Warning', 'FailedComputeMetricsReplicas', failure.message);
+    const counted = `invalid metrics (${invalid} invalid out of ${metrics.length}), first error is: ${failure.whole}`;
+    event(t, 'Warning', 'FailedComputeMetricsReplicas', counted);
     return undefined;
   }
   setCondition(
@@ -94,6 +111,15 @@ async function recommend(t: Turn, scale: Scale): Promise<{ replicas: number; nam
     `the HPA was able to successfully calculate a replica count from ${best!.name}`,
   );
   return best;
+}
+
+/** The autoscalers of the namespace whose targets select any of the pods. */
+function rivalsFor(deps: D, namespace: string, selected: readonly PodView[]): string[] {
+  const out: string[] = [];
+  for (const [key, matcher] of deps.state.selectors)
+    if (splitKey(key).namespace === namespace && selected.some((p) => matcher.matches(p.metadata?.labels ?? {})))
+      out.push(key);
+  return out.toSorted();
 }
 
 function toleranceOf(rules: { readonly tolerance?: string | number } | undefined, fallback: number): number {
@@ -155,7 +181,7 @@ async function sync(t: Turn, key: string): Promise<void> {
     desired = min;
     reason = 'Current number of replicas below Spec.MinReplicas';
   } else {
-    const best = await recommend(t, scale);
+    const best = await recommend(t, scale, key);
     if (best) {
       const d = decide(hpa, current, best.replicas, history, now, options.hpaDownscaleStabilizationMs);
       desired = d.replicas;
@@ -216,7 +242,7 @@ export const horizontalPodAutoscalerController = defineController({
   inputs,
   outputs: ['update horizontalpodautoscalers/status.autoscaling', 'get,update */scale.*'],
   workers: concurrency('horizontal-pod-autoscaler'),
-  state: (): State => ({ history: new Map() }),
+  state: (): State => ({ history: new Map(), selectors: new Map() }),
   triggers: {
     autoscalers: {
       keys: 'self',
@@ -229,6 +255,7 @@ export const horizontalPodAutoscalerController = defineController({
     const hpa = deps.informers.autoscalers.get(name, namespace);
     if (!hpa) {
       deps.state.history.delete(key);
+      deps.state.selectors.delete(key);
       return;
     }
     const t: Turn = {

@@ -27,6 +27,17 @@ export function milli(text: string | undefined): number {
 const seconds = (text: string | undefined) =>
   /^([0-9.]+)s$/.exec(text ?? '')?.[1] ? Number(/^([0-9.]+)s$/.exec(text!)![1]) * 1000 : 60_000;
 
+/** Says before what went wrong where it did. */
+export async function because<T>(prefix: string, work: () => Promise<T> | T): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw new Error(`${prefix}: ${(error as Error).message}`, { cause: error });
+  }
+}
+const fetched = <T>(api: string, request: Promise<T>) =>
+  because(`unable to fetch metrics from ${api} metrics API`, () => request);
+
 /** What the pods use of a resource, or one container of each. */
 export async function resourceSamples(
   client: Client,
@@ -35,10 +46,13 @@ export async function resourceSamples(
   resource: string,
   container?: string,
 ): Promise<Map<string, Sample>> {
-  const list = await client.request<{ items?: PodMetrics[] | null }>({
-    path: `/apis/metrics.k8s.io/v1beta1/namespaces/${namespace}/pods`,
-    query: { labelSelector: selector },
-  });
+  const list = await fetched(
+    'resource',
+    client.request<{ items?: PodMetrics[] | null }>({
+      path: `/apis/metrics.k8s.io/v1beta1/namespaces/${namespace}/pods`,
+      query: { labelSelector: selector },
+    }),
+  );
   const items = list.items ?? [];
   if (items.length === 0) throw new Error('no metrics returned from resource metrics API');
   const out = new Map<string, Sample>();
@@ -80,10 +94,13 @@ export async function podSamples(
   metric: string,
   metricSelector: string,
 ): Promise<Map<string, Sample>> {
-  const list = await client.request<{ items?: MetricValue[] | null }>({
-    path: `/apis/custom.metrics.k8s.io/v1beta2/namespaces/${namespace}/pods/*/${metric}`,
-    query: { labelSelector: selector, metricLabelSelector: metricSelector },
-  });
+  const list = await fetched(
+    'custom',
+    client.request<{ items?: MetricValue[] | null }>({
+      path: `/apis/custom.metrics.k8s.io/v1beta2/namespaces/${namespace}/pods/*/${metric}`,
+      query: { labelSelector: selector, metricLabelSelector: metricSelector },
+    }),
+  );
   const out = new Map<string, Sample>();
   for (const m of list.items ?? [])
     out.set(m.describedObject?.name ?? '', {
@@ -104,10 +121,13 @@ export async function objectValue(
   metric: string,
   metricSelector: string,
 ): Promise<number> {
-  const list = await client.request<{ items?: MetricValue[] | null }>({
-    path: `/apis/custom.metrics.k8s.io/v1beta2/namespaces/${namespace}/${resource}/${name}/${metric}`,
-    query: { metricLabelSelector: metricSelector },
-  });
+  const list = await fetched(
+    'custom',
+    client.request<{ items?: MetricValue[] | null }>({
+      path: `/apis/custom.metrics.k8s.io/v1beta2/namespaces/${namespace}/${resource}/${name}/${metric}`,
+      query: { metricLabelSelector: metricSelector },
+    }),
+  );
   const first = list.items?.[0];
   if (!first) throw new Error('no metrics returned from custom metrics API');
   return milli(first.value);
@@ -120,10 +140,13 @@ export async function externalValue(
   metric: string,
   metricSelector: string,
 ): Promise<number> {
-  const list = await client.request<{ items?: MetricValue[] | null }>({
-    path: `/apis/external.metrics.k8s.io/v1beta1/namespaces/${namespace}/${metric}`,
-    query: { labelSelector: metricSelector },
-  });
+  const list = await fetched(
+    'external',
+    client.request<{ items?: MetricValue[] | null }>({
+      path: `/apis/external.metrics.k8s.io/v1beta1/namespaces/${namespace}/${metric}`,
+      query: { labelSelector: metricSelector },
+    }),
+  );
   if (!list.items?.length) throw new Error('no metrics returned from external metrics API');
   return list.items.reduce((n, m) => n + milli(m.value), 0);
 }

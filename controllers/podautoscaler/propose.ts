@@ -1,5 +1,6 @@
 /** What one metric of an autoscaler asks for. */
 import { Quantity } from '../../api/quantity.ts';
+import type { LabelMatcher } from '../../api/selectors.ts';
 import { parseApiVersion, type DeepReadonly, type LabelSelector } from '../../api/types.ts';
 import { horizontalPodAutoscalers, pods } from '../../client/resources.ts';
 import type { Deps } from '../framework.ts';
@@ -8,7 +9,7 @@ import { body, meta } from '../lib/meta.ts';
 import { isReady, type PodView } from '../lib/pods.ts';
 import { labelSelector } from '../lib/selectors.ts';
 import type { Autoscaler, AutoscalerView, History } from './behavior.ts';
-import { externalValue, milli, objectValue, podSamples, requestOf, resourceSamples } from './metrics.ts';
+import { because, externalValue, milli, objectValue, podSamples, requestOf, resourceSamples } from './metrics.ts';
 import {
   groupPods,
   replicasByAverage,
@@ -21,6 +22,8 @@ import {
 export const inputs = { autoscalers: horizontalPodAutoscalers, pods };
 export interface State {
   history: Map<string, History>;
+  /** What each autoscaler's target selects. */
+  selectors: Map<string, LabelMatcher>;
   discovered?: { at: number; resources: readonly DiscoveredResource[] };
 }
 export type D = Deps<typeof inputs, State>;
@@ -63,7 +66,36 @@ export interface Proposal {
 }
 
 /** What one metric asks for. @throws when it can't be had. */
-export async function propose(
+export function propose(
+  t: Turn,
+  m: MetricSpec,
+  scale: Scale,
+  selected: readonly PodView[],
+  tolerance: Tolerance,
+): Promise<Proposal> {
+  const work = () => measure(t, m, scale, selected, tolerance);
+  if (m.type !== 'Resource' && m.type !== 'ContainerResource') return work();
+  const { name, target } = (m.resource ?? m.containerResource)!;
+  return because(`failed to get ${name} ${target.averageValue === undefined ? 'utilization' : 'usage'}`, work);
+}
+
+/** What a failure of the metric is called beside those of other metrics. */
+export function failureOf(m: MetricSpec): string {
+  switch (m.type) {
+    case 'Object':
+      return 'failed to get object metric value';
+    case 'Pods':
+      return 'failed to get pods metric value';
+    case 'Resource':
+      return `failed to get ${m.resource?.name} resource metric value`;
+    case 'ContainerResource':
+      return `failed to get ${m.containerResource?.container} container metric value`;
+    default:
+      return `failed to get ${m.external?.metric.name} external metric value`;
+  }
+}
+
+async function measure(
   t: Turn,
   m: MetricSpec,
   scale: Scale,
@@ -98,7 +130,9 @@ export async function propose(
     case 'ContainerResource': {
       const source = (m.type === 'Resource' ? m.resource : m.containerResource)!;
       const container = m.type === 'ContainerResource' ? m.containerResource!.container : undefined;
-      const samples = await resourceSamples(client, namespace, selector, source.name, container);
+      const samples = await because(`unable to get metrics for resource ${source.name}`, () =>
+        resourceSamples(client, namespace, selector, source.name, container),
+      );
       const isCpu = source.name === 'cpu';
       const make = (now2: NonNullable<MetricStatus['resource']>['current']): MetricStatus =>
         container === undefined
@@ -137,12 +171,8 @@ export async function propose(
     }
     case 'Pods': {
       const source = m.pods!;
-      const samples = await podSamples(
-        client,
-        namespace,
-        selector,
-        source.metric.name,
-        selectorText(source.metric.selector),
+      const samples = await because(`unable to get metric ${source.metric.name}`, () =>
+        podSamples(client, namespace, selector, source.metric.name, selectorText(source.metric.selector)),
       );
       const target = milli(source.target.averageValue);
       const r = byUse(
@@ -163,13 +193,9 @@ export async function propose(
       const described = source.describedObject;
       const resource = await resourceFor(deps, described.apiVersion ?? 'v1', described.kind);
       const group = resource.group === '' ? resource.resource : `${resource.resource}.${resource.group}`;
-      const value = await objectValue(
-        client,
-        namespace,
-        group,
-        described.name,
-        source.metric.name,
-        selectorText(source.metric.selector),
+      const where = `${described.kind} on ${namespace} ${described.name}`;
+      const value = await because(`unable to get metric ${source.metric.name}: ${where}`, () =>
+        objectValue(client, namespace, group, described.name, source.metric.name, selectorText(source.metric.selector)),
       );
       const shared = {
         describedObject: { ...described },
@@ -199,9 +225,13 @@ export async function propose(
     }
     case 'External': {
       const source = m.external!;
-      const value = await externalValue(client, namespace, source.metric.name, selectorText(source.metric.selector));
+      const chosen = selectorText(source.metric.selector);
+      const value = await because(
+        `unable to get external metric ${namespace}/${source.metric.name}/${chosen || 'nil'}`,
+        () => externalValue(client, namespace, source.metric.name, chosen),
+      );
       const metric = body<NonNullable<MetricStatus['external']>['metric']>(source.metric);
-      const name = `external metric ${source.metric.name}(${selectorText(source.metric.selector) || 'nil'})`;
+      const name = `external metric ${source.metric.name}(${chosen || 'nil'})`;
       if (source.target.averageValue !== undefined) {
         const n = scale.status?.replicas ?? 0;
         const replicas = replicasByAverage(current, value, milli(source.target.averageValue), n, tolerance);

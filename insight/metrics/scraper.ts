@@ -15,6 +15,8 @@ export interface ScraperOptions {
   key?: string | Buffer;
   /** Kubelets' certificates aren't verified without it. */
   ca?: string | Buffer;
+  /** The URL of a node's kubelet; defaults to what the node says. */
+  locate?(node: DeepReadonly<Node>): string | undefined;
   nodes(): readonly DeepReadonly<Node>[];
 }
 
@@ -51,7 +53,7 @@ export function createScraper(options: ScraperOptions): Scraper {
 
   function kubelet(node: DeepReadonly<Node>): Client | undefined {
     const name = node.metadata!.name!;
-    const url = kubeletOf(node);
+    const url = (options.locate ?? kubeletOf)(node);
     const have = kubelets.get(name);
     if (have?.url === url) return have?.client;
     have?.client.close();

@@ -75,8 +75,7 @@ export interface InsightCluster {
   readonly server: TestServer;
   readonly client: Client;
   /** What the kubelets answer to /metrics/resource. */
-  report: string;
-  readonly kubeletPort: number;
+  report: string | (() => string);
   stop(): Promise<void>;
 }
 
@@ -88,9 +87,11 @@ export async function startInsightCluster(
   const { client } = server;
   const { ca, serving } = servingIdentity(INSIGHT_HOST);
   const me = server.identity(INSIGHT_USER);
-  const cluster = { report: '' };
+  const cluster: Pick<InsightCluster, 'report'> = { report: '' };
   const kubelet: Server = createServer({ ...serving, ca: server.ca, requestCert: true }, (req, res) => {
-    res.writeHead(req.url === '/metrics/resource' ? 200 : 404, { 'Content-Type': 'text/plain' }).end(cluster.report);
+    res
+      .writeHead(req.url === '/metrics/resource' ? 200 : 404, { 'Content-Type': 'text/plain' })
+      .end(typeof cluster.report === 'string' ? cluster.report : cluster.report());
   });
   await new Promise<void>((resolve) => kubelet.listen(0, '127.0.0.1', resolve));
   const insight = await (async () => {
@@ -104,7 +105,11 @@ export async function startInsightCluster(
       port: 0,
       tls: serving,
       resolutionMs: 50,
-      kubelet: me,
+      kubelet: {
+        ...me,
+        // All nodes share one kubelet.
+        locate: () => `https://127.0.0.1:${(kubelet.address() as AddressInfo).port}`,
+      },
       ...(typeof more === 'function' ? more(server) : more),
     });
   })();
@@ -114,7 +119,6 @@ export async function startInsightCluster(
   return Object.assign(cluster, {
     server,
     client,
-    kubeletPort: (kubelet.address() as AddressInfo).port,
     async stop() {
       await insight.stop();
       await server.stop();

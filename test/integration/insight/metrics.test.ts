@@ -36,10 +36,6 @@ describe('metrics.k8s.io', function () {
     await client.create(namespaces, { metadata: { name: 'shop' } });
     await client.create(serviceAccounts, { metadata: { name: 'default', namespace: 'shop' } });
     await client.create(nodes, { metadata: { name: 'n1', labels: { zone: 'z' } } });
-    const status = {
-      addresses: [{ type: 'InternalIP', address: '127.0.0.1' }],
-      daemonEndpoints: { kubeletEndpoint: { Port: c.kubeletPort } },
-    };
     const pod = (name: string, labels: Record<string, string>) =>
       client.create(pods, {
         metadata: { name, namespace: 'shop', labels },
@@ -63,7 +59,6 @@ describe('metrics.k8s.io', function () {
       );
     const now = Math.floor(Date.now() / 1000);
     c.report = report(now - 15, 100);
-    await client.patch(nodes, 'n1', 'merge', { status }, { subresource: 'status' });
     // The first report is in when the second can follow.
     await until(async () => (await list('pods')).length === 1);
     c.report = report(now, 103);
