@@ -5,8 +5,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import { newCluster } from '../../deploy/cluster/config.ts';
-import { hostInterface } from '../../deploy/cluster/network.ts';
+import { tagOf } from '../../deploy/cluster/config.ts';
 import { CLUSTER, eventually, HOME, k8ts, Kubectl, ROOT, tryK8ts } from './cluster.ts';
 
 const NAME = `${CLUSTER}-other`;
@@ -65,7 +64,7 @@ async function serveOutside(): Promise<() => Promise<void>> {
 
 describe('clusters side by side', function () {
   this.timeout(240_000);
-  const link = () => hostInterface(newCluster(NAME, 'lmdb', new Set())) in networkInterfaces();
+  const link = () => `k8ts-${tagOf(NAME)}` in networkInterfaces();
   const config = join(HOME, NAME, 'kubeconfig');
   const first = new Kubectl('default');
   after(() => {
