@@ -11,7 +11,8 @@ import { podLogs } from './commands/pod-logs.ts';
 import { top, type TopOptions } from './commands/top.ts';
 import { up, type UpOptions } from './commands/up.ts';
 import { why, type WhyOptions } from './commands/why.ts';
-import { homeDir, VERSION } from './cluster/config.ts';
+import { KUBERNETES_VERSION } from '../api/version.ts';
+import { homeDir } from './cluster/config.ts';
 import { startAgent } from './node/agent.ts';
 import { JoinError } from './node/discovery.ts';
 import { addReplacement, type Replacements } from './replace.ts';
@@ -74,7 +75,7 @@ async function untilSignal(stop: () => Promise<void>): Promise<void> {
 
 const cli = new Command('k8ts')
   .description('Kubernetes in TypeScript')
-  .version(`k8ts for Kubernetes ${VERSION}`)
+  .version(`k8ts for Kubernetes ${KUBERNETES_VERSION}`)
   .option('-v, --verbose', 'say every command that is run');
 const ctx = () => createContext({ verbose: cli.opts<{ verbose?: boolean }>().verbose === true });
 

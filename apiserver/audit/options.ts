@@ -6,7 +6,8 @@ import { FlagError, type Flags } from '../flags.ts';
 import { createAuditor, type AuditBackend, type Auditor } from './auditor.ts';
 import { createLogBackend } from './log.ts';
 import { parsePolicy } from './policy.ts';
-import { createWebhookBackend, readWebhookConfig } from './webhook.ts';
+import { readWebhookKubeconfig } from '../authentication/remote.ts';
+import { createWebhookBackend } from './webhook.ts';
 
 const MIB = 1024 * 1024;
 const MAX_EVENT = 100 * 1024;
@@ -55,7 +56,14 @@ export async function auditorFromFlags(
     const policy = parsePolicy(readFileSync(policyFile, 'utf8'));
     const backends: AuditBackend[] = [];
     if (webhook !== undefined)
-      backends.push(createWebhookBackend({ clock, logger, target: readWebhookConfig(webhook), ...batch }));
+      backends.push(
+        createWebhookBackend({
+          clock,
+          logger,
+          target: readWebhookKubeconfig(webhook, (path) => readFileSync(path)),
+          ...batch,
+        }),
+      );
     if (path !== undefined) backends.push(await createLogBackend({ clock, logger, path, ...log }));
     return backends.length === 0 ? undefined : createAuditor({ clock, policy, backends });
   } catch (error) {

@@ -1,29 +1,16 @@
 /** Events in batches to a webhook. Memory is bounded: what the webhook can't take in time is lost, and said so. */
-import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
-import { dirname, resolve } from 'node:path';
-import { parse } from 'yaml';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import type { WebhookAddress } from '../authentication/remote.ts';
 import type { AuditBackend } from './auditor.ts';
 import { truncated } from './truncate.ts';
-
-/** Where the webhook is and who we are to it. */
-export interface WebhookTarget {
-  readonly url: string;
-  readonly ca?: Buffer;
-  readonly cert?: Buffer;
-  readonly key?: Buffer;
-  readonly serverName?: string;
-  readonly insecure?: boolean;
-  readonly token?: string;
-}
 
 export interface WebhookOptions {
   clock: Clock;
   logger: Logger;
-  target: WebhookTarget;
+  target: WebhookAddress;
   /** Events that may wait; defaults to 10,000. */
   bufferSize?: number;
   /** Events sent at a time; defaults to 400. */
@@ -87,7 +74,8 @@ export function createWebhookBackend(options: WebhookOptions): AuditBackend {
         'content-length': body.length,
         'user-agent': 'kube-apiserver-audit',
       };
-      if (target.token !== undefined) headers['authorization'] = `Bearer ${target.token}`;
+      const authorization = target.authorization?.();
+      if (authorization !== undefined) headers['authorization'] = authorization;
       const request = (secure ? https : http).request(target.url, { method: 'POST', agent, headers }, (answer) => {
         const code = answer.statusCode ?? 0;
         answer.resume();
@@ -195,39 +183,5 @@ export function createWebhookBackend(options: WebhookOptions): AuditBackend {
       limit.cancel();
       agent.destroy();
     },
-  };
-}
-
-/** Reads the current context of a kubeconfig. Throws an Error that says what is missing. */
-export function readWebhookConfig(file: string): WebhookTarget {
-  type Named = Record<string, unknown> & { name?: string };
-  const config = (parse(readFileSync(file, 'utf8')) ?? {}) as Record<string, unknown>;
-  const pick = (list: string, part: string, name: unknown): Record<string, unknown> | undefined =>
-    ((config[list] ?? []) as Named[]).find((e) => e.name === name)?.[part] as Record<string, unknown> | undefined;
-  const context = pick('contexts', 'context', config['current-context']);
-  if (!context) throw new Error(`${file} has no current context`);
-  const cluster = pick('clusters', 'cluster', context['cluster']);
-  const url = cluster?.['server'];
-  if (!cluster || typeof url !== 'string' || !/^https?:\/\//.test(url)) throw new Error(`${file} names no server`);
-  const user = pick('users', 'user', context['user']) ?? {};
-  const text = (from: Record<string, unknown>, key: string) => {
-    const value = from[key];
-    return typeof value === 'string' ? value : undefined;
-  };
-  const beside = (path: string) => readFileSync(resolve(dirname(file), path));
-  const pem = (from: Record<string, unknown>, key: string) => {
-    const data = text(from, `${key}-data`);
-    const path = text(from, key);
-    return data === undefined ? path && beside(path) : Buffer.from(data, 'base64');
-  };
-  const tokenFile = text(user, 'tokenFile');
-  return {
-    url,
-    ca: pem(cluster, 'certificate-authority') || undefined,
-    cert: pem(user, 'client-certificate') || undefined,
-    key: pem(user, 'client-key') || undefined,
-    serverName: text(cluster, 'tls-server-name'),
-    insecure: cluster['insecure-skip-tls-verify'] === true,
-    token: text(user, 'token') ?? (tokenFile === undefined ? undefined : beside(tokenFile).toString('utf8').trim()),
   };
 }

@@ -1,4 +1,5 @@
 /** Discovery in both forms, the index and /version. */
+import { KUBERNETES_MAJOR, KUBERNETES_MINOR, KUBERNETES_VERSION } from '../../api/version.ts';
 import type { JsonObject } from '../../api/types.ts';
 import { notAcceptable, pathNotFound } from '../../api/status.ts';
 import { MethodPaths, type PathRoutes } from '../http/paths.ts';
@@ -13,13 +14,13 @@ import { groupList, groupOf, resourceList, coreVersions } from './legacy.ts';
 
 /** The version that this server answers for. */
 export const VERSION = {
-  major: '1',
-  minor: '36',
-  emulationMajor: '1',
-  emulationMinor: '36',
-  minCompatibilityMajor: '1',
-  minCompatibilityMinor: '35',
-  gitVersion: 'v1.36.3',
+  major: KUBERNETES_MAJOR,
+  minor: KUBERNETES_MINOR,
+  emulationMajor: KUBERNETES_MAJOR,
+  emulationMinor: KUBERNETES_MINOR,
+  minCompatibilityMajor: KUBERNETES_MAJOR,
+  minCompatibilityMinor: String(Number(KUBERNETES_MINOR) - 1),
+  gitVersion: KUBERNETES_VERSION,
   gitCommit: '',
   gitTreeState: 'clean',
   buildDate: '2026-01-01T00:00:00Z',

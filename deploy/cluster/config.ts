@@ -4,8 +4,6 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFile
 import { join } from 'node:path';
 import type { Replacements } from '../replace.ts';
 
-export const VERSION = 'v1.36.3';
-
 /** The cluster's own facts, kept in cluster.json from before the first thing is made until after the last is gone. */
 export interface ClusterConfig {
   name: string;

@@ -1,4 +1,5 @@
 /** What the kubelet says of its node: a pure function of machine, configuration and health. */
+import { KUBERNETES_VERSION } from '../../api/version.ts';
 import { formatTime } from '../../base/clock.ts';
 import type { DeepReadonly, Node } from '../../api/types.ts';
 import type { KubeletConfiguration } from '../config.ts';
@@ -10,7 +11,6 @@ export type NodeStatus = NonNullable<Node['status']>;
 type Condition = NonNullable<NodeStatus['conditions']>[number];
 
 /** The release whose behaviour and API this is. */
-export const KUBELET_VERSION = 'v1.36.3';
 
 export interface NodeFacts {
   now: number;
@@ -156,7 +156,7 @@ export function nodeStatus(f: NodeFacts): NodeStatus {
       kernelVersion: f.machine.kernelVersion,
       osImage: f.machine.osImage,
       containerRuntimeVersion: `${f.runtime.name}://${f.runtime.version}`,
-      kubeletVersion: KUBELET_VERSION,
+      kubeletVersion: KUBERNETES_VERSION,
       kubeProxyVersion: '',
       operatingSystem: 'linux',
       architecture: f.machine.architecture,

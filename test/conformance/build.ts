@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findProgram, type Exec } from '../../base/exec.ts';
-import { VERSION } from '../../deploy/cluster/config.ts';
+import { KUBERNETES_VERSION as VERSION } from '../../api/version.ts';
 
 /** Where our go.mod pins the programs. */
 const MODULE = join(dirname(fileURLToPath(import.meta.url)), 'module');

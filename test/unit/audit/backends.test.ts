@@ -9,7 +9,8 @@ import { encodeJson } from '../../../api/codec/json.ts';
 import { createLogBackend } from '../../../apiserver/audit/log.ts';
 import type { AuditBackend } from '../../../apiserver/audit/auditor.ts';
 import type { AuditEvent } from '../../../apiserver/audit/event.ts';
-import { createWebhookBackend, readWebhookConfig, type WebhookOptions } from '../../../apiserver/audit/webhook.ts';
+import { readWebhookKubeconfig } from '../../../apiserver/authentication/remote.ts';
+import { createWebhookBackend, type WebhookOptions } from '../../../apiserver/audit/webhook.ts';
 import { systemClock } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/log.ts';
 
@@ -188,6 +189,7 @@ describe('audit webhook', () => {
   it('is found by a kubeconfig', () => {
     const dir = mkdtempSync(join(tmpdir(), 'k8ts-audit-'));
     const file = join(dir, 'config');
+    const read = () => readWebhookKubeconfig(file, (path) => readFileSync(path));
     writeFileSync(join(dir, 'ca.pem'), 'PEM');
     writeFileSync(
       file,
@@ -198,10 +200,13 @@ clusters: [{name: k, cluster: {server: 'https://sink/audit', certificate-authori
 users: [{name: u, user: {token: t}}]
 `,
     );
-    const target = readWebhookConfig(file);
-    assert.deepEqual([target.url, target.ca?.toString(), target.token], ['https://sink/audit', 'PEM', 't']);
+    const target = read();
+    assert.deepEqual(
+      [target.url, target.ca?.toString(), target.authorization?.()],
+      ['https://sink/audit', 'PEM', 'Bearer t'],
+    );
     writeFileSync(file, 'current-context: d');
-    assert.throws(() => readWebhookConfig(file), /no current context/);
+    assert.throws(read, /no current context/);
     rmSync(dir, { recursive: true });
   });
 });

@@ -90,7 +90,7 @@ describe('kubelet admission', () => {
     assert.equal(milliCpu('0.1001'), 101);
     assert.deepEqual(
       [formatMilli(1500), formatMilli(2000), formatBytes(1536 * 1024), formatBytes(1000)],
-      ['1500m', '2', '1536Ki', '1000'],
+      ['1500m', '2', '1536Ki', '1k'],
     );
   });
 });
