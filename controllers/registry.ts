@@ -9,6 +9,7 @@ import { clusterRoleAggregationController } from './clusterroleaggregation/contr
 import { cronJobController } from './cronjob/controller.ts';
 import { daemonSetController } from './daemonset/controller.ts';
 import { deploymentController } from './deployment/controller.ts';
+import { deviceTaintEvictionController } from './devicetainteviction/controller.ts';
 import { disruptionController } from './disruption/controller.ts';
 import { endpointsController } from './endpoints/controller.ts';
 import { endpointSliceController } from './endpointslice/controller.ts';
@@ -71,6 +72,7 @@ export const controllers: readonly AnyController[] = [
   nodeIpamController,
   nodeLifecycleController,
   taintEvictionController,
+  deviceTaintEvictionController,
   persistentVolumeBinderController,
   attachDetachController,
   persistentVolumeExpanderController,
