@@ -8,7 +8,7 @@ type FlagType = 'string' | 'list' | 'array' | 'bool' | 'int' | 'duration';
 /** Names with their types. `map`-like flags are lists; arrays are repeated, but not split. */
 const FLAGS: Record<FlagType, string> = {
   string: `admission-control-config-file advertise-address audit-log-format audit-log-mode audit-log-path
-    audit-policy-file audit-webhook-config-file audit-webhook-mode authentication-config authentication-token-webhook-config-file authorization-config
+    audit-policy-file audit-webhook-config-file audit-webhook-mode authentication-config authentication-token-webhook-config-file authorization-config authorization-policy-file
     authorization-webhook-config-file bind-address cert-dir client-ca-file data-dir egress-selector-config-file
     encryption-provider-config endpoint-reconciler-type etcd-cafile etcd-certfile etcd-keyfile etcd-prefix external-hostname
     kubelet-certificate-authority kubelet-client-certificate kubelet-client-key peer-advertise-ip peer-ca-file
@@ -17,7 +17,7 @@ const FLAGS: Record<FlagType, string> = {
     authentication-token-webhook-version authorization-webhook-version oidc-ca-file oidc-client-id oidc-groups-claim
     oidc-groups-prefix oidc-issuer-url oidc-username-claim oidc-username-prefix
     tls-cert-file tls-min-version tls-private-key-file token-auth-file tracing-config-file log-format logging-format v vmodule`,
-  list: `api-audiences authorization-mode cors-allowed-origins disable-admission-plugins disabled-metrics enable-admission-plugins
+  list: `api-audiences authorization-always-allow-paths authorization-mode cors-allowed-origins disable-admission-plugins disabled-metrics enable-admission-plugins
     etcd-servers etcd-servers-overrides feature-gates kubelet-preferred-address-types requestheader-allowed-names
     requestheader-extra-headers-prefix requestheader-group-headers requestheader-uid-headers requestheader-username-headers
     runtime-config service-account-issuer service-account-key-file tls-cipher-suites tls-sni-cert-key watch-cache-sizes

@@ -221,6 +221,7 @@ export async function optionsFromFlags(
           signingKey,
           lookup: flags.bool('service-account-lookup', true),
         },
+        alwaysAllowPaths: flags.list('authorization-always-allow-paths'),
         apiAudiences: flags.list('api-audiences'),
         bootstrapTokens: flags.bool('enable-bootstrap-token-auth', false),
         tokenFile: tokenFile?.toString('utf8'),

@@ -26,9 +26,11 @@ import { readerKey } from './registry/reader.ts';
 import { createWriter } from './registry/writer.ts';
 
 export interface SecurityOptions extends Omit<AuthenticationOptions, 'clock' | 'caches'> {
-  authorizationModes: readonly Exclude<AuthorizationMode, 'Webhook'>[];
+  authorizationModes: readonly Exclude<AuthorizationMode, 'ABAC' | 'Webhook'>[];
   /** The authorizers with their settings, instead of the modes alone. */
   authorizers?: readonly AuthorizerEntry[];
+  /** --authorization-always-allow-paths. */
+  alwaysAllowPaths?: readonly string[];
   /** HOST:PORT by which clients reach the server, for the issuer's documents. */
   externalAddress?: string;
   jwksUri?: string;
@@ -79,6 +81,7 @@ export function createSecurity(options: SecurityOptions): (parts: AppParts) => S
       chain: options.authorizers ?? options.authorizationModes.map((type) => ({ type, name: type.toLowerCase() })),
       caches: cacheOf,
       nodeRules: nodeRules(loadBootstrapFacts()),
+      alwaysAllowPaths: options.alwaysAllowPaths,
     });
     options.onAuthorization?.(authorization);
     const impersonator = createImpersonator(authorization);

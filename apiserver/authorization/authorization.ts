@@ -2,6 +2,7 @@
 import type { UserInfo } from '../authentication/types.ts';
 import type { Clock } from '../../base/clock.ts';
 import { silentLogger, type Logger } from '../../base/log.ts';
+import { createAbac } from './abac.ts';
 import { checkReload, type AuthorizerEntry } from './config.ts';
 import type { CacheLookup } from './follow.ts';
 import { createNodeAuthorizer, nodeOf } from './node.ts';
@@ -11,7 +12,7 @@ import type { Authorizer, Decision } from './types.ts';
 import { createWebhookAuthorizer } from './webhook.ts';
 
 export type AuthorizationMode = AuthorizerEntry['type'];
-const MODES: readonly AuthorizationMode[] = ['AlwaysAllow', 'AlwaysDeny', 'Node', 'RBAC', 'Webhook'];
+const MODES: readonly AuthorizationMode[] = ['AlwaysAllow', 'AlwaysDeny', 'ABAC', 'Node', 'RBAC', 'Webhook'];
 
 /** Reads the value of --authorization-mode; throws an Error that names what is wrong. */
 export function parseAuthorizationModes(value: string): AuthorizationMode[] {
@@ -54,6 +55,8 @@ export interface AuthorizationOptions {
   caches: CacheLookup;
   /** The rules of the cluster role system:node. */
   nodeRules: readonly PolicyRule[];
+  /** Paths that everybody may use, before anybody is asked; a last `*` stands for anything. Defaults to none. */
+  alwaysAllowPaths?: readonly string[];
 }
 
 const ALLOW: Decision = { decision: 'allow' };
@@ -62,12 +65,24 @@ const EVERYTHING: readonly PolicyRule[] = [
   { verbs: ['*'], nonResourceURLs: ['*'] },
 ];
 
+/** Tells whether a path is among these; slashes at their start don't count. */
+function pathSet(paths: readonly string[]): (path: string) => boolean {
+  const plain = paths.map((p) => p.replace(/^\/+/, ''));
+  const exact = new Set(plain.filter((p) => !p.endsWith('*')));
+  const prefixes = plain.filter((p) => p.endsWith('*')).map((p) => p.slice(0, -1));
+  return (path) => {
+    const p = path.replace(/^\/+/, '');
+    return exact.has(p) || prefixes.some((x) => p.startsWith(x));
+  };
+}
+
 /** Asks one authorizer after the other until one decides; members of system:masters are allowed everything first. */
 export function createAuthorization(options: AuthorizationOptions): Authorization {
   const { clock, logger = silentLogger } = options;
   const rbac = createRbac(options.caches);
   let node: ReturnType<typeof createNodeAuthorizer> | undefined;
   let webhooks: { close(): void }[] = [];
+  const open = pathSet(options.alwaysAllowPaths ?? []);
   let chain = options.chain;
   let authorizers = made();
 
@@ -79,6 +94,8 @@ export function createAuthorization(options: AuthorizationOptions): Authorizatio
           return { authorize: () => ALLOW };
         case 'AlwaysDeny':
           return { authorize: () => ({ decision: 'noOpinion', reason: 'Everything is forbidden.' }) };
+        case 'ABAC':
+          return createAbac(entry.policies);
         case 'Node':
           return (node ??= createNodeAuthorizer(options.caches, options.nodeRules));
         case 'RBAC':
@@ -96,6 +113,7 @@ export function createAuthorization(options: AuthorizationOptions): Authorizatio
     rbac,
     authorize(a) {
       if (a.user.groups.includes('system:masters')) return ALLOW;
+      if (!a.resourceRequest && open(a.path)) return ALLOW;
       // The chain may be replaced while a webhook is asked.
       const list = authorizers;
       let reasons = '';
@@ -126,7 +144,9 @@ export function createAuthorization(options: AuthorizationOptions): Authorizatio
       const rules: PolicyRule[] = [];
       const errors: string[] = [];
       let incomplete = false;
-      for (const { type } of chain) {
+      for (const entry of chain) {
+        const { type } = entry;
+        if (type === 'ABAC') rules.push(...createAbac(entry.policies).rulesFor(user, namespace));
         if (type === 'AlwaysAllow') rules.push(...EVERYTHING);
         if (type === 'RBAC') {
           const r = rbac.rulesFor(user, namespace);

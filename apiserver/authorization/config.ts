@@ -3,6 +3,7 @@ import { isAbsolute } from 'node:path';
 import { duplicate, invalid, notSupported, Path, required, tooMany, type FieldError } from '../../api/field-errors.ts';
 import { isDNS1123Subdomain } from '../../api/validation/names.ts';
 import { readWebhookKubeconfig, type WebhookAddress } from '../authentication/remote.ts';
+import type { AbacPolicy } from './abac.ts';
 import { ConfigError, readConfig, refuse, type ConfigKind, type Shape } from '../startup/config-file.ts';
 import { createConditionCompiler, type MatchConditions } from './match-conditions.ts';
 
@@ -25,6 +26,8 @@ export interface AuthorizationWebhook {
 /** One authorizer of the chain. */
 export type AuthorizerEntry =
   | { readonly type: Exclude<AuthorizerType, 'Webhook'>; readonly name: string }
+  /** By the flags only; a configuration file can't name it. */
+  | { readonly type: 'ABAC'; readonly name: string; readonly policies: readonly AbacPolicy[] }
   | { readonly type: 'Webhook'; readonly name: string; readonly webhook: AuthorizationWebhook };
 
 interface WebhookFields {

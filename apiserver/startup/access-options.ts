@@ -9,6 +9,7 @@ import type { Authentication } from '../authentication/authentication.ts';
 import { compileAuthentication, readAuthenticationConfig } from '../authentication/config.ts';
 import { hasOidcFlags, oidcFromFlags } from '../authentication/oidc-flags.ts';
 import { readWebhookKubeconfig, type WebhookAddress } from '../authentication/remote.ts';
+import { readAbacPolicies } from '../authorization/abac.ts';
 import { parseAuthorizationModes, type Authorization } from '../authorization/authorization.ts';
 import { readAuthorizationConfig, type AuthorizerEntry } from '../authorization/config.ts';
 import { FlagError, type Flags } from '../flags.ts';
@@ -159,7 +160,18 @@ function authorizersFromFlags(flags: Flags, readFile: ReadFile): AuthorizerEntry
   const unauthorizedTtlMs = flags.durationMs('authorization-webhook-cache-unauthorized-ttl', 30_000);
   if (hook !== undefined && !modes.includes('Webhook'))
     throw new FlagError('--authorization-webhook-config-file needs --authorization-mode with Webhook');
+  const policyFile = flags.string('authorization-policy-file');
+  if (policyFile !== undefined && !modes.includes('ABAC'))
+    throw new FlagError('--authorization-policy-file needs --authorization-mode with ABAC');
   return modes.map((type): AuthorizerEntry => {
+    if (type === 'ABAC') {
+      if (policyFile === undefined)
+        throw new FlagError('--authorization-mode with ABAC needs --authorization-policy-file');
+      const policies = orRefuse('authorization-policy-file', policyFile, () =>
+        readAbacPolicies(readFile(policyFile).toString('utf8')),
+      );
+      return { type, name: 'abac', policies };
+    }
     if (type !== 'Webhook') return { type, name: type.toLowerCase() };
     if (hook === undefined)
       throw new FlagError('--authorization-mode with Webhook needs --authorization-webhook-config-file');

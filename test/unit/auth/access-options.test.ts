@@ -62,7 +62,7 @@ describe('flags for access', () => {
     [['--authorization-mode=Webhook'], /^--authorization-mode with Webhook needs --authorization-webhook-config-file$/],
     [['--authorization-webhook-config-file=/hook'], /needs --authorization-mode with Webhook$/],
     [['--authorization-mode=RBAC,RBAC'], /"RBAC" is given more than once$/],
-    [['--authorization-mode=ABAC'], /"ABAC" is unknown/],
+    [['--authorization-mode=ABAC'], /--authorization-policy-file/],
     [['--authorization-config=@', '--authorization-mode=RBAC'], /^--authorization-config can not be specified when/],
     [['--authorization-config=@', '--authorization-webhook-version=v1'], /^--authorization-config can not be/],
     [['--enable-admission-plugins=EventRateLimit'], /EventRateLimit needs limits/],
