@@ -7,6 +7,7 @@ import { createOpenApi, type OpenApi } from '../api/openapi/index.ts';
 import { StatusError, pathNotFound } from '../api/status.ts';
 import { systemClock, systemIds, systemRand, type Clock, type Ids, type Rand } from '../base/clock.ts';
 import { silentLogger, type Logger } from '../base/log.ts';
+import { MetricsRegistry } from '../base/metrics.ts';
 import type { Authenticator } from './authentication/types.ts';
 import type { Authorizer } from './authorization/types.ts';
 import { createChain, type Chain, type ChainSeams, type RequestAudit } from './http/chain.ts';
@@ -35,6 +36,7 @@ import { ensureSystemNamespaces } from './startup/namespaces.ts';
 import { allResources } from './resources/index.ts';
 import { createServiceAllocator, type ServiceAllocator } from './resources/services/index.ts';
 import { startFlowControl } from './flowcontrol/start.ts';
+import { storeMeter } from './storage/measured.ts';
 import { createMemoryStore } from './storage/memory/store.ts';
 import type { ResourceCache } from './storage/cache.ts';
 import type { Store } from './storage/store.ts';
@@ -152,13 +154,15 @@ export async function createApp(options: AppOptions): Promise<App> {
     bookmarkMs: options.bookmarkMs,
     historyEvents: options.historyEvents,
   });
+  const families = new MetricsRegistry();
+  const measured = storeMeter(families, clock);
   const stores = new Map<string, ResourceStore>();
   let services: ServiceAllocator | undefined;
   const definitions = options.definitions ?? allResources({ services: () => services! });
   const storeOf = (d: ResourceDefinition) => {
     const key = readerKey(d.group, d.resource);
     let s = stores.get(key);
-    if (!s) stores.set(key, (s = new ResourceStore(d, store, cache)));
+    if (!s) stores.set(key, (s = new ResourceStore(d, measured(store, d.group, d.resource), cache)));
     return s;
   };
   const catalog = buildCatalog(definitions, storeOf);
@@ -177,7 +181,8 @@ export async function createApp(options: AppOptions): Promise<App> {
     stores,
     cacheOf: (resource) => stores.get(resource)?.cache,
     async openStore(definition) {
-      const opened = new ResourceStore(definition, store, cache);
+      const { group, resource } = definition;
+      const opened = new ResourceStore(definition, measured(store, group, resource), cache);
       await openStore(opened, cache);
       stores.set(readerKey(definition.group, definition.resource), opened);
       return opened;
@@ -247,14 +252,19 @@ export async function createApp(options: AppOptions): Promise<App> {
       return reply.send(404, 'text/plain; charset=utf-8', PAGE_NOT_FOUND);
     return handleResource(resources, request, reply, resolveTarget(catalog, request));
   };
-  const metrics = serverMetrics(paths, clock);
-  const objects = metrics.registry.gauge('apiserver_storage_objects', 'Stored objects by resource.', [
+  const metrics = serverMetrics(families, paths, clock, catalog);
+  const objects = metrics.registry.gauge('apiserver_storage_objects', 'Stored objects by resource.', ['resource']);
+  const byGroup = metrics.registry.gauge('apiserver_resource_objects', 'Stored objects by resource.', [
     'group',
     'resource',
   ]);
   metrics.registry.onCollect(() => {
-    for (const s of stores.values())
-      if (s.isOpen) objects.set([s.definition.group, s.definition.resource], s.cache.size);
+    for (const s of stores.values()) {
+      if (!s.isOpen) continue;
+      const { group, resource } = s.definition;
+      objects.set([group === '' ? resource : `${resource}.${group}`], s.cache.size);
+      byGroup.set([group, resource], s.cache.size);
+    }
   });
   const fairness =
     options.priorityAndFairness === false
@@ -266,6 +276,7 @@ export async function createApp(options: AppOptions): Promise<App> {
           totalSeats: (options.maxRequestsInFlight ?? 400) + (options.maxMutatingRequestsInFlight ?? 200),
           requestTimeoutMs: (options.requestTimeoutSeconds ?? 60) * 1000,
         });
+  const pending = new Set(hooks.map((h) => h.name));
   const chain = createChain({
     ...security,
     fairness,
@@ -278,11 +289,11 @@ export async function createApp(options: AppOptions): Promise<App> {
     maxRequestsInFlight: options.maxRequestsInFlight,
     maxMutatingRequestsInFlight: options.maxMutatingRequestsInFlight,
     proxyUserHeaders: options.proxyUserHeaders,
+    starting: () => pending.size > 0,
     route,
   });
 
   const closers: (() => Promise<void> | void)[] = [];
-  const pending = new Set(hooks.map((h) => h.name));
   let shuttingDown = false;
   const ping: HealthCheck = { name: 'ping', check() {} };
   const storage: HealthCheck = { name: 'etcd', check: () => store.ping() };

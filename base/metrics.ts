@@ -1,4 +1,5 @@
 /** Counters, gauges and histograms in the Prometheus text format. */
+import { readdirSync, readFileSync } from 'node:fs';
 
 type Labels = readonly string[];
 
@@ -164,6 +165,9 @@ export class MetricsRegistry {
 export function processMetrics(registry: MetricsRegistry, startedAt: number): void {
   const cpu = registry.gauge('process_cpu_seconds_total', 'User and system CPU time in seconds.');
   const resident = registry.gauge('process_resident_memory_bytes', 'Resident memory in bytes.');
+  const virtual = registry.gauge('process_virtual_memory_bytes', 'Virtual memory in bytes.');
+  const files = registry.gauge('process_open_fds', 'Open files.');
+  const maxFiles = registry.gauge('process_max_fds', 'Files that may be open.');
   const heap = registry.gauge('nodejs_heap_used_bytes', 'JavaScript heap in use in bytes.');
   registry.gauge('process_start_time_seconds', 'Start time since the epoch in seconds.').set([], startedAt / 1000);
   registry.onCollect(() => {
@@ -171,6 +175,27 @@ export function processMetrics(registry: MetricsRegistry, startedAt: number): vo
     cpu.set([], (usage.user + usage.system) / 1e6);
     const memory = process.memoryUsage();
     resident.set([], memory.rss);
+    const self = ownProcess();
+    if (self) {
+      virtual.set([], self.virtualBytes);
+      files.set([], self.openFiles);
+      maxFiles.set([], self.maxFiles);
+    }
     heap.set([], memory.heapUsed);
   });
+}
+
+/** What Linux says of this process; undefined elsewhere. */
+function ownProcess(): { virtualBytes: number; openFiles: number; maxFiles: number } | undefined {
+  try {
+    const status = readFileSync('/proc/self/status', 'utf8');
+    const limits = readFileSync('/proc/self/limits', 'utf8');
+    return {
+      virtualBytes: Number(/^VmSize:\s+(\d+)/m.exec(status)?.[1] ?? 0) * 1024,
+      openFiles: readdirSync('/proc/self/fd').length,
+      maxFiles: Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? 0),
+    };
+  } catch {
+    return undefined;
+  }
 }

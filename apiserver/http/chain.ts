@@ -43,6 +43,12 @@ export interface ChainSeams {
   metrics?: {
     observe(request: ApiRequest, code: number, bytes: number, seconds: number): void;
     inFlight?(mutating: boolean, delta: number): void;
+    /** A watch or stream is under way; the result is called when it is over. */
+    longRunning?(request: ApiRequest): () => void;
+    /** `result` is success, failure or error. */
+    authenticated?(result: string, user: string, seconds: number): void;
+    /** `result` is allowed, denied, no-opinion or error. */
+    authorized?(result: string, seconds: number): void;
   };
 }
 
@@ -63,6 +69,8 @@ export interface ChainOptions extends ChainSeams {
   maxRequestsInFlight?: number;
   /** Requests that write, at once; defaults to 200. 0 is no limit. */
   maxMutatingRequestsInFlight?: number;
+  /** True until the start-up hooks are done: until then anybody may ask for the server's health. */
+  starting?(): boolean;
   /** Seconds for ordinary requests; defaults to 60. */
   requestTimeoutSeconds?: number;
   /** Names of headers that name a user on behalf of a front proxy; a connection that sends one isn't remembered. */
@@ -82,6 +90,7 @@ export interface Chain {
 /** A connection's identity is looked at again after this long: certificates run out, authorities change. */
 const IDENTITY_MS = 60_000;
 
+const HEALTH_PATHS = new Set(['/healthz', '/livez', '/readyz']);
 const READ_VERBS = new Set(['get', 'list', 'watch']);
 
 export function createChain(options: ChainOptions): Chain {
@@ -119,9 +128,13 @@ export function createChain(options: ChainOptions): Chain {
   }
 
   async function authorize(request: ApiRequest): Promise<void> {
+    // The roles that let everybody do so later may not be there yet.
+    if (HEALTH_PATHS.has(request.path) && options.starting?.()) return;
     const attributes = attributesOf(request.info, request);
+    const start = clock.monotonic();
     const made = options.authorizer.authorize(attributes);
     const decision = made instanceof Promise ? await made : made;
+    options.metrics?.authorized?.(resultOf(decision), (clock.monotonic() - start) / 1000);
     options.audit?.authorized(request, decision);
     if (decision.decision === 'allow') return;
     if (decision.error !== undefined) throw internalError(decision.error);
@@ -129,9 +142,14 @@ export function createChain(options: ChainOptions): Chain {
   }
 
   async function before(request: ApiRequest): Promise<void> {
+    const start = clock.monotonic();
+    const noted = (result: string) =>
+      options.metrics?.authenticated?.(result, request.user.name, (clock.monotonic() - start) / 1000);
     try {
       await authenticate(request);
+      noted('success');
     } catch (error) {
+      noted(error instanceof StatusError ? 'failure' : 'error');
       if (error instanceof StatusError && error.code === 401) options.audit?.unauthenticated(request, error.code);
       throw error;
     }
@@ -170,6 +188,7 @@ export function createChain(options: ChainOptions): Chain {
         prepare(request);
         reply.header('audit-id', request.auditId);
         const long = isLongRunning(request.info);
+        if (long && options.metrics?.longRunning) reply.onClose(options.metrics.longRunning(request));
         if (!long) {
           const timer = clock.after(
             timeoutMs,
@@ -223,6 +242,12 @@ export function createChain(options: ChainOptions): Chain {
 }
 
 const isUnexpected = (error: unknown) => !(error instanceof StatusError || error instanceof ValueTransformError);
+
+function resultOf(d: Decision): string {
+  if (d.decision === 'allow') return 'allowed';
+  if (d.decision === 'deny') return 'denied';
+  return d.error === undefined ? 'no-opinion' : 'error';
+}
 
 /** What authentication may look at. */
 function credentialsOf(request: ApiRequest, socket: TLSSocket): Credentials {

@@ -46,6 +46,8 @@ export class ApiRequest {
   warnings: string[] | undefined;
   /** Keys of the audit event that plugins and authorization add. */
   annotations: Record<string, string> | undefined;
+  /** There when what is asked for is deprecated. */
+  deprecated: { readonly removedRelease: string } | undefined;
   /** There when the request is audited. */
   audited: AuditTap | undefined;
   #query: URLSearchParams | undefined;

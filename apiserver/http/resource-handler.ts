@@ -44,7 +44,10 @@ export async function handleResource(
   const { served, sub } = target;
   const { info } = request;
   const deprecation = served.deprecation ?? DEPRECATED[`${served.apiVersion}/${served.resource}`];
-  if (deprecation) request.warn(deprecation);
+  if (deprecation) {
+    request.warn(deprecation);
+    if (!served.custom) request.deprecated = { removedRelease: '' };
+  }
   const special = deps.special.get(served.group, served.resource, info.subresource);
   if (special) {
     if (special.type === 'raw') {

@@ -1,0 +1,47 @@
+/** Counts and times what one resource asks of the store, under the names of etcd's clients. */
+import type { Clock } from '../../base/clock.ts';
+import type { Handle, HistogramHandle, MetricsRegistry } from '../../base/metrics.ts';
+import type { Store } from './store.ts';
+
+const SECONDS = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60];
+const LABELS = ['operation', 'group', 'resource'];
+
+/** Makes views of a store that count for a resource each. */
+export function storeMeter(registry: MetricsRegistry, clock: Clock) {
+  const requests = registry.counter('etcd_requests_total', 'Requests to the store.', LABELS);
+  const errors = registry.counter('etcd_request_errors_total', 'Requests to the store that failed.', LABELS);
+  const times = registry.histogram('etcd_request_duration_seconds', 'Time of requests to the store.', LABELS, SECONDS);
+
+  return (store: Store, group: string, resource: string): Store => {
+    const values = new Map<string, { count: Handle; time: HistogramHandle }>();
+    const run = async <T>(operation: string, work: () => Promise<T>): Promise<T> => {
+      const labels = [operation, group, resource];
+      let v = values.get(operation);
+      if (!v) values.set(operation, (v = { count: requests.handle(labels), time: times.handle(labels) }));
+      v.count.value++;
+      const start = clock.monotonic();
+      try {
+        return await work();
+      } catch (error) {
+        errors.add(labels);
+        throw error;
+      } finally {
+        v.time.observe((clock.monotonic() - start) / 1000);
+      }
+    };
+    return {
+      get: (...a) => run('get', () => store.get(...a)),
+      list: (...a) => run('list', () => store.list(...a)),
+      create: (...a) => run('create', () => store.create(...a)),
+      update: (...a) => run('update', () => store.update(...a)),
+      delete: (...a) => run('delete', () => store.delete(...a)),
+      watch: (...a) => store.watch(...a),
+      stale: store.stale && ((key) => store.stale!(key)),
+      compact: (revision) => store.compact(revision),
+      currentRevision: () => store.currentRevision(),
+      stats: () => store.stats(),
+      ping: () => store.ping(),
+      close: () => store.close(),
+    };
+  };
+}
