@@ -26,26 +26,32 @@ export function deepEqual(a: unknown, b: unknown): boolean {
 }
 
 /**
- * As deepEqual, but null, absent, empty lists and empty maps are all the same: Go's apiequality.Semantic,
- * by which controllers decide whether a status changed.
+ * As deepEqual, but null, absent and empty lists are all the same, and so are empty objects at the root: Go's
+ * apiequality.Semantic, by which controllers decide whether a status changed. Within an object, `{}` is a struct that
+ * somebody set: the normal form has no empty maps.
  */
 export function semanticEqual(a: unknown, b: unknown): boolean {
+  if (isEmptyObject(a)) return isNothing(b) || isEmptyObject(b);
+  return isEmptyObject(b) ? isNothing(a) : sameValue(a, b);
+}
+
+function sameValue(a: unknown, b: unknown): boolean {
   if (a === b) return true;
-  if (isEmpty(a) || isEmpty(b)) return isEmpty(a) && isEmpty(b);
+  if (isNothing(a) || isNothing(b)) return isNothing(a) && isNothing(b);
   if (typeof a !== 'object' || typeof b !== 'object') return false;
-  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && a.every((v, i) => semanticEqual(v, b[i]));
+  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && a.every((v, i) => sameValue(v, b[i]));
   if (Array.isArray(b)) return false;
   const x = a as Record<string, unknown>;
   const y = b as Record<string, unknown>;
-  for (const k in x) if (!semanticEqual(x[k], Object.hasOwn(y, k) ? y[k] : undefined)) return false;
-  for (const k in y) if (!Object.hasOwn(x, k) && !isEmpty(y[k])) return false;
+  for (const k in x) if (!sameValue(x[k], Object.hasOwn(y, k) ? y[k] : undefined)) return false;
+  for (const k in y) if (!Object.hasOwn(x, k) && !isNothing(y[k])) return false;
   return true;
 }
 
-function isEmpty(v: unknown): boolean {
-  if (v === undefined || v === null) return true;
-  if (typeof v !== 'object') return false;
-  if (Array.isArray(v)) return v.length === 0;
+const isNothing = (v: unknown) => v === undefined || v === null || (Array.isArray(v) && v.length === 0);
+
+function isEmptyObject(v: unknown): boolean {
+  if (typeof v !== 'object' || v === null || Array.isArray(v)) return false;
   for (const k in v) if (((v as Record<string, unknown>)[k] ?? null) !== null) return false;
   return true;
 }

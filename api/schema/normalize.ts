@@ -113,6 +113,11 @@ function goType(node: SchemaNode): string {
   }
 }
 
+/** Lists that are empty differ from absent ones until they are defaulted. By type. */
+const EMPTY_COUNTS: Readonly<Record<string, string>> = {
+  'io.k8s.api.autoscaling.v2.HPAScalingRules': 'policies',
+};
+
 function compileObject(type: ObjectType): Decoder {
   // Compiled on first use: types may contain themselves.
   let names: string[] | undefined;
@@ -122,7 +127,9 @@ function compileObject(type: ObjectType): Decoder {
   const wanted = goName(type);
   const prepare = () => {
     const list = type.fields.map((f) => f.name);
-    decoders = type.fields.map(compileField);
+    decoders = type.fields.map((f) =>
+      EMPTY_COUNTS[type.name] === f.name ? compileField({ ...f, omitEmpty: false }) : compileField(f),
+    );
     absent = type.fields.map((f) => () => absentValue(f));
     for (let i = 0; i < type.fields.length; i++) if (isLeftOut(type.fields[i]!)) absent[i] = NOTHING;
     names = list;

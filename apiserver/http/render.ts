@@ -108,7 +108,7 @@ export function transformObject(
       return servedObject(served, stored);
     case 'PartialObjectMetadata':
     case 'PartialObjectMetadataList':
-      return partialMetadata(stored, view.asVersion);
+      return partialMetadata(stored, view.asVersion, served);
     case 'Table':
       return {
         kind: 'Table',
@@ -120,12 +120,25 @@ export function transformObject(
   }
 }
 
-export function partialMetadata(object: DeepReadonly<KubeObject>, version: string): JsonObject {
+/** An object's metadata as an object of its own; `served` says what of it isn't shown alone. */
+export function partialMetadata(
+  object: DeepReadonly<KubeObject>,
+  version: string,
+  served?: ServedResource,
+): JsonObject {
+  const metadata = (object.metadata ?? {}) as JsonObject;
+  const hidden = served?.definition.specAnnotations;
   return {
     kind: 'PartialObjectMetadata',
     apiVersion: `meta.k8s.io/${version}`,
-    metadata: (object.metadata ?? {}) as JsonObject,
+    metadata: hidden ? withoutAnnotations(metadata, hidden) : metadata,
   };
+}
+
+function withoutAnnotations(metadata: JsonObject, names: readonly string[]): JsonObject {
+  const { annotations, ...rest } = metadata;
+  const left = Object.entries((annotations ?? {}) as JsonObject).filter(([k]) => !names.includes(k));
+  return left.length === 0 ? rest : { ...metadata, annotations: Object.fromEntries(left) };
 }
 
 /** A list of entries as an answer. */
@@ -175,7 +188,7 @@ export function renderList(
       kind: 'PartialObjectMetadataList',
       apiVersion: `meta.k8s.io/${view.asVersion}`,
       metadata: meta,
-      items: entries.map((e) => partialMetadata(e.object(), view.asVersion)),
+      items: entries.map((e) => partialMetadata(e.object(), view.asVersion, served)),
     } as unknown as JsonObject,
     view,
   );

@@ -1,7 +1,7 @@
 /** Tables: what `kubectl get` shows. Columns are facts, cells come from each kind's definition. */
 import type { DeepReadonly, JsonObject, KubeObject } from '../../api/types.ts';
 import type { ServedResource } from '../registry/catalog.ts';
-import { servedObject, type IncludeObject } from './render.ts';
+import { partialMetadata, servedObject, type IncludeObject } from './render.ts';
 
 type Cell = string | number | boolean | null;
 
@@ -33,13 +33,7 @@ export function tableRow(
   if (conditions) row.conditions = conditions as JsonObject[];
   if (include !== 'None')
     row.object =
-      include === 'Object'
-        ? (servedObject(served, stored) as JsonObject)
-        : {
-            kind: 'PartialObjectMetadata',
-            apiVersion: `meta.k8s.io/${version}`,
-            metadata: (object.metadata ?? {}) as JsonObject,
-          };
+      include === 'Object' ? (servedObject(served, stored) as JsonObject) : partialMetadata(object, version, served);
   else row.object = null;
   return row;
 }

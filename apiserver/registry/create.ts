@@ -6,6 +6,7 @@ import type { AdmissionAttributes } from '../admission/types.ts';
 import { formatTime } from '../../base/clock.ts';
 import { setDefaults } from './decode.ts';
 import { validateMeta } from './object-meta.ts';
+import { dropDisabledFields, intoStoredForm } from './stored-form.ts';
 import {
   admissionAttributes,
   strategyContext,
@@ -132,6 +133,7 @@ async function prepared(
   const store = served.store!;
   const strategy = strategyOf(request);
   const ctx = strategyContext(deps, request);
+  dropDisabledFields(definition, object);
   strategy.prepareForCreate?.(object, ctx);
   object.metadata = orderMeta(object.metadata ?? {});
   const errors: FieldError[] = strategy.validate
@@ -145,6 +147,7 @@ async function prepared(
     );
   for (const w of strategy.warnings?.(object, undefined, ctx) ?? []) request.warn(w);
   strategy.canonicalize?.(object);
+  intoStoredForm(served.definition, object);
   const name = object.metadata.name!;
   if (admitting) {
     const asSent =

@@ -112,6 +112,8 @@ export interface ResourceDefinition<T extends KubeObject = KubeObject> {
   moreFinalizers?(object: DeepReadonly<T>): readonly string[];
   /** Changes an object that is marked for deletion (a namespace's phase becomes Terminating). */
   onDeleting?(object: T): void;
+  /** Annotations that stand for fields of the spec: metadata that is shown alone doesn't have them. */
+  readonly specAnnotations?: readonly string[];
   /** DELETE answers with the object instead of a Status. */
   readonly returnDeletedObject?: boolean;
   /** Finalizers by default when propagation isn't chosen: 'orphan' for old controllers, else background. */

@@ -117,7 +117,7 @@ async function tryDelete(
     if (meta.deletionTimestamp === undefined) {
       om.deletionTimestamp = deadline;
       if (!more) om.deletionGracePeriodSeconds = grace;
-      if ((om.generation ?? 0) > 0) om.generation = om.generation! + 1;
+      if (!more && (om.generation ?? 0) > 0) om.generation = om.generation! + 1;
       definition.onDeleting?.(object);
     } else if (definition.gracePeriodSeconds && grace < (meta.deletionGracePeriodSeconds ?? 0)) {
       // A deletion under way can only be made shorter.

@@ -17,6 +17,7 @@ import {
   type WriteRequest,
 } from './operation.ts';
 import { encodeStored, parseObject, withRevision, type Current } from './resource-store.ts';
+import { dropDisabledFields, intoStoredForm } from './stored-form.ts';
 
 /** Where an update's new object comes from. */
 export interface UpdateSource {
@@ -102,6 +103,7 @@ async function tryUpdate(
   }
   if (served.convert && !late) object = served.convert.toStorage(object);
   const meta = (object.metadata ??= {});
+  if (!served.namespaced) delete meta.namespace;
   const version = meta.resourceVersion;
   if (!version || version === '0') {
     if (source.requireVersion)
@@ -155,6 +157,7 @@ async function prepared(
   const store = served.store!;
   const strategy = strategyOf(request);
   const ctx = strategyContext(deps, request);
+  dropDisabledFields(served.definition, object);
   strategy.prepareForUpdate?.(object, old, ctx);
   object.metadata = orderMeta(object.metadata ?? {});
   const errors: FieldError[] = strategy.validateUpdate
@@ -168,6 +171,7 @@ async function prepared(
     );
   for (const w of strategy.warnings?.(object, old, ctx) ?? []) request.warn(w);
   strategy.canonicalize?.(object);
+  intoStoredForm(served.definition, object);
   if (admitting) {
     const asSent =
       served.convert && !served.definition.inRequestVersion

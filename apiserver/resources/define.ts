@@ -44,12 +44,6 @@ export function define<T extends KubeObject>(
 /** Registered in apiserver/http under the subresource's name. */
 export const special = (...verbs: string[]): SubresourceDefinition => ({ type: 'special', verbs });
 
-/** A list that is always written out: empty it is null, as it is once it went through the store. */
-export function nullWhenEmpty<T>(object: T | undefined, member: keyof T): void {
-  const list = object?.[member];
-  if (object && Array.isArray(list) && list.length === 0) Object.assign(object, { [member]: null });
-}
-
 interface Parts {
   spec?: unknown;
   status?: unknown;

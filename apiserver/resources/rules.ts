@@ -12,6 +12,8 @@ export interface Rules<T extends KubeObject> {
   name?: Format;
   /** Any finalizer is taken, also one without a domain. */
   anyFinalizer?: boolean;
+  /** generateName may hold anything. */
+  anyGenerateName?: boolean;
   /** Holds on create and on update. */
   always?: (f: Field<T>, ctx: StrategyContext, old: DeepReadonly<T> | undefined) => void;
   /** Holds on create only. */
@@ -36,7 +38,7 @@ export function rules<T extends KubeObject>(r: Rules<T>): Pick<Strategy<T>, 'val
     validateUpdate(object, old, ctx) {
       const errors: FieldError[] = [];
       const f = new Field<T>(object, errors);
-      objectMetaUpdate(f as Field<KubeObject>, old, r);
+      objectMetaUpdate(f as Field<KubeObject>, old, { ...r, name });
       r.always?.(f, ctx, old);
       r.update?.(f, old, ctx);
       return errors;

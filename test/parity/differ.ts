@@ -17,7 +17,7 @@ import { builtinSchemas } from '../../api/schema/builtin.ts';
 import { parseApiVersion, type JsonObject } from '../../api/types.ts';
 import { serverAt, type Send, type Server } from './differ/client.ts';
 import { differences } from './differ/compare.ts';
-import { mutations } from './differ/mutate.ts';
+import { changed, mutations, type Mutation } from './differ/mutate.ts';
 import { NAMESPACE, readSeeds, type Seed } from './differ/seeds.ts';
 import { startPeer } from './differ/servers.ts';
 import { startPeerLikeServer } from './server.ts';
@@ -45,6 +45,11 @@ interface Case {
   readonly want: Send;
   readonly got: Send;
 }
+interface Cases {
+  readonly cases: readonly Case[];
+  /** What was created for them. */
+  readonly item?: string;
+}
 interface Result {
   id: string;
   diff: string[];
@@ -60,42 +65,47 @@ function spread<T>(list: readonly T[]): T[] {
 const named = (o: JsonObject) => (o['metadata'] as { name: string }).name;
 const DRY = '?dryRun=All';
 
+function withoutManagers(o: JsonObject): JsonObject {
+  const { managedFields: _, ...metadata } = o['metadata'] as JsonObject;
+  return { ...o, metadata };
+}
+
 /** The cases of one seed; `index` keeps its name apart from the other seeds'. */
-async function casesOf(seed: Seed, index: number, peer: Server, ours: Server): Promise<Case[]> {
+async function casesOf(seed: Seed, index: number, peer: Server, ours: Server): Promise<Cases> {
   const { apiVersion, kind } = seed.object as { apiVersion: string; kind: string };
   const type = builtinSchemas().forKind({ ...parseApiVersion(apiVersion), kind });
-  if (!type) return [];
+  if (!type) return { cases: [] };
   const out: Case[] = [];
   const id = (op: string, label: string) => `${op} ${seed.path.replace(/^\/apis?\//, '')}#${index} ${label}`;
   const same = (name: string, send: Send) => out.push({ id: name, want: send, got: send });
   if (ops.has('create'))
     for (const m of spread([...mutations(seed.object, type)]))
-      same(id('create', m.label), { method: 'POST', path: seed.path + DRY, body: m.object });
-  if (!ops.has('update') && !ops.has('status') && !ops.has('patch')) return out;
+      same(id('create', m.label), { method: 'POST', path: seed.path + DRY, body: changed(seed.object, m) });
+  if (!ops.has('update') && !ops.has('status') && !ops.has('patch')) return { cases: out };
   const item = `${seed.path}/${named(seed.object)}`;
   const post = { method: 'POST', path: seed.path, body: seed.object };
   await Promise.all([peer.send(post), ours.send(post)]);
   const [theirs, mine] = await Promise.all(
     [peer, ours].map(async (s) => (await s.send({ method: 'GET', path: item })).body as JsonObject),
   );
-  if (theirs!['kind'] !== kind || mine!['kind'] !== kind) return out;
-  // Both get the variations of the same object, each with its own identity.
-  const identity = (o: JsonObject, from: JsonObject): JsonObject => {
-    const { resourceVersion, uid, creationTimestamp } = from['metadata'] as JsonObject;
-    const meta = { ...(o['metadata'] as JsonObject) };
-    delete meta['managedFields'];
-    return { ...o, metadata: { ...meta, resourceVersion, uid, creationTimestamp } as JsonObject };
+  if (theirs!['kind'] !== kind || mine!['kind'] !== kind) return { cases: out, item };
+  /** Both get the same variations, each of what it has stored itself. */
+  const put = (op: string, path: string, m: Mutation) => {
+    const request = (live: JsonObject): Send => {
+      const object = changed({ ...live, status: (live['status'] as JsonObject) ?? {} }, m);
+      if (op === 'update' && !live['status']) delete object['status'];
+      return { method: 'PUT', path: path + DRY, body: withoutManagers(object) };
+    };
+    try {
+      out.push({ id: id(op, m.label), want: request(theirs!), got: request(mine!) });
+    } catch {
+      // what was stored differs there, which the create has shown
+    }
   };
-  const put = (op: string, path: string, label: string, object: JsonObject) =>
-    out.push({
-      id: id(op, label),
-      want: { method: 'PUT', path: path + DRY, body: identity(object, theirs!) },
-      got: { method: 'PUT', path: path + DRY, body: identity(object, mine!) },
-    });
-  if (ops.has('update')) for (const m of spread([...mutations(theirs!, type)])) put('update', item, m.label, m.object);
+  if (ops.has('update')) for (const m of spread([...mutations(theirs!, type)])) put('update', item, m);
   if (ops.has('status') && type.field('status')) {
     const before = { ...theirs!, status: (theirs!['status'] as JsonObject) ?? {} };
-    for (const m of spread([...mutations(before, type, 'status')])) put('status', `${item}/status`, m.label, m.object);
+    for (const m of spread([...mutations(before, type, 'status')])) put('status', `${item}/status`, m);
   }
   if (ops.has('patch'))
     for (const m of spread([...mutations(seed.object, type)]))
@@ -108,9 +118,9 @@ async function casesOf(seed: Seed, index: number, peer: Server, ours: Server): P
           method: 'PATCH',
           path: item + query,
           type: `application/${form}`,
-          body: m.object,
+          body: changed(seed.object, m),
         });
-  return out;
+  return { cases: out, item };
 }
 
 async function prepare(servers: readonly Server[]): Promise<void> {
@@ -146,7 +156,7 @@ async function main(): Promise<void> {
     await prepare([peer, ours]);
     for (const [index, seed] of readSeeds(corpus).entries()) {
       if (!only.test(seed.path)) continue;
-      const cases = await casesOf(seed, index, peer, ours);
+      const { cases, item } = await casesOf(seed, index, peer, ours);
       const count = perKind.get(seed.resource) ?? [0, 0];
       perKind.set(seed.resource, count);
       let next = 0;
@@ -154,7 +164,7 @@ async function main(): Promise<void> {
         while (next < cases.length) {
           const c = cases[next++]!;
           const [want, got] = await Promise.all([peer.send(c.want), ours.send(c.got)]);
-          const diff = differences(want, got, c.want.body);
+          const diff = differences(want, got, c.want.method === 'PUT' ? undefined : c.want.body);
           count[1]++;
           total++;
           if (diff.length === 0) count[0]++;
@@ -162,6 +172,10 @@ async function main(): Promise<void> {
         }
       };
       await Promise.all([1, 2, 3, 4, 5, 6].map(worker));
+      if (item !== undefined) {
+        const gone = { method: 'DELETE', path: `${item}?gracePeriodSeconds=0` };
+        await Promise.all([peer.send(gone), ours.send(gone)]);
+      }
     }
   } finally {
     await mine.stop();

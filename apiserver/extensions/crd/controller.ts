@@ -10,6 +10,7 @@ import type { Logger } from '../../../base/log.ts';
 import type { ObjectReader } from '../../registry/definition.ts';
 import type { Writer } from '../../registry/writer.ts';
 import type { CacheEvent, ResourceCache } from '../../storage/cache.ts';
+import { approvalCondition } from './approval.ts';
 import { acceptNames, sameNames } from './naming.ts';
 import { CLEANUP_FINALIZER, conditionOf, CRDS, isTrue, withCondition, type Crd, type CrdCondition } from './types.ts';
 
@@ -141,7 +142,7 @@ export class CrdController {
       server.withdraw(name);
       return;
     }
-    crd = await this.#settleNames(crd);
+    crd = await this.#settleApproval(await this.#settleNames(crd));
     if (isTrue(crd, 'NamesAccepted') || isTrue(crd, 'Established')) {
       await server.serve(crd);
       if (!isTrue(crd, 'Established') && isTrue(crd, 'NamesAccepted'))
@@ -165,7 +166,8 @@ export class CrdController {
     const same =
       before?.status === condition.status && before.reason === condition.reason && before.message === condition.message;
     if (same && sameNames(crd.status?.acceptedNames, accepted)) return crd;
-    const conditions = [condition];
+    const approval = approvalCondition(crd);
+    const conditions = approval ? [approval, condition] : [condition];
     if (!isTrue(crd, 'Established')) {
       if (condition.status === 'True') {
         await server.serve({ ...crd, status: { ...crd.status, acceptedNames: accepted } });
@@ -187,6 +189,14 @@ export class CrdController {
       status.acceptedNames = accepted;
       for (const c of conditions) status.conditions = withCondition(status.conditions, c, this.#now());
     });
+  }
+
+  async #settleApproval(crd: DeepReadonly<Crd>): Promise<DeepReadonly<Crd>> {
+    const wanted = approvalCondition(crd);
+    const now = wanted && conditionOf(crd, wanted.type);
+    if (!wanted || (now?.status === wanted.status && now.reason === wanted.reason && now.message === wanted.message))
+      return crd;
+    return this.#status(crd, wanted);
   }
 
   #status(crd: DeepReadonly<Crd>, condition: CrdCondition): Promise<DeepReadonly<Crd>> {

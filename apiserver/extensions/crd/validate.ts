@@ -20,6 +20,7 @@ import { objectMeta, objectMetaUpdate } from '../../resources/validation/meta.ts
 import { sameValue, type Value } from '../schema/equal.ts';
 import { eachSchema, type SchemaProps } from '../schema/props.ts';
 import { fieldPathNames, schemaAtFieldPath } from '../schema/field-path.ts';
+import { approvalErrors } from './approval.ts';
 import { validateConversion } from './conversion-rules.ts';
 import { hasUnknown, validateDefaults } from './defaults.ts';
 import { isAtomic, listKeyErrors, validateSchema, type SchemaDemands } from './schema-rules.ts';
@@ -445,37 +446,4 @@ function selectableErrors(v: CrdVersion, path: Path, demands: Demands, version: 
   const unchanged = sameValue(demands.oldSelectable.get(version), fields as unknown as Value);
   if (seen.size > MAX_SELECTABLE && !unchanged) errors.push(tooMany(path, seen.size, MAX_SELECTABLE));
   return errors;
-}
-
-const APPROVED = 'api-approved.kubernetes.io';
-const isProtected = (group: string) => /(^|\.)(k8s\.io|kubernetes\.io)$/.test(group);
-
-/** Groups of the community's domains need a word of approval. KEP-1111. */
-function approvalErrors(crd: Crd, old: DeepReadonly<Crd> | undefined): FieldError[] {
-  if (!isProtected(crd.spec.group ?? '')) return [];
-  const state = (value: string | undefined) => {
-    if (!value) return 'missing';
-    if (value.startsWith('unapproved')) return 'bypassed';
-    return URL.canParse(value) && new URL(value).host !== '' ? 'approved' : 'invalid';
-  };
-  const value = crd.metadata?.annotations?.[APPROVED];
-  const now = state(value);
-  if (old && state(old.metadata?.annotations?.[APPROVED]) === now) return [];
-  const at = Path.root('metadata', 'annotations').key(APPROVED);
-  if (now === 'missing')
-    return [
-      required(
-        at,
-        'protected groups must have approval annotation "api-approved.kubernetes.io", see https://github.com/kubernetes/enhancements/pull/1111',
-      ),
-    ];
-  if (now === 'invalid')
-    return [
-      invalid(
-        at,
-        value,
-        'protected groups must have approval annotation "api-approved.kubernetes.io" with either a URL or a reason starting with "unapproved", see https://github.com/kubernetes/enhancements/pull/1111',
-      ),
-    ];
-  return [];
 }

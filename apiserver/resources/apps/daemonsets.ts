@@ -65,6 +65,7 @@ function defaults(d: DaemonSet): void {
 const base = specAndStatus<DaemonSet>();
 
 export const daemonSets = define<DaemonSet>('apps', 'daemonsets', 'DaemonSet', 'Namespaced', {
+  specAnnotations: [TEMPLATE_GENERATION],
   strategy: {
     ...base,
     defaults,

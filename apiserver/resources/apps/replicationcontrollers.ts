@@ -59,7 +59,7 @@ export const replicationControllers = define<Controller>(
         base.prepareForCreate?.(c, ctx);
         c.status = { replicas: 0 };
       },
-      ...rules<Controller>({ scope: 'Namespaced', always: spec }),
+      ...rules<Controller>({ scope: 'Namespaced', anyGenerateName: true, always: spec }),
       warnings: (c, old) => [
         ...(old ? [] : podNameWarning(c.metadata?.name)),
         ...(old && old.metadata?.generation === c.metadata?.generation

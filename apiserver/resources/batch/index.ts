@@ -5,7 +5,7 @@ import { podNameWarning, templateWarnings, wideCells, type WorkloadSpec } from '
 import { define, specAndStatus, statusEndpoint } from '../define.ts';
 import { rules, statusRules } from '../rules.ts';
 import { age, humanDuration, nameOf, NONE, since, UNSET } from '../table.ts';
-import type { Field } from '../validation/field.ts';
+import { Field } from '../validation/field.ts';
 import { dns1123Label } from '../validation/names.ts';
 import { labelSelector, selectorMatches, type Labels } from '../validation/values.ts';
 import { jobDefaults, jobSpec, jobTemplateDefaults, jobWarnings, type JobSpec } from './job-spec.ts';
@@ -27,6 +27,13 @@ function generateSelector(job: Job): void {
   match[UID_LABELS[1]!] ??= job.metadata?.uid ?? '';
 }
 
+/** What is no selector matches nothing, and is complained of as such only. */
+function isSelector(f: Field<unknown>): boolean {
+  const errors: Field<unknown>['errors'] = [];
+  labelSelector(new Field(f.value, errors) as never);
+  return errors.length === 0;
+}
+
 function generatedSelector(f: Field<Job>, old: Old | undefined): void {
   const job = f.value!;
   if (job.spec?.manualSelector || !job.spec?.selector) return;
@@ -42,7 +49,7 @@ function generatedSelector(f: Field<Job>, old: Old | undefined): void {
   };
   for (const k of prefixed ? UID_LABELS : UID_LABELS.slice(0, 1)) want(k, job.metadata?.uid ?? '');
   for (const k of prefixed ? NAME_LABELS : NAME_LABELS.slice(0, 1)) want(k, job.metadata?.name ?? '');
-  if (!selectorMatches(job.spec.selector as never, expected))
+  if (isSelector(f.get('spec').get('selector')) && !selectorMatches(job.spec.selector as never, expected))
     f.get('spec').get('selector').invalid('`selector` not auto-generated');
 }
 
@@ -54,7 +61,7 @@ function always(f: Field<Job>, old: Old | undefined): void {
   if (!selector.isSet) selector.missing();
   labelSelector(selector as never);
   const labels = s.value?.template?.metadata?.labels as Labels | undefined;
-  if (!selector.isSet || !selectorMatches(selector.value as never, labels)) {
+  if (!selector.isSet || (isSelector(selector) && !selectorMatches(selector.value as never, labels))) {
     s.named('template')
       .named('metadata')
       .named('labels', labels ?? {})
@@ -113,7 +120,9 @@ function withDirectives(old: PodTemplateSpec, now: PodTemplateSpec): PodTemplate
   const spec = copy.spec!;
   const { nodeSelector, tolerations, schedulingGates, affinity } = now.spec ?? { containers: [] };
   const { nodeAffinity: _old, ...others } = spec.affinity ?? {};
-  spec.affinity = affinity?.nodeAffinity ? { ...others, nodeAffinity: affinity.nodeAffinity } : others;
+  const node = affinity?.nodeAffinity ? { nodeAffinity: affinity.nodeAffinity } : {};
+  if (affinity || Object.keys(others).length > 0) spec.affinity = { ...others, ...node };
+  else delete spec.affinity;
   Object.assign(spec, { nodeSelector, tolerations, schedulingGates });
   copy.metadata = { ...copy.metadata, labels: now.metadata?.labels, annotations: now.metadata?.annotations };
   return copy;

@@ -134,9 +134,16 @@ export const secrets = define<Secret>('', 'secrets', 'Secret', 'Namespaced', {
 
 const ENFORCE_MOUNTABLE = 'kubernetes.io/enforce-mountable-secrets';
 
+/** References to secrets are names; the rest of an object reference means nothing here. */
+function namesOnly(s: ServiceAccount): void {
+  if (s.secrets) s.secrets = s.secrets.map(({ name }) => (name === undefined ? {} : { name }));
+}
+
 export const serviceAccounts = define<ServiceAccount>('', 'serviceaccounts', 'ServiceAccount', 'Namespaced', {
   returnDeletedObject: true,
   strategy: {
+    prepareForCreate: namesOnly,
+    prepareForUpdate: namesOnly,
     ...rules<ServiceAccount>({ scope: 'Namespaced' }),
     warnings(s, old) {
       const on = (o: DeepReadonly<ServiceAccount> | ServiceAccount | undefined) =>

@@ -282,6 +282,11 @@ export const resourceClaimTemplates = define<Template>(
           adminAccess(f.named('spec').named('devices', s.value?.spec?.devices), ctx);
           devices(s.get('spec').get('devices'));
         },
+        always(f) {
+          const meta = f.get('spec').get('metadata');
+          for (const k of Object.keys(meta.value ?? {}) as 'name'[])
+            if (!['annotations', 'labels'].includes(k)) meta.get(k).absent('cannot be set');
+        },
         update: (f, old) => f.get('spec').immutable(old.spec),
       }),
     },

@@ -2,8 +2,10 @@
 import type * as k8s from '@kubernetes/client-node';
 import type { Quantity } from '../../../api/quantity.ts';
 import { semanticEqual } from '../../../api/meta.ts';
+import { formatTime } from '../../../base/clock.ts';
+import type { StrategyContext } from '../../registry/definition.ts';
 import type { DeepReadonly, Json } from '../../../api/types.ts';
-import { define, withGeneration } from '../define.ts';
+import { bumpGeneration, define, withGeneration } from '../define.ts';
 import { nodeSelector } from '../pods/scheduling.ts';
 import { rules } from '../rules.ts';
 import { age, nameOf } from '../table.ts';
@@ -32,6 +34,7 @@ export const deviceClasses = define<Class>(GROUP, 'deviceclasses', 'DeviceClass'
     ...withGeneration<Class>(),
     ...rules<Class>({
       scope: 'Cluster',
+      anyGenerateName: true,
       always(f) {
         const s = f.get('spec');
         selectors(s.get('selectors'));
@@ -223,10 +226,22 @@ function slice(f: Field<SliceSpec>, old: DeepReadonly<SliceSpec> | undefined): v
   );
 }
 
+/** Taints say since when they are there. */
+function noteTaints(s: Slice, ctx: StrategyContext): void {
+  for (const d of s.spec?.devices ?? []) for (const t of d.taints ?? []) t.timeAdded ??= formatTime(ctx.clock.now());
+}
+
 export const resourceSlices = define<Slice>(GROUP, 'resourceslices', 'ResourceSlice', 'Cluster', {
   returnDeletedObject: true,
   strategy: {
-    ...withGeneration<Slice>(),
+    prepareForCreate(s, ctx) {
+      (s.metadata ??= {}).generation = 1;
+      noteTaints(s, ctx);
+    },
+    prepareForUpdate(s, old, ctx) {
+      noteTaints(s, ctx);
+      bumpGeneration(s, old);
+    },
     ...rules<Slice>({
       scope: 'Cluster',
       always: (f, _ctx, old) => slice(f.value?.spec ? f.get('spec') : f.named('spec', {} as SliceSpec), old?.spec),

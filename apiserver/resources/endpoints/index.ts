@@ -2,7 +2,7 @@
 import type * as k8s from '@kubernetes/client-node';
 import { semanticEqual } from '../../../api/meta.ts';
 import type { Endpoints, EndpointSlice, Json } from '../../../api/types.ts';
-import { define, nullWhenEmpty } from '../define.ts';
+import { define } from '../define.ts';
 import { addressWarnings } from '../pods/warnings.ts';
 import { rules } from '../rules.ts';
 import { age, nameOf, NONE, UNSET } from '../table.ts';
@@ -164,10 +164,6 @@ export const endpointSlices = define<EndpointSlice>(
           p.name ??= '';
           p.protocol ??= 'TCP';
         }
-      },
-      canonicalize(s) {
-        nullWhenEmpty(s, 'endpoints');
-        nullWhenEmpty(s, 'ports' as never);
       },
       prepareForCreate(s) {
         (s.metadata ??= {}).generation = 1;

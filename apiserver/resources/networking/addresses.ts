@@ -17,7 +17,7 @@ export const ipAddresses = define<Address>(GROUP, 'ipaddresses', 'IPAddress', 'C
   strategy: rules<Address>({
     scope: 'Cluster',
     name: canonicalIP,
-    create(f) {
+    always(f) {
       const ref = f.get('spec').get('parentRef');
       if (!ref.isSet) return void ref.missing();
       ref.get('group').format(dns1123Subdomain);
@@ -25,10 +25,7 @@ export const ipAddresses = define<Address>(GROUP, 'ipaddresses', 'IPAddress', 'C
       ref.get('name').requiredFormat(pathSegment);
       ref.get('namespace').format(pathSegment);
     },
-    update(f, old) {
-      const ref = f.get('spec').get('parentRef').immutable(old.spec?.parentRef);
-      if (!ref.isSet) ref.missing();
-    },
+    update: (f, old) => void f.get('spec').get('parentRef').immutable(old.spec?.parentRef),
   }),
   table: {
     cells(a, now) {

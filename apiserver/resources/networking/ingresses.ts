@@ -48,8 +48,8 @@ const BAD_ENDS = ['/..', '/.'];
 function path(f: Field<Path>): void {
   const p = f.get('path');
   const text = p.value ?? '';
-  switch (f.value?.pathType ?? '') {
-    case '':
+  switch (f.value?.pathType ?? undefined) {
+    case undefined:
       return void f.get('pathType').missing('pathType must be specified');
     case 'Exact':
     case 'Prefix':

@@ -1,5 +1,6 @@
 /** Pods and pod templates. */
 import type * as k8s from '@kubernetes/client-node';
+import { semanticEqual } from '../../../api/meta.ts';
 import type { Json, KubeObject, Pod, PodTemplateSpec } from '../../../api/types.ts';
 import { define, special } from '../define.ts';
 import { containerCells, labelsCell, nameOf } from '../table.ts';
@@ -65,11 +66,11 @@ export const podTemplates = define<PodTemplate>('', 'podtemplates', 'PodTemplate
     prepareForCreate: (t) => void ((t.metadata ??= {}).generation = 1),
     validate: (t) =>
       validating(t, (f) => objectMeta(f as Field<KubeObject>, { namespaced: true }, dns1123Subdomain), template),
-    validateUpdate: (t, old) => validating(t, (f) => objectMetaUpdate(f as Field<KubeObject>, old), template),
+    validateUpdate: (t, old) =>
+      validating(t, (f) => objectMetaUpdate(f as Field<KubeObject>, old, { name: dns1123Subdomain }), template),
     prepareForUpdate(t, old) {
       const before = old.metadata?.generation ?? 0;
-      (t.metadata ??= {}).generation =
-        JSON.stringify(t.template) === JSON.stringify(old.template) ? before : before + 1;
+      (t.metadata ??= {}).generation = semanticEqual(t.template, old.template) ? before : before + 1;
     },
     warnings: (t) =>
       podWarnings(t.template?.spec, t.template?.metadata as { annotations?: Record<string, string> }, 'template'),

@@ -110,10 +110,5 @@ export function podSpec(spec: Field<PodSpec>, pod: PodOptions): void {
   spec.get('preemptionPolicy').with((p) => p.enumerated(['PreemptLowerPriority', 'Never']));
   spec.get('overhead').with((o) => overhead(o as Field<Record<string, string>>, pod));
   operatingSystem(spec);
-  const group = spec.get('schedulingGroup' as keyof PodSpec) as Field<{ podGroupName?: string }>;
-  group.with((g) => {
-    if (!g.get('podGroupName').isSet) g.get('podGroupName').invalid('must specify one of: `podGroupName`');
-    else g.get('podGroupName').formatAll(dns1123Subdomain);
-  });
   eachContainer(spec, (c) => fileKeyVolumes(c, value.volumes ?? []));
 }

@@ -50,7 +50,7 @@ function images(list: Field<Container[]>, old: readonly unknown[] | undefined): 
 
 /** An update through the pod itself: images, deadlines, tolerations and gates. */
 export function podUpdate(pod: Field<Pod>, old: Old, options: PodOptions): void {
-  objectMetaUpdate(pod as Field<KubeObject>, old);
+  objectMetaUpdate(pod as Field<KubeObject>, old, { name: dns1123Subdomain });
   metadataAndSpec(pod, options);
   podAnnotationsUpdate(
     pod.get('metadata').get('annotations') as Field<Labels>,

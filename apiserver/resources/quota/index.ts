@@ -2,7 +2,7 @@
 import type * as k8s from '@kubernetes/client-node';
 import type { Quantity } from '../../../api/quantity.ts';
 import type { Json } from '../../../api/types.ts';
-import { define, nullWhenEmpty, specAndStatus, statusEndpoint } from '../define.ts';
+import { define, specAndStatus, statusEndpoint } from '../define.ts';
 import { roundResources } from '../pods/defaults.ts';
 import { rules, statusRules } from '../rules.ts';
 import { age, nameOf } from '../table.ts';
@@ -226,7 +226,6 @@ export const limitRanges = define<LimitRange>('', 'limitranges', 'LimitRange', '
   allowCreateOnUpdate: true,
   strategy: {
     defaults: limitDefaults,
-    canonicalize: (r) => nullWhenEmpty(r.spec, 'limits'),
     prepareForCreate(r, ctx) {
       if (!r.metadata?.name) (r.metadata ??= {}).name = ctx.ids.uuid();
     },

@@ -2,7 +2,7 @@
 import type * as k8s from '@kubernetes/client-node';
 import { semanticEqual } from '../../../api/meta.ts';
 import type { Json, LabelSelector } from '../../../api/types.ts';
-import { define, nullWhenEmpty } from '../define.ts';
+import { define } from '../define.ts';
 import { rules } from '../rules.ts';
 import { age, nameOf } from '../table.ts';
 import type { Field } from '../validation/field.ts';
@@ -46,7 +46,6 @@ const creatable = { allowCreateOnUpdate: true, returnDeletedObject: false } as c
 export const roles = define<Role>(GROUP, 'roles', 'Role', 'Namespaced', {
   ...creatable,
   strategy: {
-    canonicalize: (r) => nullWhenEmpty(r, 'rules'),
     ...rules<Role>({
       scope: 'Namespaced',
       name: pathSegment,
@@ -59,7 +58,6 @@ export const roles = define<Role>(GROUP, 'roles', 'Role', 'Namespaced', {
 export const clusterRoles = define<ClusterRole>(GROUP, 'clusterroles', 'ClusterRole', 'Cluster', {
   ...creatable,
   strategy: {
-    canonicalize: (r) => nullWhenEmpty(r, 'rules'),
     ...rules<ClusterRole>({
       scope: 'Cluster',
       name: pathSegment,

@@ -90,7 +90,7 @@ export const runtimeClasses = define<RuntimeClass>('node.k8s.io', 'runtimeclasse
     ...rules<RuntimeClass>({
       scope: 'Cluster',
       anyFinalizer: true,
-      create(f) {
+      always(f) {
         f.get('handler').requiredFormat(dns1123Label);
         const overhead = f.value?.overhead;
         if (overhead)

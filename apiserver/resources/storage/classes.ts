@@ -2,7 +2,7 @@
 import type * as k8s from '@kubernetes/client-node';
 import { deepCopy, semanticEqual } from '../../../api/meta.ts';
 import type { Json } from '../../../api/types.ts';
-import { bumpGeneration, define, nullWhenEmpty, statusEndpoint } from '../define.ts';
+import { bumpGeneration, define, statusEndpoint } from '../define.ts';
 import { csiDriverName } from '../pods/volume-sources.ts';
 import { deprecatedNodeLabel } from '../pods/warnings.ts';
 import { rules } from '../rules.ts';
@@ -216,10 +216,6 @@ export const csiNodes = define<CSINode>(GROUP, 'csinodes', 'CSINode', 'Cluster',
   allowUnconditionalUpdate: false,
   returnDeletedObject: true,
   strategy: {
-    canonicalize(n) {
-      for (const d of n.spec?.drivers ?? []) nullWhenEmpty(d, 'topologyKeys');
-      nullWhenEmpty(n.spec, 'drivers');
-    },
     ...rules<CSINode>({
       scope: 'Cluster',
       always(f) {

@@ -81,20 +81,26 @@ const SOURCES: Record<string, Entry> = {
 };
 export const SOURCE_NAMES = Object.keys(SOURCES);
 
-function sources(f: Field<VolumeSpec>, name: string): void {
+/** Checks the source; says which it is. */
+function sources(f: Field<VolumeSpec>, name: string): string | undefined {
   const spec = f.value as Record<string, unknown>;
   let count = 0;
+  let chosen: string | undefined;
   for (const [k, [rule, as]] of Object.entries(SOURCES)) {
     if (spec[k] === undefined || spec[k] === null) continue;
     if (count++ > 0 && k !== 'flexVolume')
       f.named(k === 'cephfs' ? 'cephFS' : k).forbidden('may not specify more than 1 volume type');
-    else rule(f.named(as ?? k, spec[k]) as never);
+    else {
+      chosen = k;
+      rule(f.named(as ?? k, spec[k]) as never);
+    }
   }
   if (count === 0) f.missing('must specify a volume type');
   const { iscsi } = f.value!;
   if (iscsi?.initiatorName !== undefined && `${name}:${iscsi.targetPortal}`.length > 64) {
     f.get('iscsi').named('targetportal', iscsi.targetPortal).invalid(source.iscsiPortalLimit);
   }
+  return chosen;
 }
 
 /** The spec alone; inline specs (in attachments) may say less. */
@@ -132,8 +138,8 @@ export function volumeSpec(
     if (required.isSet) nodeSelector(required, options.allowInvalidAffinityValues);
     else required.missing('must specify required node constraints');
   }
-  sources(f, name);
-  if (s.local && !s.nodeAffinity) f.get('nodeAffinity').missing('Local volume requires node affinity');
+  const chosen = sources(f, name);
+  if (chosen === 'local' && !s.nodeAffinity) f.get('nodeAffinity').missing('Local volume requires node affinity');
   if (s.hostPath && posix.normalize(s.hostPath.path) === '/' && reclaim.value === 'Recycle')
     reclaim.forbidden("may not be 'recycle' for a hostPath mount of '/'");
   if (!inline) f.get('storageClassName').format(dns1123Subdomain);

@@ -181,6 +181,8 @@ function prepareSources(spec: ClaimSpec | undefined, old: DeepReadonly<ClaimSpec
   if (!spec) return;
   const inUse = old?.dataSource !== undefined || old?.dataSourceRef !== undefined;
   if (!inUse && spec.dataSource && !isKnownSource(spec.dataSource)) delete spec.dataSource;
+  // Sources in other namespaces are a feature that is off (CrossNamespaceVolumeDataSource).
+  if (!inUse && spec.dataSourceRef?.namespace) delete spec.dataSourceRef;
   normalizeDataSources(spec);
 }
 

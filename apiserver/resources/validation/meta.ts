@@ -18,6 +18,8 @@ const masked = (prefix: string) => (prefix.length > 1 && prefix.endsWith('-') ? 
 interface MetaOptions {
   /** Finalizers without a domain are refused unless known; kinds of apiextensions and apiregistration take any. */
   anyFinalizer?: boolean;
+  /** What names are generated from isn't looked at. */
+  anyGenerateName?: boolean;
 }
 
 /** What every object's metadata must hold when it is created. */
@@ -28,8 +30,7 @@ export function objectMeta(
   options: MetaOptions = {},
 ): void {
   const meta = object.get('metadata');
-  for (const m of meta.value?.generateName ? name(masked(meta.value.generateName)) : [])
-    meta.get('generateName').invalid(m);
+  generatedName(meta, name, options);
   const own = meta.get('name');
   if (own.need('name or generateName is required')) own.format(name);
   const ns = meta.get('namespace');
@@ -38,6 +39,12 @@ export function objectMeta(
   common(meta, options);
   finalizers(meta);
   meta.get('generation').nonNegative();
+}
+
+/** Said on update too, where it has no effect. */
+function generatedName(meta: Field<ObjectMeta>, name: Format, options: MetaOptions): void {
+  if (options.anyGenerateName || !meta.value?.generateName) return;
+  for (const m of name(masked(meta.value.generateName))) meta.get('generateName').invalid(m);
 }
 
 function finalizers(meta: Field<ObjectMeta>): void {
@@ -90,9 +97,10 @@ function ownerReferences(meta: Field<ObjectMeta>): void {
 export function objectMetaUpdate(
   object: Field<KubeObject>,
   old: DeepReadonly<KubeObject>,
-  options: MetaOptions = {},
+  options: MetaOptions & { name?: Format } = {},
 ): void {
   const meta = object.get('metadata');
+  if (options.name) generatedName(meta, options.name, options);
   const before = (old.metadata ?? {}) as ObjectMeta;
   if (before.deletionTimestamp) {
     const extra = (meta.value?.finalizers ?? []).filter((x) => !before.finalizers?.includes(x));

@@ -37,7 +37,7 @@ export function serverAt(url: string, pki: string): Server {
           body === undefined ? undefined : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
         const headers: Record<string, string | number> = { 'user-agent': 'differ/1', accept: 'application/json' };
         if (bytes) Object.assign(headers, { 'content-type': type, 'content-length': bytes.length });
-        const req = request(`${url}${path}`, { method, agent, headers, timeout: 30_000 }, (res) => {
+        const req = request(`${url}${path}`, { method, agent, headers, timeout: 120_000 }, (res) => {
           const chunks: Buffer[] = [];
           res.on('data', (c: Buffer) => chunks.push(c));
           res.on('error', reject);

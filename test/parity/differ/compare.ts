@@ -24,10 +24,13 @@ function plain(value: Json, key: string, sent: string): Json {
     return out;
   }
   if (typeof value === 'string') {
-    if (TIME.test(value) && !sent.includes(value)) return '<time>';
+    if (TIME.test(value)) return '<time>';
     if (ADDRESS.test(value) && !sent.includes(value)) return '<ip>';
     if (key === 'message') return '';
-    return value.replace(UUID, '<uuid>').replace(/X509SHA256=\w+/, '<hash>');
+    return value
+      .replace(UUID, '<uuid>')
+      .replace(/X509SHA256=\w+/, '<hash>')
+      .replace(/^kube-api-access-\w{5}$/, 'kube-api-access-<random>');
   }
   if (typeof value === 'number' && /nodePort$/i.test(key) && !sent.includes(String(value))) return '<port>';
   return value;
@@ -72,7 +75,10 @@ function walk(want: Json | undefined, got: Json | undefined, path: string, out: 
   const isObject = (v: unknown): v is { [k: string]: Json } => typeof v === 'object' && v !== null && !Array.isArray(v);
   if (isObject(want) && isObject(got)) {
     for (const k of new Set([...Object.keys(want), ...Object.keys(got)])) walk(want[k], got[k], `${path}.${k}`, out);
-  } else if (Array.isArray(want) && Array.isArray(got) && want.length === got.length && path !== '.causes') {
+  } else if (Array.isArray(want) && Array.isArray(got) && path === '.causes') {
+    const without = (a: Json[], b: Json[]) => short(a.filter((c) => !b.includes(c)));
+    out.push(`causes: lacks ${without(want, got)}, has ${without(got, want)}`);
+  } else if (Array.isArray(want) && Array.isArray(got) && want.length === got.length) {
     for (const [i, w] of want.entries()) walk(w, got[i], `${path}[${i}]`, out);
   } else out.push(`${path}: want ${short(want)}, got ${short(got)}`);
 }

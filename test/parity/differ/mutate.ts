@@ -5,10 +5,12 @@ import type { JsonObject, JsonValue } from '../../../api/types.ts';
 export interface Mutation {
   /** The path with list positions left out: `spec.containers[].image=`. */
   readonly label: string;
-  readonly object: JsonObject;
+  readonly path: Path;
+  /** undefined removes. */
+  readonly value: JsonValue | undefined;
 }
 
-type Path = readonly (string | number)[];
+export type Path = readonly (string | number)[];
 
 const LONG = 'a'.repeat(300);
 const VALUES: Readonly<Record<string, readonly JsonValue[]>> = {
@@ -67,7 +69,8 @@ export function sample(node: SchemaNode, deep = 0): JsonValue {
 
 const copy = <T extends JsonValue>(v: T): T => JSON.parse(JSON.stringify(v)) as T;
 
-function changed(root: JsonObject, path: Path, value: JsonValue | undefined): JsonObject {
+/** The object with one variation; throws when it has no such place. */
+export function changed(root: JsonObject, { path, value }: Pick<Mutation, 'path' | 'value'>): JsonObject {
   const out = copy(root);
   let at = out as Record<string | number, JsonValue>;
   for (const p of path.slice(0, -1)) at = at[p] as Record<string | number, JsonValue>;
@@ -92,7 +95,7 @@ const SKIPPED = new Set(['managedFields', 'resourceVersion', 'uid', 'creationTim
 /** All variations of one object; `within` limits them to one field of the root. */
 export function* mutations(root: JsonObject, type: ObjectType, within?: string): Generator<Mutation> {
   function* put(path: Path, value: JsonValue | undefined): Generator<Mutation> {
-    yield { label: `${labelOf(path)}=${show(value)}`, object: changed(root, path, value) };
+    yield { label: `${labelOf(path)}=${show(value)}`, path, value };
   }
   function* visit(path: Path, node: SchemaNode, value: JsonValue): Generator<Mutation> {
     if (path.length > 0) yield* put(path, undefined);
