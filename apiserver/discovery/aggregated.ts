@@ -66,7 +66,7 @@ function wanted(accept: string | undefined): boolean {
 
 function groups(catalog: Catalog, overlay: DiscoveryOverlay, core: boolean): JsonObject[] {
   const order = core ? new Map([['', ['v1']]]) : overlay.groups(catalog);
-  const all = catalog.all();
+  const all = catalog.announced();
   return [...order].map(([group, versions]) => ({
     metadata: group === '' ? {} : { name: group },
     versions: versions.map((version) => versionOf(group, version, all, overlay)),

@@ -33,7 +33,7 @@ export function groupOf(catalog: Catalog, overlay: DiscoveryOverlay, group: stri
 
 export function resourceList(catalog: Catalog, group: string, version: string): JsonObject {
   const resources: JsonObject[] = [];
-  for (const r of catalog.all()) {
+  for (const r of catalog.announced()) {
     if (r.group !== group || r.version !== version) continue;
     const one: JsonObject = {
       name: r.resource,

@@ -52,7 +52,7 @@ export class DiscoveryOverlay {
         found.set(group, [version]);
       } else if (!versions.includes(version)) versions.push(version);
     };
-    for (const r of catalog.all()) add(r.group, r.version);
+    for (const r of catalog.announced()) add(r.group, r.version);
     for (const r of this.#remote) add(r.group, r.version);
     const rank = new Map(
       [...found].map(([g, versions]) => [g, Math.max(...versions.map((v) => this.#priorityOf(catalog, g, v).group))]),

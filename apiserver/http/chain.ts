@@ -2,7 +2,8 @@
  * The one ordered chain that every request and every upgrade passes, in Kubernetes' order:
  * request info, authentication, audit, impersonation, fair queuing, authorization, routing.
  */
-import { internalError, timeout, tooManyRequests, unauthorized, StatusError } from '../../api/status.ts';
+import { parseDuration } from '../../api/time.ts';
+import { badRequest, internalError, timeout, tooManyRequests, unauthorized, StatusError } from '../../api/status.ts';
 import type { Clock, Ids } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Authenticated, Authenticator, Credentials, UserInfo } from '../authentication/types.ts';
@@ -85,6 +86,17 @@ export interface Chain {
   admitUpgrade(request: ApiRequest): Promise<void>;
   /** Plain requests that are being worked on. */
   readonly inFlight: number;
+}
+
+/** How long a request may take in ms: what it asks for itself, if that is shorter. */
+function timeoutOf(request: ApiRequest, longest: number): number {
+  const asked = request.rawQuery.includes('timeout=') ? request.query.get('timeout') : null;
+  if (!asked) return longest;
+  const nanos = parseDuration(asked);
+  if (nanos === undefined)
+    throw badRequest(`invalid timeout specified in the request URL - time: invalid duration ${JSON.stringify(asked)}`);
+  const ms = Number(nanos / 1_000_000n);
+  return ms > 0 ? Math.min(ms, longest) : longest;
 }
 
 /** A connection's identity is looked at again after this long: certificates run out, authorities change. */
@@ -191,7 +203,7 @@ export function createChain(options: ChainOptions): Chain {
         if (long && options.metrics?.longRunning) reply.onClose(options.metrics.longRunning(request));
         if (!long) {
           const timer = clock.after(
-            timeoutMs,
+            timeoutOf(request, timeoutMs),
             () => {
               request.abort(new Error('the request took too long'));
               sendError(request, reply, timeout('request did not complete within the allotted timeout'));

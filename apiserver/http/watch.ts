@@ -169,11 +169,15 @@ export async function serveWatch(
   };
   const onStop = () => finish(false);
 
-  const encodeEntry = (entry: Entry): Buffer => {
-    if (view.as === '') return view.media === 'protobuf' ? entryProtobuf(served, entry) : servedJson(served, entry);
+  /** The first Table of a watch carries the columns. */
+  const tableOf = (object: DeepReadonly<KubeObject>, include = target.include): AnyObject => {
     const columns = !columnsSent;
     columnsSent = true;
-    return encodeLine(transformObject(served, entry.object(), view, deps.clock.now(), target.include, columns), view);
+    return transformObject(served, object, view, deps.clock.now(), include, columns);
+  };
+  const encodeEntry = (entry: Entry): Buffer => {
+    if (view.as === '') return view.media === 'protobuf' ? entryProtobuf(served, entry) : servedJson(served, entry);
+    return encodeLine(tableOf(entry.object()), view);
   };
   const put = (frame: Buffer): boolean => {
     sink!.write(frame);
@@ -199,13 +203,8 @@ export async function serveWatch(
     } as unknown as DeepReadonly<KubeObject>;
     let shown: AnyObject = object;
     if (view.as === 'Table')
-      shown = {
-        kind: 'Table',
-        apiVersion: `meta.k8s.io/${view.asVersion}`,
-        metadata,
-        columnDefinitions: null,
-        rows: null,
-      } as unknown as JsonObject;
+      // the mark of the end is always sent, also to who wants no objects
+      shown = tableOf(object, first && target.include === 'None' ? 'Metadata' : target.include);
     else if (view.as !== '') shown = transformObject(served, object, view, 0, 'None');
     put(frameOf('BOOKMARK', encodeLine(shown, view), view));
   };
@@ -260,17 +259,7 @@ export async function serveWatch(
       ...old,
       metadata: { ...old.metadata, resourceVersion: String(event.revision) },
     } as DeepReadonly<KubeObject>;
-    if (view.as === 'Table') {
-      const columns = !columnsSent;
-      columnsSent = true;
-      return put(
-        frameOf(
-          'DELETED',
-          encodeLine(transformObject(served, object, view, deps.clock.now(), target.include, columns), view),
-          view,
-        ),
-      );
-    }
+    if (view.as === 'Table') return put(frameOf('DELETED', encodeLine(tableOf(object), view), view));
     const key = `GONE:${frameViewKey}`;
     let frame = event.frames.get(key);
     if (!frame) {
@@ -291,12 +280,17 @@ export async function serveWatch(
   const opened = open();
   sink = opened instanceof Promise ? await opened : opened;
   sink.onClose(() => finish(false));
-  for (const entry of initial) {
-    if (ended) return;
-    if (!matches || matches(entry)) put(frameOf('ADDED', encodeEntry(entry), view));
+  try {
+    for (const entry of initial) {
+      if (ended) return;
+      if (!matches || matches(entry)) put(frameOf('ADDED', encodeEntry(entry), view));
+    }
+    if (initialList && o.allowWatchBookmarks && !ended) bookmark(revision, true);
+    for (const fn of early.splice(0)) if (!ended) fn();
+  } catch (error) {
+    // The answer has begun: its reader hears of it in the stream.
+    fail(error as Error);
   }
-  if (initialList && o.allowWatchBookmarks && !ended) bookmark(revision, true);
-  for (const fn of early.splice(0)) if (!ended) fn();
   if (ended) return;
   if (deps.stopping.aborted) return finish(false);
   deps.stopping.addEventListener('abort', onStop, { once: true });

@@ -60,6 +60,8 @@ export interface ServedResource {
   readonly custom?: boolean;
   /** The kind of lists, where it isn't the kind and `List`. */
   readonly listKind?: string;
+  /** Served, but not shown by discovery yet: the definition's status doesn't say so. */
+  readonly unannounced?: boolean;
   /** What discovery shows instead of `verbs`. */
   readonly discoveryVerbs?: readonly string[];
   /** The version its objects are stored in, where the definition doesn't say. */
@@ -111,6 +113,10 @@ export class Catalog {
   /** In the order they were added. */
   all(): ServedResource[] {
     return [...this.#byKey.values()];
+  }
+  /** Those that discovery shows. */
+  announced(): ServedResource[] {
+    return this.all().filter((r) => !r.unannounced);
   }
   /** Whether a group's resources are custom ones (some of them, where a built-in group has been added to). */
   isCustom(group: string): boolean {

@@ -11,7 +11,7 @@ import { parseApiVersion, type DeepReadonly, type JsonObject, type KubeObject } 
 import type { ColumnFact, ServedResource, ServedSubresource } from '../../registry/catalog.ts';
 import type { ResourceDefinition } from '../../registry/definition.ts';
 import type { ResourceStore } from '../../registry/resource-store.ts';
-import type { Crd, CrdColumn, CrdNames, CrdScale, CrdVersion } from '../crd/types.ts';
+import { isTrue, type Crd, type CrdColumn, type CrdNames, type CrdScale, type CrdVersion } from '../crd/types.ts';
 import type { SchemaProps } from '../schema/props.ts';
 import type { Value } from '../schema/equal.ts';
 import { compareVersions } from '../../discovery/overlay.ts';
@@ -102,6 +102,9 @@ class ServedVersion implements ServedResource {
   get verbs(): readonly string[] {
     return VERBS;
   }
+  get unannounced(): boolean {
+    return !this.#of.established;
+  }
   get discoveryVerbs(): readonly string[] {
     return this.#of.terminating ? VERBS_TERMINATING : VERBS;
   }
@@ -130,6 +133,8 @@ export class CustomResource {
   /** Grows with each change of the schemas: views made before are stale. */
   generation = 0;
   terminating = false;
+  /** Its status says that it is served. */
+  established = false;
   readonly #deps: CustomResourceDeps;
   #versions = new Map<string, Version>();
   #storage = '';
@@ -150,6 +155,7 @@ export class CustomResource {
   update(definition: DeepReadonly<Crd>): void {
     const crd = definition as Crd;
     this.terminating = crd.metadata?.deletionTimestamp !== undefined;
+    this.established = isTrue(crd, 'Established');
     const names = crd.status!.acceptedNames!;
     const changed = this.#spec !== crd.spec || JSON.stringify(names) !== JSON.stringify(this.names);
     this.names = names;

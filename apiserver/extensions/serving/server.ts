@@ -51,14 +51,19 @@ export class CustomServer implements CrdServer {
       known = undefined;
     }
     const before = known?.resource.generation;
-    const wasTerminating = known?.resource.terminating;
+    const { terminating, established } = known?.resource ?? {};
     const resource = known?.resource ?? new CustomResource(crd, this.#deps);
     if (known) resource.update(crd);
     if (!known) {
       const store = await this.#deps.openStore(resource.storageDefinition);
       known = { resource, store, served: [] };
       this.#serving.set(name, known);
-    } else if (before === resource.generation && wasTerminating === resource.terminating) return;
+    } else if (
+      before === resource.generation &&
+      terminating === resource.terminating &&
+      established === resource.established
+    )
+      return;
     this.#remove(known);
     known.served = resource.served(known.store);
     for (const s of known.served) this.#deps.catalog.add(s);

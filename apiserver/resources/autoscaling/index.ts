@@ -282,7 +282,7 @@ export const horizontalPodAutoscalers = define<Autoscaler>(
         const a = shown.apiVersion === 'autoscaling/v1' ? fromV1(shown as KubeObject) : shown;
         return [
           nameOf(a),
-          `${a.spec?.scaleTargetRef.kind}/${a.spec?.scaleTargetRef.name}`,
+          `${a.spec?.scaleTargetRef?.kind ?? ''}/${a.spec?.scaleTargetRef?.name ?? ''}`,
           metricsCell(a),
           a.spec?.minReplicas === undefined ? UNSET : String(a.spec.minReplicas),
           a.spec?.maxReplicas ?? 0,

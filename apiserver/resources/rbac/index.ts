@@ -124,7 +124,7 @@ function binding(resource: string, kind: string, scope: 'Namespaced' | 'Cluster'
             .map((s) => (s.namespace && kind_ === 'ServiceAccount' ? `${s.namespace}/${s.name}` : s.name));
         return [
           nameOf(b),
-          `${b.roleRef.kind}/${b.roleRef.name}`,
+          `${b.roleRef?.kind ?? ''}/${b.roleRef?.name ?? ''}`,
           age(b, now),
           ...['User', 'Group', 'ServiceAccount'].map((k) => named(k).join(', ')),
         ];

@@ -120,6 +120,41 @@ describe('lists and watches', () => {
     assert.equal(zero.length, 5);
   });
 
+  it('shows bookmarks as rows where Tables are asked for, of every kind', async function () {
+    this.timeout(60_000);
+    const documents = ['/api/v1'];
+    const { json } = await ask(server, { path: '/apis' });
+    for (const g of json['groups'] as { versions: { groupVersion: string }[] }[])
+      documents.push(...g.versions.map((v) => `/apis/${v.groupVersion}`));
+    const paths: string[] = [];
+    for (const path of documents)
+      for (const r of (await ask(server, { path })).json['resources'] as { name: string; verbs: string[] }[])
+        if (r.verbs.includes('watch')) paths.push(`${path}/${r.name}`);
+    assert.ok(paths.length > 50);
+    const query = 'watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true';
+    const headers = { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' };
+    const seen = paths.map(async (path) => {
+      const { body } = await ask(server, { path: `${path}?${query}&labelSelector=none&timeoutSeconds=1`, headers });
+      const [event] = body.toString().split('\n');
+      const { type, object } = JSON.parse(event!) as WatchEvent & { object: JsonObject };
+      assert.equal(type, 'BOOKMARK', path);
+      const [row] = object['rows'] as { object: { metadata: JsonObject } }[];
+      assert.deepEqual(row!.object.metadata['annotations'], { 'k8s.io/initial-events-end': 'true' }, path);
+      assert.ok(Array.isArray(object['columnDefinitions']), path);
+    });
+    await Promise.all(seen);
+  });
+
+  it('refuses a timeout that is no duration', async () => {
+    const wrong = await ask(server, { path: '/version?timeout=soon' });
+    assert.equal(wrong.code, 400);
+    assert.match(wrong.json.message as string, /^invalid timeout specified in the request URL/);
+    for (const timeout of ['0s', '3m', '']) {
+      const right = await ask(server, { path: `/version?timeout=${timeout}` });
+      assert.equal(right.code, 200);
+    }
+  });
+
   it('ends a watch when its time is up', async () => {
     const rv = (await server.client.list(configMaps, { namespace: 'lw' })).metadata!.resourceVersion;
     assert.deepEqual(await events(`resourceVersion=${rv}`, 99), []);
