@@ -1,173 +1,214 @@
 /**
- * Measures the API server against kube-apiserver: `node test/bench/apiserver.ts [--rounds 5] [--pods 3000] [--ours]`.
- * Both in turn on an etcd of their own, same certificates, same client; the peer's program is KUBE_APISERVER or the one
- * in ~/.cache/k8ts-peer/bin, etcd is ETCD or the one on the PATH. One JSON object a line; the last ones are ratios
- * (peer / ours) of medians. CPU is that of the server's process alone, from /proc.
+ * Measures the API server against kube-apiserver, in turn, each on an etcd of its own:
+ * `node test/bench/apiserver.ts [--rounds 5] [--warm 2] [--writes 1000] [--pods 10000] [--large 50000] [--watchers 100,1000]
+ * [--store lmdb] [--only create,get] [--ours] [--cpu-prof DIR]`.
+ * Same certificates, same client, the same protocol. The peer's program is KUBE_APISERVER or the one in
+ * ~/.cache/k8ts-peer/bin; etcd is ETCD, the one there, or the one on the PATH. One JSON object a line; the last ones
+ * are ratios of medians: how many times better ours is. CPU is that of the server's process alone, from /proc.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Pod } from '../../api/types.ts';
-import type { Client } from '../../client/client.ts';
-import { pods } from '../../client/resources.ts';
+import { program } from '../../deploy/paths.ts';
 import { startEtcd } from '../integration/store/etcd.ts';
 import { startBenchServer, type BenchServer } from './server.ts';
+import { fanOut, loadPods, prepare, STEPS, type Bench, type Step } from './workloads.ts';
+import { usage } from './measure.ts';
+import { each, median, quantile, rawClient } from './raw-client.ts';
 
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
-    pods: { type: 'string', default: '3000' },
+    warm: { type: 'string', default: '2' },
+    writes: { type: 'string', default: '1000' },
+    pods: { type: 'string', default: '10000' },
+    large: { type: 'string', default: '0' },
+    watchers: { type: 'string', default: '100,1000' },
+    updates: { type: 'string', default: '500' },
+    store: { type: 'string', default: 'etcd3' },
+    only: { type: 'string', default: '' },
+    starts: { type: 'string', default: '3' },
+    'cpu-prof': { type: 'string' },
     ours: { type: 'boolean', default: false },
+    http1: { type: 'boolean', default: false },
   },
 });
-const ROUNDS = Number(values.rounds);
-const PODS = Number(values.pods);
-const CLIENTS = 32;
-const TICK_MS = 10;
+const number = (name: 'rounds' | 'warm' | 'writes' | 'pods' | 'large' | 'updates' | 'starts') => Number(values[name]);
+const peerDir = join(process.env['PEER'] ?? join(homedir(), '.cache/k8ts-peer'), 'bin');
+const only = values.only === '' ? undefined : values.only.split(',');
+const wanted = (name: string) => !only || only.some((o) => name.startsWith(o));
+const report = (line: object) => void process.stdout.write(`${JSON.stringify(line)}\n`);
+const round = (n: number, digits = 3) => Number(n.toFixed(digits));
 
-const cpuMs = (pid: number) => {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const f = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(f[11]) + Number(f[12])) * TICK_MS;
-};
-const rssMiB = (pid: number) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
-const median = (list: number[]) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)]!;
-const pod = (name: string, i: number): Pod => ({
-  metadata: { name, namespace: 'default', labels: { app: `app-${i % 50}`, tier: 'bench' } },
-  spec: {
-    nodeName: `node-${i % 100}`,
-    containers: [
-      {
-        name: 'main',
-        image: 'example.org/app:v1',
-        ports: [{ containerPort: 8080 }],
-        env: Array.from({ length: 8 }, (_, n) => ({ name: `VARIABLE_${n}`, value: `value ${n}` })),
-        resources: { requests: { cpu: '10m', memory: '16Mi' } },
-        readinessProbe: { httpGet: { path: '/healthz', port: 8080 } },
-      },
-    ],
-  },
-});
+/** Medians of one row; higher is worse but for `perSecond`. */
+interface Row {
+  cpuMs?: number;
+  perSecond?: number;
+  p50Ms?: number;
+  p99Ms?: number;
+  MiB?: number;
+  ms?: number;
+}
+type Rows = Map<string, Row>;
 
-/** Runs `one` for 0..n-1 with a bounded number under way. */
-async function each(n: number, one: (i: number) => Promise<unknown>): Promise<void> {
-  let next = 0;
-  await Promise.all(
-    Array.from({ length: CLIENTS }, async () => {
-      while (next < n) await one(next++);
-    }),
-  );
+interface Program {
+  command: string;
+  args: readonly string[];
+  env?: Record<string, string>;
 }
 
-type Row = { cpuMs: number; perSecond: number };
-const STEPS: [
-  name: string,
-  count: (n: number) => number,
-  one: (c: Client, i: number, round: number) => Promise<unknown>,
-][] = [
-  ['create', (n) => n, (c, i, r) => c.create(pods, pod(`p-${r}-${i}`, i))],
-  ['get', (n) => n, (c, i, r) => c.get(pods, `p-${r}-${i}`, 'default')],
-  [
-    'patch status',
-    (n) => n / 2,
-    (c, i, r) =>
-      c.patch(
-        pods,
-        `p-${r}-${i}`,
-        'merge',
-        { status: { phase: 'Running', podIP: `10.0.${i >> 8}.${i & 255}` } },
-        { namespace: 'default', subresource: 'status' },
-      ),
-  ],
-  [
-    'apply',
-    (n) => n / 4,
-    (c, i, r) =>
-      c.patch(
-        pods,
-        `p-${r}-${i}`,
-        'apply',
-        { apiVersion: 'v1', kind: 'Pod', metadata: { name: `p-${r}-${i}`, labels: { applied: 'yes' } } },
-        { namespace: 'default', fieldManager: 'bench', force: true },
-      ),
-  ],
-  ['list', () => 20, (c) => c.request({ path: '/api/v1/pods' })],
-  [
-    'list by label (2%)',
-    () => 100,
-    (c, i) => c.request({ path: '/api/v1/pods', query: { labelSelector: `app=app-${i % 50}` } }),
-  ],
-  ['delete', (n) => n, (c, i, r) => c.delete(pods, `p-${r}-${i}`, { namespace: 'default', gracePeriodSeconds: 0 })],
-];
+/** Ours as the k8ts command starts it, with the profiler when asked for. */
+function ours(): Program {
+  const p = program('apiserver/main.ts');
+  const profile = values['cpu-prof'];
+  return profile ? { ...p, args: ['--cpu-prof', `--cpu-prof-dir=${profile}`, ...p.args] } : p;
+}
 
-async function measure(name: string, program: readonly string[] | undefined): Promise<Record<string, Row>> {
+async function measure(name: string, run: Program): Promise<Rows> {
   const dir = await mkdtemp(join(tmpdir(), 'k8ts-bench-'));
-  const etcd = await startEtcd({ binary: process.env['ETCD'] });
+  const rows: Rows = new Map();
+  const note = (step: string, row: Row) => {
+    rows.set(step, row);
+    report({ name, step, ...row });
+  };
+  const lmdb = name === 'k8ts' && values.store === 'lmdb';
+  const peerEtcd = join(peerDir, 'etcd');
+  const etcd = lmdb
+    ? undefined
+    : await startEtcd({ binary: process.env['ETCD'] ?? (existsSync(peerEtcd) ? peerEtcd : undefined) });
+  const flags = etcd
+    ? ['--storage-backend=etcd3', `--etcd-servers=${etcd.options.servers.join(',')}`]
+    : ['--storage-backend=lmdb', `--data-dir=${join(dir, 'data')}`];
   let server: BenchServer | undefined;
   try {
-    const began = performance.now();
-    server = await startBenchServer(
-      dir,
-      ['--storage-backend=etcd3', `--etcd-servers=${etcd.options.servers.join(',')}`],
-      program,
-    );
-    process.stdout.write(
-      JSON.stringify({ name, step: 'start to ready', ms: Math.round(performance.now() - began) }) + '\n',
-    );
-    await server.client
-      .create(
-        { group: '', version: 'v1', resource: 'serviceaccounts', kind: 'ServiceAccount', namespaced: true },
-        { metadata: { name: 'default', namespace: 'default' } },
-      )
-      .catch(() => {});
-    const rows = new Map<string, Row[]>();
-    for (let round = 0; round < ROUNDS; round++)
-      for (const [step, count, one] of STEPS) {
-        const n = Math.floor(count(PODS));
-        const [cpu, time] = [cpuMs(server.pid), performance.now()];
-        await each(n, (i) => one(server!.client, i, round));
-        const row = { cpuMs: (cpuMs(server.pid) - cpu) / n, perSecond: (n / (performance.now() - time)) * 1000 };
-        rows.set(step, [...(rows.get(step) ?? []), row]);
-      }
-    const medians: Record<string, Row> = {};
-    for (const [step, list] of rows) {
-      medians[step] = { cpuMs: median(list.map((r) => r.cpuMs)), perSecond: median(list.map((r) => r.perSecond)) };
-      process.stdout.write(
-        JSON.stringify({
-          name,
-          step,
-          cpuMs: Number(medians[step].cpuMs.toFixed(3)),
-          perSecond: Math.round(medians[step].perSecond),
-        }) + '\n',
-      );
+    const starts: { ms: number; cpuMs: number }[] = [];
+    for (let i = 0; i < Math.max(1, number('starts')); i++) {
+      await server?.stop();
+      server = await startBenchServer(dir, flags, run);
+      starts.push({ ms: server.readyMs, cpuMs: server.readyCpuMs });
     }
-    process.stdout.write(
-      JSON.stringify({ name, step: 'memory at the end', MiB: Math.round(rssMiB(server.pid)) }) + '\n',
-    );
-    return medians;
+    const start = (key: 'ms' | 'cpuMs') => round(median(starts.map((s) => s[key])), 0);
+    note('start to ready', { ms: start('ms'), cpuMs: start('cpuMs') });
+    const bench: Bench = {
+      client: server!.client,
+      raw: rawClient(server!, !values.http1),
+      writes: number('writes'),
+      kept: new Map(),
+    };
+    await prepare(bench);
+    note('memory after the start', { MiB: round(usage(server!.pid).rssMiB, 0) });
+    await loadPods(bench, 0, number('pods'));
+    note(`memory after ${number('pods')} pods`, { MiB: round(usage(server!.pid).rssMiB, 0) });
+    for (const row of await rounds(server!.pid, bench, number('warm'), number('rounds'))) note(...row);
+    for (const n of values.watchers
+      .split(',')
+      .filter((w) => w !== '' && wanted('fan-out'))
+      .map(Number)) {
+      const seen: Row[] = [];
+      for (let i = 0; i <= number('rounds'); i++) {
+        const before = usage(server!.pid).cpuMs;
+        const { seconds, delays } = await fanOut(server!, bench, n, number('updates'));
+        const cpu = (usage(server!.pid).cpuMs - before) / number('updates');
+        const events = n * number('updates');
+        seen.push({
+          cpuMs: cpu,
+          perSecond: events / seconds,
+          p50Ms: quantile(delays, 0.5),
+          p99Ms: quantile(delays, 0.99),
+        });
+      }
+      note(`fan-out to ${n}`, medians(seen.slice(1)));
+    }
+    note('memory at the end', { MiB: round(usage(server!.pid).rssMiB, 0) });
+    if (number('large') > number('pods')) {
+      await loadPods(bench, number('pods'), number('large'));
+      note(`memory after ${number('large')} pods`, { MiB: round(usage(server!.pid).rssMiB, 0) });
+    }
+    bench.raw.close();
+    await server!.stop();
+    server = await startBenchServer(dir, flags, run);
+    note('start to ready, with what is there', { ms: round(server.readyMs, 0), cpuMs: server.readyCpuMs });
+    return rows;
   } finally {
     await server?.stop();
-    await etcd.close();
+    await etcd?.close();
     await rm(dir, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
-const ours = await measure('k8ts', undefined);
-const peer = process.env['KUBE_APISERVER'] ?? join(homedir(), '.cache/k8ts-peer/bin/kube-apiserver');
+function medians(rows: readonly Row[]): Row {
+  const of = (key: keyof Row) => round(median(rows.map((r) => r[key]!)));
+  return { cpuMs: of('cpuMs'), perSecond: round(of('perSecond'), 1), p50Ms: of('p50Ms'), p99Ms: of('p99Ms') };
+}
+
+/** The steps of all rounds; the first rounds, in which code is compiled, are rows of their own. */
+async function rounds(pid: number, bench: Bench, warm: number, count: number): Promise<[string, Row][]> {
+  const seen = new Map<string, Row[]>();
+  for (let r = 0; r < warm + count; r++)
+    for (const step of STEPS) {
+      if (!wanted(step.name) && !step.needed) continue;
+      seen.set(step.name, [...(seen.get(step.name) ?? []), await run(pid, bench, step, r)]);
+    }
+  const out: [string, Row][] = [];
+  for (const [name, rows] of seen) {
+    if (!wanted(name)) continue;
+    if (warm > 0) report({ name: 'first round', step: name, cpuMs: round(rows[0]!.cpuMs!) });
+    out.push([name, medians(rows.slice(warm))]);
+  }
+  return out;
+}
+
+async function run(pid: number, bench: Bench, step: Step, r: number): Promise<Row> {
+  const n = step.count(bench.writes);
+  const times: number[] = [];
+  const cpu = usage(pid).cpuMs;
+  const began = performance.now();
+  await each(step.clients ?? 32, n, async (i) => {
+    const t = performance.now();
+    await step.one(bench, i, r);
+    times.push(performance.now() - t);
+  });
+  const seconds = (performance.now() - began) / 1000;
+  return {
+    cpuMs: (usage(pid).cpuMs - cpu) / n,
+    perSecond: n / seconds,
+    p50Ms: quantile(times, 0.5),
+    p99Ms: quantile(times, 0.99),
+  };
+}
+
+const first = await measure('k8ts', ours());
 if (values.ours) process.exit(0);
+const peer = process.env['KUBE_APISERVER'] ?? join(peerDir, 'kube-apiserver');
 if (!existsSync(peer)) {
   process.stdout.write(`# no ratios: ${peer} is not there\n`);
   process.exit(0);
 }
-const theirs = await measure('kube-apiserver', [peer]);
-for (const step of Object.keys(ours))
-  process.stdout.write(
-    JSON.stringify({
-      step,
-      cpuRatio: Number((theirs[step]!.cpuMs / ours[step]!.cpuMs).toFixed(2)),
-      rateRatio: Number((ours[step]!.perSecond / theirs[step]!.perSecond).toFixed(2)),
-    }) + '\n',
-  );
+const theirs = await measure('kube-apiserver', { command: peer, args: [] });
+for (const [step, a] of first) {
+  const b = theirs.get(step);
+  if (!b) continue;
+  const ratio = (key: keyof Row) => {
+    const [x, y] = key === 'perSecond' ? [b[key], a[key]] : [a[key], b[key]];
+    return x && y ? round(y / x, 2) : undefined;
+  };
+  const {
+    cpuMs: cpu,
+    perSecond: rate,
+    p50Ms: p50,
+    p99Ms: p99,
+    MiB: memory,
+    ms: time,
+  } = {
+    cpuMs: ratio('cpuMs'),
+    perSecond: ratio('perSecond'),
+    p50Ms: ratio('p50Ms'),
+    p99Ms: ratio('p99Ms'),
+    MiB: ratio('MiB'),
+    ms: ratio('ms'),
+  };
+  report({ step, better: { cpu, rate, p50, p99, memory, time } });
+}
 process.exit(0);
