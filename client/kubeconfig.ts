@@ -34,7 +34,7 @@ export const loadKubeconfig = (file: string, context?: string): ConnectionOption
   readKubeconfig(file, context).connection;
 
 /** Also the files that the context is made of, the kubeconfig first. A token's file is no part: it is read each time. */
-function readKubeconfig(file: string, context?: string): { connection: ConnectionOptions; files: string[] } {
+export function readKubeconfig(file: string, context?: string): Reading {
   const files = [file];
   const config = parse(readFileSync(file, 'utf8')) as KubeconfigFile;
   const name = context ?? config['current-context'];
@@ -71,28 +71,43 @@ function readKubeconfig(file: string, context?: string): { connection: Connectio
   return { connection, files: [...new Set(files)] };
 }
 
+/** What a connection is made of, and the files that it was read from. */
+export interface Reading {
+  connection: ConnectionOptions;
+  files: string[];
+}
+
+export interface FollowOptions {
+  clock: Clock;
+  logger: Logger;
+  changed(connection: ConnectionOptions): void;
+  /** See ReloadOptions. */
+  intervalMs?: number;
+}
+
 /**
- * Follows a kubeconfig and the files that it names: `changed` hears of each new connection, so that rotated
- * certificates, keys and authorities are taken up without a restart. What can't be read (or what `changed` refuses by
- * throwing) leaves the old connection in force.
+ * Follows the files of a connection: `changed` hears of each new one, so that rotated certificates, keys and
+ * authorities are taken up without a restart. What can't be read (or what `changed` refuses by throwing) leaves the old
+ * connection in force.
  */
-export function followKubeconfig(
-  file: string,
-  options: { clock: Clock; logger: Logger; changed(connection: ConnectionOptions): void; intervalMs?: number },
-): { close(): void } {
+export function followConnection(read: () => Reading, options: FollowOptions): { close(): void } {
   const { clock, logger } = options;
   let followed: ReloadingFiles;
   function follow(files: string[]): void {
     followed = followFiles({ clock, log: logger, files, intervalMs: options.intervalMs });
     followed.onChange(() => {
-      const next = readKubeconfig(file);
+      const next = read();
       options.changed(next.connection);
-      logger.info('the connection to the API server was read again', { file });
+      logger.info('the connection to the API server was read again', { files });
       if (next.files.join('\n') === files.join('\n')) return;
       followed.close();
       follow(next.files);
     });
   }
-  follow(readKubeconfig(file).files);
+  follow(read().files);
   return { close: () => followed.close() };
 }
+
+/** The same for a kubeconfig and the files that it names. */
+export const followKubeconfig = (file: string, options: FollowOptions): { close(): void } =>
+  followConnection(() => readKubeconfig(file), options);

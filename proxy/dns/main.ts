@@ -2,10 +2,8 @@
 import { parseArgs } from 'node:util';
 import { systemClock, systemRand } from '../../base/clock.ts';
 import { createLogger } from '../../base/log.ts';
-import { createClient } from '../../client/client.ts';
 import { createInformer } from '../../client/informer.ts';
-import { inCluster } from '../../client/in-cluster.ts';
-import { loadKubeconfig } from '../../client/kubeconfig.ts';
+import { createPodClient } from '../../client/in-cluster.ts';
 import {
   endpointSlices,
   namespaces as namespaceResource,
@@ -29,9 +27,12 @@ async function main(): Promise<void> {
   });
   const clock = systemClock;
   const logger = createLogger({ clock, component: 'dns' });
-  const client = createClient({
-    ...(values.kubeconfig ? loadKubeconfig(values.kubeconfig) : inCluster(process.env)),
+  const client = createPodClient({
+    kubeconfig: values.kubeconfig,
+    env: process.env,
     userAgent: 'k8ts-dns',
+    clock,
+    logger,
   });
   const common = { client, clock, rand: systemRand, logger };
   const services = createInformer(serviceResource, { ...common, indexers: serviceIndexers });

@@ -2,9 +2,7 @@
 import { parseArgs } from 'node:util';
 import { systemClock, systemRand } from '../../base/clock.ts';
 import { createLogger } from '../../base/log.ts';
-import { createClient } from '../../client/client.ts';
-import { inCluster } from '../../client/in-cluster.ts';
-import { loadKubeconfig } from '../../client/kubeconfig.ts';
+import { createPodClient } from '../../client/in-cluster.ts';
 import { startIngress } from './controller.ts';
 
 /** Endpoints of this pod need a moment to be forgotten everywhere before it may stop listening. */
@@ -24,9 +22,12 @@ async function main(): Promise<void> {
   });
   const clock = systemClock;
   const logger = createLogger({ clock, component: 'ingress' });
-  const client = createClient({
-    ...(values.kubeconfig ? loadKubeconfig(values.kubeconfig) : inCluster(process.env)),
+  const client = createPodClient({
+    kubeconfig: values.kubeconfig,
+    env: process.env,
     userAgent: 'k8ts-ingress',
+    clock,
+    logger,
   });
   const running = await startIngress({
     client,
