@@ -14,6 +14,7 @@ import { startVips } from './network/vips.ts';
 import type { ProxyOptions } from './options.ts';
 import { startPolicies } from './policy/sync.ts';
 import { slicesByService } from './rules/translate.ts';
+import { slimService, slimSlice } from './slim.ts';
 import { startSync } from './sync.ts';
 
 export interface Deps {
@@ -43,11 +44,12 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
       },
     };
 
-  const services = createInformer(serviceResource, common);
+  const services = createInformer(serviceResource, { ...common, transform: slimService });
   const slices = createInformer(endpointSlices, {
     ...common,
     labelSelector: '!service.kubernetes.io/headless',
     indexers: slicesByService,
+    transform: slimSlice,
   });
   const families: (4 | 6)[] = options.clusterCidrs.some((c) => c.includes(':')) ? [4, 6] : [4];
   const policies = startPolicies({ ...common, nodes, nodeName: options.nodeName, families, exec });
@@ -64,7 +66,7 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
     exec,
     clock,
     logger,
-    synced: (ports) => health.update(ports),
+    checked: (ports) => health.update(ports),
   });
   const vips = options.loadBalancerCidrs.length
     ? startVips({ ...deps, services, slices, nodes, nodeName: options.nodeName, pool: options.loadBalancerCidrs, exec })
@@ -77,7 +79,7 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
     port: Number(options.healthzBindAddress.slice(colon + 1)),
     healthy: () => ({
       ok: sync.waitingSince === 0 || clock.now() - sync.waitingSince < UNHEALTHY_MS,
-      lastUpdated: sync.lastSync,
+      lastUpdated: sync.lastRun,
       now: clock.now(),
     }),
     logger,

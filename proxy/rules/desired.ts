@@ -1,17 +1,19 @@
 /**
- * The nftables state that serves a list of service ports: chains, map elements, sets. A packet costs one map look-up
- * however many Services there are. Pure; render.ts turns states and differences of states into nft text.
+ * The nftables state that serves a Service: chains, map elements, sets. A packet costs one map look-up however many
+ * Services there are. Pure; state.ts keeps the fragments of all Services together.
  */
 import { createHash } from 'node:crypto';
+import { withoutOverlaps } from '../network/addresses.ts';
 import { chooseBackends } from './translate.ts';
 import type { Backend, NodeView, ServicePort } from './model.ts';
 
-/** Elements of the fixed maps and sets by name: key -> value ('' for sets). */
-export interface Desired {
-  elements: Map<string, Map<string, string>>;
-  /** Chains of services: name -> rules. */
-  chains: Map<string, string[]>;
-  /** Sets that remember clients (session affinity): name -> seconds. */
+/** What one Service adds to the table. */
+export interface Fragment {
+  /** Elements of the fixed maps and sets: name, key, value ('' for sets). */
+  elements: [set: FixedSet, key: string, value: string][];
+  /** Chains of its own: name and rules. */
+  chains: Map<string, readonly string[]>;
+  /** Sets of its own that remember clients (session affinity): name and seconds. */
   affinitySets: Map<string, number>;
 }
 
@@ -25,6 +27,7 @@ export const FIXED = {
   'cluster-ips': 'set',
   hairpin: 'set',
 } as const;
+export type FixedSet = keyof typeof FIXED;
 
 const hash = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 8);
 const chainName = (kind: string, p: ServicePort, more = '') =>
@@ -42,12 +45,13 @@ function spread(p: ServicePort, backends: readonly Backend[], family: string): s
   return `${l4} dnat ${family} addr . port to numgen random mod ${backends.length} map { ${map} }`;
 }
 
-export function desiredRules(ports: readonly ServicePort[], node: NodeView): Desired {
+/** The ports of one Service in the node's family as rules. */
+export function serviceRules(ports: readonly ServicePort[], node: NodeView): Fragment {
   const family = node.family === 6 ? 'ip6' : 'ip';
-  const elements: Desired['elements'] = new Map(Object.keys(FIXED).map((name) => [name, new Map<string, string>()]));
-  const chains: Desired['chains'] = new Map();
-  const affinitySets: Desired['affinitySets'] = new Map();
-  const put = (map: keyof typeof FIXED, key: string, value = '') => void elements.get(map)!.set(key, value);
+  const elements: Fragment['elements'] = [];
+  const chains: Fragment['chains'] = new Map();
+  const affinitySets: Fragment['affinitySets'] = new Map();
+  const put = (set: FixedSet, key: string, value = '') => void elements.push([set, key, value]);
 
   /** A chain that ends in one of the backends. */
   function backendChain(kind: string, p: ServicePort, backends: readonly Backend[]): string {
@@ -104,7 +108,8 @@ export function desiredRules(ports: readonly ServicePort[], node: NodeView): Des
     if (p.loadBalancerIPs.length) {
       const guarded = p.sourceRanges.length ? chainName('fw', p) : entry;
       if (p.sourceRanges.length) {
-        const sources = [...p.sourceRanges, ...p.loadBalancerIPs].join(', ');
+        const own = p.loadBalancerIPs.map((ip) => `${ip}/${node.family === 6 ? 128 : 32}`);
+        const sources = withoutOverlaps([...p.sourceRanges, ...own]).join(', ');
         chains.set(guarded, [`${family} saddr { ${sources} } goto ${entry}`, `meta mark set meta mark or 0x8000`]);
       }
       for (const ip of p.loadBalancerIPs) put('service-ips', key(ip), `goto ${guarded}`);

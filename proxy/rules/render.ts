@@ -1,23 +1,23 @@
-/** nft text for a state, or for the difference between two states: one transaction either way. */
-import { FIXED, MASQUERADE_MARK, type Desired } from './desired.ts';
+/** The part of the service proxy's table that depends on no Service: hooks, empty maps, what happens to unserved traffic. */
+import { MASQUERADE_MARK } from './desired.ts';
 
 export const TABLE = 'k8ts-proxy';
 /** Packets that a load balancer's source ranges or a local policy turn away. */
 const DROP_MARK = '0x8000';
 
-interface Family {
+export interface Family {
   nft: 'ip' | 'ip6';
   addr: 'ipv4_addr' | 'ipv6_addr';
-  reject: string;
   loopback: string;
 }
-const FAMILIES: Record<4 | 6, Family> = {
-  4: { nft: 'ip', addr: 'ipv4_addr', reject: 'reject', loopback: '127.0.0.0/8' },
-  6: { nft: 'ip6', addr: 'ipv6_addr', reject: 'reject', loopback: '::1/128' },
+export const FAMILIES: Readonly<Record<4 | 6, Family>> = {
+  4: { nft: 'ip', addr: 'ipv4_addr', loopback: '127.0.0.0/8' },
+  6: { nft: 'ip6', addr: 'ipv6_addr', loopback: '::1/128' },
 };
 
-/** The tables, hooks and empty maps: everything that does not depend on any Service. */
-function skeleton(f: Family, nodePortAddresses: readonly string[]): string[] {
+/** Lines that make the table anew, in place of one that an earlier proxy left. */
+export function skeleton(family: 4 | 6, nodePortAddresses: readonly string[]): string[] {
+  const f = FAMILIES[family];
   const t = `${f.nft} ${TABLE}`;
   const tuple = `${f.addr} . inet_proto . inet_service`;
   const lines = [
@@ -38,7 +38,7 @@ function skeleton(f: Family, nodePortAddresses: readonly string[]): string[] {
   const local = nodePortAddresses.length
     ? `${f.nft} daddr { ${nodePortAddresses.join(', ')} }`
     : `fib daddr type local ${f.nft} daddr != ${f.loopback}`;
-  chain('reject-chain', '', [f.reject]);
+  chain('reject-chain', '', ['reject']);
   chain('services', '', [
     `${f.nft} daddr . meta l4proto . th dport vmap @service-ips`,
     `${local} meta l4proto . th dport vmap @service-nodeports`,
@@ -65,61 +65,3 @@ function skeleton(f: Family, nodePortAddresses: readonly string[]): string[] {
     ]);
   return lines;
 }
-
-const CHUNK = 500;
-
-function elementLines(verb: 'add' | 'delete', table: string, map: string, items: string[]): string[] {
-  const lines: string[] = [];
-  for (let i = 0; i < items.length; i += CHUNK)
-    lines.push(`${verb} element ${table} ${map} { ${items.slice(i, i + CHUNK).join(', ')} }`);
-  return lines;
-}
-
-/** What brings the kernel from `before` to `after`; '' when they are the same. */
-export function renderChange(before: Desired, after: Desired, family: 4 | 6): string {
-  const f = FAMILIES[family];
-  const t = `${f.nft} ${TABLE}`;
-  const lines: string[] = [];
-  for (const [name, seconds] of after.affinitySets)
-    if (!before.affinitySets.has(name))
-      lines.push(
-        `add set ${t} ${name} { type ${f.addr} ; flags dynamic,timeout ; timeout ${seconds}s ; size 65535 ; }`,
-      );
-  // every chain must exist before a rule may name it
-  for (const name of after.chains.keys()) if (!before.chains.has(name)) lines.push(`add chain ${t} ${name}`);
-  for (const [name, rules] of after.chains) {
-    const old = before.chains.get(name);
-    if (old && old.length === rules.length && old.every((r, i) => r === rules[i])) continue;
-    if (old) lines.push(`flush chain ${t} ${name}`);
-    for (const r of rules) lines.push(`add rule ${t} ${name} ${r}`);
-  }
-  for (const map of Object.keys(FIXED)) {
-    const was = before.elements.get(map) ?? new Map<string, string>();
-    const is = after.elements.get(map) ?? new Map<string, string>();
-    const gone: string[] = [];
-    const come: string[] = [];
-    for (const [key, value] of was) if (is.get(key) !== value) gone.push(value === '' ? key : `${key} : ${value}`);
-    for (const [key, value] of is) if (was.get(key) !== value) come.push(value === '' ? key : `${key} : ${value}`);
-    lines.push(...elementLines('delete', t, map, gone), ...elementLines('add', t, map, come));
-  }
-  const dead = [...before.chains.keys()].filter((name) => !after.chains.has(name));
-  for (const name of dead) lines.push(`flush chain ${t} ${name}`);
-  for (const name of dead) lines.push(`delete chain ${t} ${name}`);
-  for (const name of before.affinitySets.keys())
-    if (!after.affinitySets.has(name)) lines.push(`delete set ${t} ${name}`);
-  return lines.length ? lines.join('\n') + '\n' : '';
-}
-
-/** A state with nothing in it: what the skeleton alone stands for. */
-export const emptyDesired = (): Desired => ({ elements: new Map(), chains: new Map(), affinitySets: new Map() });
-
-/** Everything from nothing, in one transaction that replaces what an earlier proxy left. */
-export function renderFull(desired: Desired, family: 4 | 6, nodePortAddresses: readonly string[]): string {
-  return (
-    skeleton(FAMILIES[family], nodePortAddresses).join('\n') + '\n' + renderChange(emptyDesired(), desired, family)
-  );
-}
-
-/** What removes all rules. */
-export const renderRemoval = (family: 4 | 6) =>
-  `add table ${FAMILIES[family].nft} ${TABLE}\ndelete table ${FAMILIES[family].nft} ${TABLE}\n`;

@@ -3,9 +3,9 @@ import type { EndpointSlice, Service } from '../../../api/types.ts';
 import { staleConnections } from '../../../proxy/conntrack.ts';
 import { cniConfig } from '../../../proxy/network/cni.ts';
 import { desiredRoutes, egressRules } from '../../../proxy/network/routes.ts';
-import { desiredRules } from '../../../proxy/rules/desired.ts';
+import { serviceRules, type Fragment } from '../../../proxy/rules/desired.ts';
 import type { NodeView } from '../../../proxy/rules/model.ts';
-import { emptyDesired, renderChange, renderFull } from '../../../proxy/rules/render.ts';
+import { RuleState } from '../../../proxy/rules/state.ts';
 import { chooseBackends, servicePorts } from '../../../proxy/rules/translate.ts';
 
 const node: NodeView = {
@@ -43,8 +43,8 @@ const slice = (endpoints: E[], protocol = 'TCP'): EndpointSlice =>
   }) as EndpointSlice;
 const ports = (spec: Record<string, unknown>, endpoints: E[], protocol?: string) =>
   servicePorts(service(spec), [slice(endpoints, protocol)], 4);
-const rules = (spec: Record<string, unknown>, endpoints: E[]) => desiredRules(ports(spec, endpoints), node);
-const element = (d: ReturnType<typeof desiredRules>, map: string, key: string) => d.elements.get(map)?.get(key);
+const rules = (spec: Record<string, unknown>, endpoints: E[]) => serviceRules(ports(spec, endpoints), node);
+const element = (d: Fragment, set: string, key: string) => d.elements.find((e) => e[0] === set && e[1] === key)?.[2];
 
 describe('service rules', () => {
   it('lead from the cluster address to a spread over the backends', () => {
@@ -114,17 +114,61 @@ describe('service rules', () => {
     assert.deepEqual(ports({ type: 'ExternalName' }, []), []);
     assert.deepEqual(ports({ clusterIP: 'None' }, [{ ip: '10.244.0.2' }]), []);
   });
-  it('change only what differs, and lead back to where they came from', () => {
-    const one = rules({}, [{ ip: '10.244.0.2' }]);
-    const two = rules({}, [{ ip: '10.244.0.2' }, { ip: '10.244.0.3' }]);
-    assert.equal(renderChange(one, one, 4), '');
-    const text = renderChange(one, two, 4);
-    assert.match(text, /flush chain ip k8ts-proxy svc-/);
+  it('take no ranges that overlap', () => {
+    const d = rules({ type: 'LoadBalancer', loadBalancerSourceRanges: ['10.0.0.0/8', '10.1.0.0/16'] }, [
+      { ip: '10.244.0.2' },
+    ]);
+    assert.equal(element(d, 'service-ips', '10.9.9.9 . tcp . 80'), undefined);
+    const p = { ...ports({ type: 'LoadBalancer' }, [{ ip: '10.244.0.2' }])[0]! };
+    const fw = serviceRules([{ ...p, loadBalancerIPs: ['10.9.9.9'], sourceRanges: ['10.0.0.0/8', '10.1.0.0/16'] }], node);
+    const chain = fw.chains.get(element(fw, 'service-ips', '10.9.9.9 . tcp . 80')!.replace('goto ', ''))!;
+    assert.match(chain[0]!, /^ip saddr \{ 10\.0\.0\.0\/8 \} goto/);
+  });
+});
+
+describe('the rules of all services', () => {
+  const state = () => new RuleState(4, []);
+  const one = () => rules({}, [{ ip: '10.244.0.2' }]);
+  it('begin with a table of their own', () => {
+    const s = state();
+    s.replace('ns/a', one());
+    assert.match(s.take(), /^add table ip k8ts-proxy\ndelete table ip k8ts-proxy\nadd table/);
+    assert.equal(s.take(), '');
+  });
+  it('change only where they differ, and lead back to where they came from', () => {
+    const s = state();
+    s.replace('ns/a', one());
+    s.take();
+    s.replace('ns/a', one());
+    assert.equal(s.take(), '');
+    s.replace('ns/a', rules({}, [{ ip: '10.244.0.2' }, { ip: '10.244.0.3' }]));
+    const text = s.take();
+    assert.match(text, /^flush chain ip k8ts-proxy svc-\S+\nadd rule/);
     assert.doesNotMatch(text, /service-ips/);
-    const removal = renderChange(two, emptyDesired(), 4);
-    assert.match(removal, /delete element ip k8ts-proxy service-ips/);
+    s.replace('ns/a', undefined);
+    const removal = s.take();
+    assert.match(removal, /delete element ip k8ts-proxy service-ips \{ 10\.96\.0\.5 \. tcp \. 80 \}/);
     assert.ok(removal.indexOf('delete element') < removal.indexOf('delete chain'));
-    assert.match(renderFull(one, 4, []), /^add table ip k8ts-proxy\ndelete table ip k8ts-proxy\nadd table/);
+  });
+  it('share addresses: the first service has one, the next gets it after', () => {
+    const s = state();
+    const external = (name: string, ip: string) =>
+      serviceRules(
+        servicePorts(service({ clusterIP: ip, externalIPs: ['192.0.2.1'] }, name), [slice([{ ip: '10.244.0.2' }])], 4).map((p) => ({
+          ...p,
+          backends: ports({}, [{ ip: '10.244.0.2' }])[0]!.backends,
+        })),
+        node,
+      );
+    s.replace('ns/a', external('a', '10.96.0.5'));
+    s.replace('ns/b', external('b', '10.96.0.6'));
+    assert.match(s.take(), /192\.0\.2\.1 \. tcp \. 80 : goto ext-\w+-ns\/a\//);
+    s.replace('ns/a', undefined);
+    const text = s.take();
+    assert.match(text, /delete element ip k8ts-proxy service-ips \{[^}]*192\.0\.2\.1 \. tcp \. 80/);
+    assert.match(text, /add element ip k8ts-proxy service-ips \{ 192\.0\.2\.1 \. tcp \. 80 : goto ext-\w+-ns\/b\//);
+    // the backend is one for both: it stays
+    assert.doesNotMatch(text, /hairpin/);
   });
 });
 

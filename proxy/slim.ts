@@ -1,0 +1,44 @@
+/** Leaves of Services and EndpointSlices only what rules are made of: a node may have to hold ten thousands of them. */
+import type { EndpointSlice, Service } from '../api/types.ts';
+
+const SERVICE_NAME = 'kubernetes.io/service-name';
+const PROXY_LABELS = ['service.kubernetes.io/service-proxy-name', 'service.kubernetes.io/headless'];
+
+/** One copy of texts that come again and again. */
+const texts = new Map<string, string>();
+function shared(text: string): string {
+  const have = texts.get(text);
+  if (have !== undefined) return have;
+  if (texts.size < 10_000) texts.set(text, text);
+  return text;
+}
+
+export function slimService(s: Service): Service {
+  const { name, namespace, uid, resourceVersion, labels = {} } = s.metadata ?? {};
+  const kept = Object.fromEntries(PROXY_LABELS.filter((l) => l in labels).map((l) => [l, labels[l]!]));
+  const { selector: _selector, ...spec } = s.spec ?? {};
+  return {
+    metadata: { name, namespace, uid, resourceVersion, ...(Object.keys(kept).length ? { labels: kept } : {}) },
+    spec,
+    ...(s.status?.loadBalancer?.ingress ? { status: { loadBalancer: s.status.loadBalancer } } : {}),
+  };
+}
+
+export function slimSlice(s: EndpointSlice): EndpointSlice {
+  const { name, namespace, uid, resourceVersion, labels } = s.metadata ?? {};
+  return {
+    metadata: { name, namespace, uid, resourceVersion, labels: { [SERVICE_NAME]: labels?.[SERVICE_NAME] ?? '' } },
+    addressType: s.addressType,
+    ports: s.ports,
+    endpoints: (s.endpoints ?? []).map((e) => {
+      const c = e.conditions;
+      const plain = c?.ready === true && c.serving !== false && c.terminating !== true;
+      return {
+        addresses: e.addresses,
+        ...(plain || !c ? {} : { conditions: c }),
+        ...(e.nodeName === undefined ? {} : { nodeName: shared(e.nodeName) }),
+        ...(e.hints ? { hints: e.hints } : {}),
+      };
+    }),
+  };
+}
