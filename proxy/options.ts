@@ -1,5 +1,6 @@
 /** The proxy's command line; flags bear kube-proxy's names where it has them. */
 import { parseArgs } from 'node:util';
+import type { NetworkMode } from './network/routes.ts';
 
 export interface ProxyOptions {
   kubeconfig: string;
@@ -10,6 +11,7 @@ export interface ProxyOptions {
   loadBalancerCidrs: string[];
   /** Routes to pods only: for a machine that is no node (a control plane). */
   routesOnly: boolean;
+  network: NetworkMode;
   /** Where to write the CNI configuration; '' for not at all. */
   cniConfDir: string;
   cniDataDir: string;
@@ -18,6 +20,9 @@ export interface ProxyOptions {
   healthzBindAddress: string;
   verbose: boolean;
 }
+
+const MODES = ['auto', 'routes', 'vxlan'] as const;
+const isMode = (text: string): text is NetworkMode => (MODES as readonly string[]).includes(text);
 
 /** Throws with one sentence for an unknown flag or a missing value. */
 export function parseFlags(argv: readonly string[], hostname: string): ProxyOptions {
@@ -29,6 +34,7 @@ export function parseFlags(argv: readonly string[], hostname: string): ProxyOpti
       'cluster-cidr': { type: 'string', default: '' },
       'load-balancer-cidrs': { type: 'string', default: '' },
       'routes-only': { type: 'string', default: 'false' },
+      network: { type: 'string', default: 'auto' },
       'cni-conf-dir': { type: 'string', default: '' },
       'cni-data-dir': { type: 'string', default: '/var/lib/cni/networks' },
       'masquerade-all': { type: 'string', default: 'false' },
@@ -38,12 +44,14 @@ export function parseFlags(argv: readonly string[], hostname: string): ProxyOpti
     },
   });
   if (!values.kubeconfig) throw new Error('--kubeconfig is required');
+  if (!isMode(values.network)) throw new Error(`--network: "${values.network}" is none of ${MODES.join(', ')}`);
   return {
     kubeconfig: values.kubeconfig,
     nodeName: (values['hostname-override'] ?? hostname).toLowerCase(),
     clusterCidrs: values['cluster-cidr'].split(',').filter(Boolean),
     loadBalancerCidrs: values['load-balancer-cidrs'].split(',').filter(Boolean),
     routesOnly: values['routes-only'] === 'true',
+    network: values.network,
     cniConfDir: values['cni-conf-dir'],
     cniDataDir: values['cni-data-dir'],
     masqueradeAll: values['masquerade-all'] === 'true',

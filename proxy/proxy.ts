@@ -1,15 +1,13 @@
 /** The node's network agent: Service rules, routes to other nodes' pods, the CNI configuration. */
 import type { Clock, Rand } from '../base/clock.ts';
-import { createExec, findProgram, type Exec } from '../base/exec.ts';
+import { createExec } from '../base/exec.ts';
 import type { Logger } from '../base/log.ts';
-import type { DeepReadonly, Node } from '../api/types.ts';
 import { createClient } from '../client/client.ts';
-import { createInformer, type Informer } from '../client/informer.ts';
+import { createInformer } from '../client/informer.ts';
 import { followKubeconfig, loadKubeconfig } from '../client/kubeconfig.ts';
 import { endpointSlices, nodes as nodeResource, services as serviceResource } from '../client/resources.ts';
 import { createProxyHealth, createServiceHealth } from './health.ts';
-import { cniConfig, writeCniConfig } from './network/cni.ts';
-import { desiredRoutes, egressRules, internalIp, syncRoutes } from './network/routes.ts';
+import { followNodes } from './network/nodes.ts';
 import { startVips } from './network/vips.ts';
 import type { ProxyOptions } from './options.ts';
 import { startPolicies } from './policy/sync.ts';
@@ -33,11 +31,12 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
   const followed = followKubeconfig(options.kubeconfig, { clock, logger, changed: (c) => client.reconnect(c) });
   const common = { client, ...deps };
   const nodes = createInformer(nodeResource, common);
-  followNodes(nodes, options, deps, exec);
+  const network = followNodes(nodes, options, deps, exec);
   nodes.start();
   if (options.routesOnly)
     return {
       async stop() {
+        network.stop();
         nodes.stop();
         followed.close();
         client.close();
@@ -87,6 +86,7 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
   return {
     async stop() {
       sync.stop();
+      network.stop();
       policies.stop();
       vips?.stop();
       for (const i of [nodes, services, slices]) i.stop();
@@ -96,51 +96,4 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
       await health.close();
     },
   };
-}
-
-/** Routes and the CNI configuration follow the Node objects. */
-function followNodes(nodes: Informer<Node>, options: ProxyOptions, deps: Deps, exec: Exec): void {
-  const { clock, logger } = deps;
-  const self = options.routesOnly ? undefined : options.nodeName;
-  let wanted = false;
-  let busy = false;
-  let egress = '';
-
-  async function apply(): Promise<void> {
-    await syncRoutes(exec, desiredRoutes(nodes.list(), self), logger);
-    const own = self === undefined ? undefined : nodes.get(self);
-    const podCidrs = own?.spec?.podCIDRs ?? (own?.spec?.podCIDR ? [own.spec.podCIDR] : []);
-    if (podCidrs.length === 0) return;
-    const addresses = nodes.list().flatMap((n) => [internalIp(n), internalIp(n, true)].filter((a) => a !== undefined));
-    const text = egressRules(podCidrs, options.clusterCidrs, addresses);
-    if (text !== egress) await exec('nft', ['-f', '-'], { input: text });
-    egress = text;
-    if (options.cniConfDir !== '') {
-      const config = cniConfig({
-        podCidrs,
-        dataDir: options.cniDataDir,
-        bandwidth: findProgram('bandwidth') !== undefined,
-      });
-      if (writeCniConfig(options.cniConfDir, config)) logger.info('CNI configuration written', { podCidrs });
-    }
-  }
-  function schedule(): void {
-    wanted = true;
-    if (busy) return;
-    busy = true;
-    void (async () => {
-      while (wanted) {
-        wanted = false;
-        await nodes.synced();
-        await apply().catch(async (error: unknown) => {
-          logger.error('network of the node could not be set up', { error });
-          wanted = true;
-          await clock.sleep(1_000);
-        });
-      }
-      busy = false;
-    })();
-  }
-  const facts = (n: DeepReadonly<Node>) => JSON.stringify([n.spec?.podCIDRs, n.status?.addresses]);
-  nodes.on({ added: schedule, updated: (n, old) => facts(n) !== facts(old) && schedule(), deleted: schedule });
 }

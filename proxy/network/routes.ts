@@ -1,10 +1,11 @@
 /**
- * Pods of other nodes are reached by routes through those nodes' addresses (nodes share a segment). Also lets pods
- * reach the world behind their node's address.
+ * Pods of other nodes are reached by routes through those nodes' addresses, or through the overlay. Also lets pods reach
+ * the world behind their node's address.
  */
 import type { Exec } from '../../base/exec.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DeepReadonly, Node } from '../../api/types.ts';
+import { macOf, OVERLAY, type OverlayPeer } from './overlay.ts';
 
 /** Marks our routes among others' (the kernel's "protocol" number). */
 const PROTOCOL = '107';
@@ -13,22 +14,47 @@ export const EGRESS_TABLE = 'k8ts-egress';
 export interface PodRoute {
   cidr: string;
   via: string;
+  /** The overlay's device for nodes that are reached through it. */
+  dev?: string;
 }
+
+/** How nodes' pods reach each other: straight where nodes share a segment and through VXLAN elsewhere, or one for all. */
+export type NetworkMode = 'auto' | 'routes' | 'vxlan';
 
 export const internalIp = (node: DeepReadonly<Node>, v6 = false) =>
   node.status?.addresses?.find((a) => a.type === 'InternalIP' && a.address.includes(':') === v6)?.address;
+export const podCidrsOf = (node: DeepReadonly<Node> | undefined): readonly string[] =>
+  node?.spec?.podCIDRs ?? (node?.spec?.podCIDR ? [node.spec.podCIDR] : []);
+const baseOf = (cidr: string) => cidr.split('/')[0]!;
 
-/** The routes a machine needs; `self` is the node it is, or undefined for one that is no node. Pure. */
-export function desiredRoutes(nodes: readonly DeepReadonly<Node>[], self: string | undefined): PodRoute[] {
+/**
+ * The routes a machine needs, and the nodes it reaches through the overlay; `self` is the node it is, or undefined for
+ * one that is no node; `isNear` says whether an address is on a segment of this machine. Pure.
+ */
+export function planNetwork(
+  nodes: readonly DeepReadonly<Node>[],
+  self: string | undefined,
+  mode: NetworkMode,
+  isNear: (ip: string) => boolean,
+): { routes: PodRoute[]; peers: OverlayPeer[] } {
   const routes: PodRoute[] = [];
+  const peers: OverlayPeer[] = [];
   for (const node of nodes) {
     if (node.metadata?.name === self) continue;
-    for (const cidr of node.spec?.podCIDRs ?? (node.spec?.podCIDR ? [node.spec.podCIDR] : [])) {
+    const cidrs = podCidrsOf(node);
+    const under = internalIp(node) ?? internalIp(node, true);
+    if (!under || cidrs.length === 0) continue;
+    if (mode === 'vxlan' || (mode === 'auto' && !isNear(under))) {
+      peers.push({ mac: macOf(under), under, ends: cidrs.map(baseOf) });
+      for (const cidr of cidrs) routes.push({ cidr, via: baseOf(cidr), dev: OVERLAY });
+      continue;
+    }
+    for (const cidr of cidrs) {
       const via = internalIp(node, cidr.includes(':'));
       if (via) routes.push({ cidr, via });
     }
   }
-  return routes.sort((a, b) => (a.cidr < b.cidr ? -1 : 1));
+  return { routes: routes.sort((a, b) => (a.cidr < b.cidr ? -1 : 1)), peers };
 }
 
 const family = (cidr: string) => (cidr.includes(':') ? '-6' : '-4');
@@ -38,12 +64,14 @@ export async function syncRoutes(exec: Exec, desired: readonly PodRoute[], logge
   const have = new Map<string, string>();
   for (const f of ['-4', '-6']) {
     const out = await exec('ip', [f, '-j', 'route', 'show', 'proto', PROTOCOL]).catch(() => '[]');
-    for (const r of JSON.parse(out || '[]') as { dst: string; gateway?: string }[]) have.set(r.dst, r.gateway ?? '');
+    for (const r of JSON.parse(out || '[]') as { dst: string; gateway?: string; dev?: string }[])
+      have.set(r.dst, `${r.gateway} ${r.dev === OVERLAY ? OVERLAY : ''}`);
   }
   for (const r of desired) {
-    if (have.get(r.cidr) !== r.via)
-      await exec('ip', [family(r.cidr), 'route', 'replace', r.cidr, 'via', r.via, 'proto', PROTOCOL]).catch(
-        (error: unknown) => logger.error('route to a node is missing', { cidr: r.cidr, via: r.via, error }),
+    const way = ['via', r.via, ...(r.dev ? ['dev', r.dev, 'onlink'] : [])];
+    if (have.get(r.cidr) !== `${r.via} ${r.dev ?? ''}`)
+      await exec('ip', [family(r.cidr), 'route', 'replace', r.cidr, ...way, 'proto', PROTOCOL]).catch(
+        (error: unknown) => logger.error('route to a node is missing', { ...r, error }),
       );
     have.delete(r.cidr);
   }

@@ -72,7 +72,8 @@ export class RuleState {
     for (const [name, seconds] of sets)
       if (!old.affinitySets.has(name) && !this.#deadSets.delete(name)) this.#newSets.set(name, seconds);
     for (const name of old.affinitySets.keys()) if (!sets.has(name)) this.#deadSets.add(name);
-    if (next) this.#kept.set(owner, { elements: next.elements, chains, affinitySets: sets.size ? sets : NOTHING.affinitySets });
+    if (next)
+      this.#kept.set(owner, { elements: next.elements, chains, affinitySets: sets.size ? sets : NOTHING.affinitySets });
     else this.#kept.delete(owner);
   }
 
@@ -141,4 +142,3 @@ export class RuleState {
 }
 
 const first = (c: Claim | Claim[] | undefined): Claim | undefined => (Array.isArray(c) ? c[0] : c);
-

@@ -64,10 +64,14 @@ function load(transactions: readonly string[]): string {
   const dir = mkdtempSync(join(tmpdir(), 'k8ts-nft-'));
   try {
     transactions.forEach((text, i) => writeFileSync(join(dir, `${String(i).padStart(4, '0')}.nft`), text));
-    return execFileSync('unshare', ['-n', 'sh', '-ec', 'for f in "$0"/*.nft; do nft -f "$f"; done; nft list ruleset', dir], {
-      encoding: 'utf8',
-      timeout: 60_000,
-    });
+    return execFileSync(
+      'unshare',
+      ['-n', 'sh', '-ec', 'for f in "$0"/*.nft; do nft -f "$f"; done; nft list ruleset', dir],
+      {
+        encoding: 'utf8',
+        timeout: 60_000,
+      },
+    );
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
@@ -76,7 +80,15 @@ function load(transactions: readonly string[]): string {
 const blocks = (listing: string) =>
   listing
     .split(/\n(?=\t(?:chain|set|map) )/)
-    .map((b) => b.replace(/elements = \{([^}]*)\}/s, (_, e: string) => e.split(/,\s*/).map((x) => x.trim()).sort().join()))
+    .map((b) =>
+      b.replace(/elements = \{([^}]*)\}/s, (_, e: string) =>
+        e
+          .split(/,\s*/)
+          .map((x) => x.trim())
+          .sort()
+          .join(),
+      ),
+    )
     .map((b) => b.replace(/\n\}\s*$/, '').trim())
     .sort();
 
@@ -106,6 +118,9 @@ describe('service rules in the kernel', function () {
       const [long, short] = [blocks(load(transactions)), blocks(load([direct.take()]))];
       assert.ok(short.length > 20, 'there is something to compare');
       const external = (b: string) => b.startsWith('map service-ips') || b.startsWith('map no-endpoint-services');
-      assert.deepEqual(long.filter((b) => !external(b)), short.filter((b) => !external(b)));
+      assert.deepEqual(
+        long.filter((b) => !external(b)),
+        short.filter((b) => !external(b)),
+      );
     });
 });

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import type { EndpointSlice, Service } from '../../../api/types.ts';
 import { staleConnections } from '../../../proxy/conntrack.ts';
 import { cniConfig } from '../../../proxy/network/cni.ts';
-import { desiredRoutes, egressRules } from '../../../proxy/network/routes.ts';
+import { macOf } from '../../../proxy/network/overlay.ts';
+import { egressRules, planNetwork } from '../../../proxy/network/routes.ts';
 import { serviceRules, type Fragment } from '../../../proxy/rules/desired.ts';
 import type { NodeView } from '../../../proxy/rules/model.ts';
 import { RuleState } from '../../../proxy/rules/state.ts';
@@ -120,7 +121,10 @@ describe('service rules', () => {
     ]);
     assert.equal(element(d, 'service-ips', '10.9.9.9 . tcp . 80'), undefined);
     const p = { ...ports({ type: 'LoadBalancer' }, [{ ip: '10.244.0.2' }])[0]! };
-    const fw = serviceRules([{ ...p, loadBalancerIPs: ['10.9.9.9'], sourceRanges: ['10.0.0.0/8', '10.1.0.0/16'] }], node);
+    const fw = serviceRules(
+      [{ ...p, loadBalancerIPs: ['10.9.9.9'], sourceRanges: ['10.0.0.0/8', '10.1.0.0/16'] }],
+      node,
+    );
     const chain = fw.chains.get(element(fw, 'service-ips', '10.9.9.9 . tcp . 80')!.replace('goto ', ''))!;
     assert.match(chain[0]!, /^ip saddr \{ 10\.0\.0\.0\/8 \} goto/);
   });
@@ -154,7 +158,11 @@ describe('the rules of all services', () => {
     const s = state();
     const external = (name: string, ip: string) =>
       serviceRules(
-        servicePorts(service({ clusterIP: ip, externalIPs: ['192.0.2.1'] }, name), [slice([{ ip: '10.244.0.2' }])], 4).map((p) => ({
+        servicePorts(
+          service({ clusterIP: ip, externalIPs: ['192.0.2.1'] }, name),
+          [slice([{ ip: '10.244.0.2' }])],
+          4,
+        ).map((p) => ({
           ...p,
           backends: ports({}, [{ ip: '10.244.0.2' }])[0]!.backends,
         })),
@@ -196,8 +204,14 @@ describe('the pod network', () => {
   });
   it('has a route to every other node', () => {
     const list = [n('n1', '10.244.0.0/24', '10.0.0.1'), n('n2', '10.244.1.0/24', '10.0.0.2')];
-    assert.deepEqual(desiredRoutes(list, 'n1'), [{ cidr: '10.244.1.0/24', via: '10.0.0.2' }]);
-    assert.equal(desiredRoutes(list, undefined).length, 2);
+    const plan = (self: string | undefined, near: boolean) => planNetwork(list, self, 'auto', () => near);
+    assert.deepEqual(plan('n1', true), { routes: [{ cidr: '10.244.1.0/24', via: '10.0.0.2' }], peers: [] });
+    assert.equal(plan(undefined, true).routes.length, 2);
+    // another segment: through the overlay, to an end that the node's address leads to
+    const far = plan('n1', false);
+    assert.deepEqual(far.routes, [{ cidr: '10.244.1.0/24', via: '10.244.1.0', dev: 'k8ts.vxlan' }]);
+    assert.deepEqual(far.peers, [{ mac: macOf('10.0.0.2'), under: '10.0.0.2', ends: ['10.244.1.0'] }]);
+    assert.match(macOf('10.0.0.2'), /^0a(:[0-9a-f]{2}){5}$/);
   });
   it('hides pods behind the node only outside of the cluster', () => {
     assert.match(
