@@ -53,6 +53,11 @@ interface LogsOptions {
   colour: boolean;
 }
 
+const networkOption = () =>
+  new Option('--network <how>', 'how pods of different nodes reach each other')
+    .choices(['auto', 'routes', 'vxlan'])
+    .default('auto');
+
 /** The machine's first address that isn't loopback. */
 function ownAddress(): string {
   for (const list of Object.values(networkInterfaces()))
@@ -85,6 +90,8 @@ cli
   .addOption(nameOption())
   .addOption(storeOption())
   .option('--nodes <n>', 'how many nodes (default: 3)', whole(1, 100))
+  .addOption(new Option('--ip-family <families>', 'of pods and Services').choices(['ipv4', 'dual']).default('ipv4'))
+  .addOption(networkOption())
   .option('--no-ingress', 'run no Ingress controller')
   .option('--no-install', 'install nothing; say what is missing')
   .option('--egress', "let pods reach what this machine reaches, behind this machine's address")
@@ -112,6 +119,7 @@ cli
   .addOption(storeOption().default('lmdb'))
   .option('--pod-cidr <cidr>', 'addresses of pods', '10.244.0.0/16')
   .option('--service-cidr <cidr>', 'addresses of Services', '10.96.0.0/16')
+  .addOption(networkOption())
   .option('--load-balancer-cidrs <cidrs>', 'addresses for Services of type LoadBalancer, of the node network', '')
   .option('--no-ingress', 'run no Ingress controller')
   .option('--dns-address <ip>', 'address of cluster DNS', '10.96.0.10')

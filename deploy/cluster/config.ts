@@ -12,6 +12,10 @@ export interface ClusterConfig {
   store: 'lmdb' | 'etcd';
   /** Names of the nodes that `up` made, in order. */
   nodes: string[];
+  /** IPv4 alone when absent. */
+  ipFamily?: 'ipv4' | 'dual';
+  /** How pods of different nodes reach each other; `auto` when absent. */
+  network?: 'auto' | 'routes' | 'vxlan';
   /** False: without the Ingress controller. */
   ingress?: boolean;
   podCidr: string;
@@ -48,8 +52,15 @@ export const serverAddress = (cluster: Cluster) => `10.101.${cluster.index}.10`;
 export const switchAddress = (cluster: Cluster) => `10.101.${cluster.index}.1`;
 export const hostAddress = (cluster: Cluster) => `10.101.${cluster.index}.254`;
 /** Addresses of the node network that Services of type LoadBalancer get. */
-export const loadBalancerCidr = (cluster: Cluster) => `10.101.${cluster.index}.128/26`;
+export const loadBalancerCidrs = (cluster: Cluster) =>
+  [
+    `10.101.${cluster.index}.128/26`,
+    ...(cluster.ipFamily === 'dual' ? [`fd00:10:101:${cluster.index.toString(16)}::1:0/112`] : []),
+  ].join();
 export const nodeAddress = (cluster: Cluster, i: number) => `10.101.${cluster.index}.${11 + i}`;
+/** The same place in the IPv6 node network of a dual-stack cluster. */
+export const address6Of = (cluster: Cluster, address: string) =>
+  `fd00:10:101:${cluster.index.toString(16)}::${Number(address.split('.')[3]).toString(16)}`;
 export const serverUrl = (cluster: Cluster) => `https://${serverAddress(cluster)}:6443`;
 export const pkiDir = (cluster: Cluster) => join(cluster.dir, 'server', 'pki');
 export const kubeconfigFile = (cluster: Cluster) => join(cluster.dir, 'kubeconfig');
@@ -89,9 +100,10 @@ export function saveCluster(cluster: Cluster): void {
 /** A new cluster's facts; `taken` are the network indexes that can't be used. */
 export function newCluster(
   name: string,
-  chosen: Pick<ClusterConfig, 'store' | 'ingress'>,
+  chosen: Pick<ClusterConfig, 'store' | 'ingress' | 'ipFamily' | 'network'>,
   taken: ReadonlySet<number>,
 ): Cluster {
+  const dual = chosen.ipFamily === 'dual';
   let index = 0;
   while (taken.has(index)) index++;
   if (index > 250) throw new Error('no free node network is left on this machine');
@@ -100,8 +112,8 @@ export function newCluster(
     index,
     ...chosen,
     nodes: [],
-    podCidr: '10.244.0.0/16',
-    serviceCidr: '10.96.0.0/16',
+    podCidr: `10.244.0.0/16${dual ? ',fd00:10:244::/48' : ''}`,
+    serviceCidr: `10.96.0.0/16${dual ? ',fd00:10:96::/112' : ''}`,
     dnsAddress: '10.96.0.10',
     clusterDomain: 'cluster.local',
     egress: false,

@@ -7,7 +7,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { Exec } from '../../base/exec.ts';
-import { hostAddress, netnsOf, switchAddress, tagOf, type Cluster } from './config.ts';
+import { address6Of, hostAddress, netnsOf, switchAddress, tagOf, type Cluster } from './config.ts';
 
 const RUN_NETNS = '/var/run/netns';
 export const netnsPath = (netns: string) => `${RUN_NETNS}/${netns}`;
@@ -40,12 +40,17 @@ const sysctlIn = (exec: Exec, netns: string, settings: Record<string, string>) =
     ...Object.entries(settings).map(([k, v]) => `${k}=${v}`),
   ]);
 
+/** Without looking for duplicates: these networks are ours alone, and the address is needed at once. */
+const addAddress6 = (exec: Exec, netns: string, dev: string, address: string) =>
+  exec('ip', ['-n', netns, 'addr', 'add', `${address}/64`, 'dev', dev, 'nodad']);
+
 /** Makes the switch and the machine's link to it; keeps what is there. */
 export async function ensureSwitch(exec: Exec, cluster: Cluster): Promise<void> {
   const sw = netnsOf(cluster, 'switch');
   if (await ensureNetns(exec, sw)) {
     await exec('ip', ['-n', sw, 'link', 'add', 'br0', 'type', 'bridge']);
     await exec('ip', ['-n', sw, 'addr', 'add', `${switchAddress(cluster)}/24`, 'dev', 'br0']);
+    if (cluster.ipFamily === 'dual') await addAddress6(exec, sw, 'br0', address6Of(cluster, switchAddress(cluster)));
     await exec('ip', ['-n', sw, 'link', 'set', 'br0', 'up']);
     const way = cluster.egress ? ['default', 'via', hostAddress(cluster)] : ['unreachable', 'default'];
     await exec('ip', ['-n', sw, 'route', 'add', ...way]);
@@ -58,6 +63,8 @@ export async function ensureSwitch(exec: Exec, cluster: Cluster): Promise<void> 
     await exec('ip', ['-n', sw, 'link', 'set', 'host', 'master', 'br0', 'up']);
     await exec('ip', ['addr', 'add', `${hostAddress(cluster)}/24`, 'dev', host]);
     await exec('ip', ['link', 'set', host, 'up']);
+    if (cluster.ipFamily === 'dual')
+      await exec('ip', ['addr', 'add', `${address6Of(cluster, hostAddress(cluster))}/64`, 'dev', host, 'nodad']);
   }
   if (cluster.egress) await exec('nft', ['-f', '-'], { input: egressRules(cluster) });
   if (cluster.egress) await exec('sysctl', ['-qw', 'net.ipv4.ip_forward=1']);
@@ -103,6 +110,21 @@ export async function ensureHost(exec: Exec, cluster: Cluster, host: string, add
     'net.ipv4.conf.all.rp_filter': '0',
     'net.ipv4.conf.default.rp_filter': '0',
   });
+  if (cluster.ipFamily === 'dual') {
+    await addAddress6(exec, netns, 'eth0', address6Of(cluster, address));
+    await exec('ip', [
+      '-n',
+      netns,
+      '-6',
+      'route',
+      'add',
+      'default',
+      'via',
+      address6Of(cluster, switchAddress(cluster)),
+    ]);
+    await sysctlIn(exec, netns, { 'net.ipv6.conf.all.forwarding': '1' });
+    await sysctlIn(exec, netns, { 'net.bridge.bridge-nf-call-ip6tables': '1' }).catch(() => {});
+  }
   // only there once br_netfilter is loaded; the proxy needs it for pods of one node behind one Service
   await sysctlIn(exec, netns, { 'net.bridge.bridge-nf-call-iptables': '1' }).catch(() => {});
 }

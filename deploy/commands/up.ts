@@ -5,11 +5,12 @@ import type { Client } from '../../client/client.ts';
 import { deployments, nodes as nodeResource } from '../../client/resources.ts';
 import { bornIn, createCgroup } from '../cluster/cgroup.ts';
 import {
+  address6Of,
   checkName,
   homeDir,
   kubeconfigFile,
   listClusters,
-  loadBalancerCidr,
+  loadBalancerCidrs,
   loadCluster,
   newCluster,
   nodeAddress,
@@ -48,6 +49,9 @@ export interface UpOptions {
   egress?: boolean;
   /** Programs that run in place of ours. */
   replace?: Replacements;
+  /** Address families of pods and Services; this and the next two count when the cluster is made. */
+  ipFamily?: 'ipv4' | 'dual';
+  network?: 'auto' | 'routes' | 'vxlan';
   /** With the Ingress controller; counts when the cluster is made. */
   ingress: boolean;
 }
@@ -122,7 +126,12 @@ function claimCluster(options: UpOptions): Cluster {
   }
   const fresh = newCluster(
     options.name,
-    { store: options.store ?? 'lmdb', ingress: options.ingress },
+    {
+      store: options.store ?? 'lmdb',
+      ingress: options.ingress,
+      ipFamily: options.ipFamily,
+      network: options.network,
+    },
     new Set([...usedIndexes(), ...listClusters().map((c) => c.index)]),
   );
   if (hostsOf(fresh).length)
@@ -182,7 +191,8 @@ function startServerProcess(cluster: Cluster): void {
     `--cluster-name=${cluster.name}`,
     `--pod-cidr=${cluster.podCidr}`,
     `--service-cidr=${cluster.serviceCidr}`,
-    `--load-balancer-cidrs=${loadBalancerCidr(cluster)}`,
+    `--network=${cluster.network ?? 'auto'}`,
+    `--load-balancer-cidrs=${loadBalancerCidrs(cluster)}`,
     `--dns-address=${cluster.dnsAddress}`,
     `--cluster-domain=${cluster.clusterDomain}`,
     `--cache-dir=${cacheDir()}`,
@@ -197,7 +207,7 @@ function startAgentProcess(cluster: Cluster, node: string, address: string, toke
     `--server=${serverUrl(cluster)}`,
     `--token=${token}`,
     `--node-name=${node}`,
-    `--node-address=${address}`,
+    `--node-address=${cluster.ipFamily === 'dual' ? `${address},${address6Of(cluster, address)}` : address}`,
     `--data-dir=${join(machineDir(cluster, node), 'agent')}`,
     `--cgroup-root=${podCgroup(cluster, node)}`,
     ...replaceArguments(cluster.replace, 'node'),

@@ -136,6 +136,8 @@ function dns(settings: NodeSettings): Manifest[] {
       }),
       spec: {
         clusterIP: settings.clusterDns,
+        // both families where the cluster has both
+        ipFamilyPolicy: 'PreferDualStack',
         selector: labels,
         ports: [
           { name: 'dns', port: 53, protocol: 'UDP' },

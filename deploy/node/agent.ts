@@ -76,6 +76,7 @@ function agentPrograms(options: AgentOptions, files: NodeFiles, settings: NodeSe
           'hostname-override': options.nodeName,
           'cluster-cidr': settings.podCidr,
           'load-balancer-cidrs': settings.loadBalancerCidrs ?? '',
+          network: settings.network ?? 'auto',
           'cni-conf-dir': files.cniDir,
           'cni-data-dir': join(options.dataDir, 'cni-data'),
         },

@@ -23,6 +23,7 @@ export interface NodeSettings {
   serviceCidr: string;
   /** Absent in settings that an older server gave. */
   loadBalancerCidrs?: string;
+  network?: string;
   /** URL of the registry to ask first, '' for none. */
   registry: string;
   sandboxImage: string;

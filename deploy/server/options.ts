@@ -7,8 +7,11 @@ export interface ServerOptions {
   address: string;
   port: number;
   store: 'lmdb' | 'etcd';
+  /** One range, or one of each address family with a comma between; so the next. */
   podCidr: string;
   serviceCidr: string;
+  /** How pods of different nodes reach each other. */
+  network: 'auto' | 'routes' | 'vxlan';
   /** Ranges of addresses for Services of type LoadBalancer, with commas between; '' for none. */
   loadBalancerCidrs: string;
   /** Runs the Ingress controller as pods. */
@@ -29,9 +32,9 @@ export const ETCD_PORT = 2379;
 export const DASHBOARD_PORT = 8443;
 export const INSIGHT_PORT = 4443;
 
-/** The n-th address of an IPv4 range. */
+/** The n-th address of an IPv4 range (the first of several ranges). */
 export function addressAt(cidr: string, n: number): string {
-  const [base = '', bits = '32'] = cidr.split('/');
+  const [base = '', bits = '32'] = cidr.split(',')[0]!.split('/');
   const parts = base.split('.').map(Number);
   const start = parts.reduce((sum, p) => sum * 256 + p, 0);
   const size = 2 ** (32 - Number(bits));

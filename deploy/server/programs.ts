@@ -110,7 +110,7 @@ export function serverPrograms(options: ServerOptions): Program[] {
     componentSpec('routes', {
       file: 'proxy/main.ts',
       replaced,
-      flags: { kubeconfig: pki('proxy.conf'), 'routes-only': true },
+      flags: { kubeconfig: pki('proxy.conf'), 'routes-only': true, network: options.network },
     }),
   );
   return list;

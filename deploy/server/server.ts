@@ -28,6 +28,7 @@ export function nodeSettings(options: ServerOptions): NodeSettings {
     podCidr: options.podCidr,
     serviceCidr: options.serviceCidr,
     loadBalancerCidrs: options.loadBalancerCidrs,
+    network: options.network,
     registry: `http://${options.address}:${REGISTRY_PORT}`,
     sandboxImage: RECIPES['pause']!.names[0]!,
   };

@@ -45,7 +45,7 @@ export function followNodes(
     const { routes, peers } = planNetwork(nodes.list(), self, options.network, near);
     const podCidrs = podCidrsOf(own);
     const below = links.find((l) => l.addr_info.some((a) => a.local === ownIp))?.mtu;
-    const mtu = below && peers.length ? below - overhead(ownIp!) : below;
+    const mtu = below && (peers.length || options.network === 'vxlan') ? below - overhead(ownIp!) : below;
     await syncOverlay(exec, {
       mac: ownIp && macOf(ownIp),
       ends: podCidrs.map((c) => c.split('/')[0]!),

@@ -50,11 +50,9 @@ export async function syncOverlay(exec: Exec, state: OverlayState): Promise<void
     there = false;
   }
   if (state.peers.length === 0) return;
+  const mac = state.mac ? ['address', state.mac] : [];
   if (!there)
-    await exec('ip', [
-      ...['link', 'add', OVERLAY, ...(state.mac ? ['address', state.mac] : [])],
-      ...['type', 'vxlan', 'id', VNI, 'dstport', PORT, 'nolearning'],
-    ]);
+    await exec('ip', ['link', 'add', OVERLAY, ...mac, 'type', 'vxlan', 'id', VNI, 'dstport', PORT, 'nolearning']);
   const mtu = state.mtu && link[0]?.mtu !== state.mtu ? ['mtu', String(state.mtu)] : [];
   await exec('ip', ['link', 'set', OVERLAY, ...mtu, 'up']);
   for (const ip of state.ends)

@@ -104,6 +104,7 @@ describe("the server's certificates", () => {
     serviceCidr: '10.96.0.0/16',
     loadBalancerCidrs: '',
     ingress: true,
+    network: 'auto' as const,
     dnsAddress: '10.96.0.10',
     clusterDomain: 'cluster.local',
     clusterName: 'x',
