@@ -1,7 +1,7 @@
 /** gRPC over Unix sockets between the kubelet and plugins; messages bear the names of the protocol. */
 import * as grpc from '@grpc/grpc-js';
-import { fromJSON } from '@grpc/proto-loader';
 import { rmSync, readFileSync } from 'node:fs';
+import protobuf from 'protobufjs/light.js';
 import type { Clock } from '../base/clock.ts';
 
 type Unary = (
@@ -12,22 +12,59 @@ type Unary = (
 ) => grpc.ClientUnaryCall;
 type Streaming = (request: object) => grpc.ClientReadableStream<unknown>;
 
-/** A service by its full name ("csi.v1.Node") out of `api/facts/grpc-FACTS.json`. */
-export function loadService(facts: string, name: string): grpc.ServiceClientConstructor {
-  const json = JSON.parse(
-    readFileSync(new URL(`../api/facts/grpc-${facts}.json`, import.meta.url), 'utf8'),
-  ) as Parameters<typeof fromJSON>[0];
-  const definition = fromJSON(json, {
-    keepCase: true,
-    longs: Number,
-    enums: String,
-    defaults: true,
-    arrays: true,
-    objects: true,
+/** How messages look as plain objects: with all their fields, 64-bit numbers as doubles, enums by name. */
+const PLAIN: protobuf.IConversionOptions = {
+  longs: Number,
+  enums: String,
+  defaults: true,
+  arrays: true,
+  objects: true,
+};
+
+type Message = Record<string, unknown>;
+
+/**
+ * A service ("csi.v1.Node") of descriptors in protobufjs' JSON form. Made without @grpc/proto-loader: what that keeps of
+ * each message for reflection is several MiB.
+ */
+export const defineService = (descriptors: protobuf.INamespace, name: string): grpc.ServiceClientConstructor =>
+  serviceOf(protobuf.Root.fromJSON(descriptors), name);
+
+function serviceOf(root: protobuf.Root, name: string): grpc.ServiceClientConstructor {
+  const service = root.lookupService(name);
+  const codec = (type: protobuf.Type) => ({
+    encode: (value: Message): Buffer => type.encode(type.fromObject(value)).finish() as Buffer,
+    decode: (bytes: Buffer): Message => type.toObject(type.decode(bytes), PLAIN),
   });
-  let at: unknown = grpc.loadPackageDefinition(definition);
-  for (const part of name.split('.')) at = (at as Record<string, unknown>)[part];
-  return at as grpc.ServiceClientConstructor;
+  const definition: Record<string, grpc.MethodDefinition<Message, Message>> = {};
+  for (const method of service.methodsArray) {
+    method.resolve();
+    const request = codec(method.resolvedRequestType!);
+    const response = codec(method.resolvedResponseType!);
+    definition[method.name] = {
+      path: `/${name}/${method.name}`,
+      requestStream: Boolean(method.requestStream),
+      responseStream: Boolean(method.responseStream),
+      requestSerialize: request.encode,
+      requestDeserialize: request.decode,
+      responseSerialize: response.encode,
+      responseDeserialize: response.decode,
+    };
+  }
+  return grpc.makeGenericClientConstructor(definition, name);
+}
+
+const roots = new Map<string, protobuf.Root>();
+
+/** A service by its full name out of `api/facts/grpc-FACTS.json`. */
+export function loadService(facts: string, name: string): grpc.ServiceClientConstructor {
+  let root = roots.get(facts);
+  if (!root) {
+    const file = new URL(`../api/facts/grpc-${facts}.json`, import.meta.url);
+    root = protobuf.Root.fromJSON(JSON.parse(readFileSync(file, 'utf8')) as protobuf.INamespace);
+    roots.set(facts, root);
+  }
+  return serviceOf(root, name);
 }
 
 export interface Caller {

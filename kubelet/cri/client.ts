@@ -1,9 +1,8 @@
 /** A Runtime over CRI v1: gRPC to the runtime's socket. */
 import * as grpc from '@grpc/grpc-js';
-import { fromJSON, type PackageDefinition } from '@grpc/proto-loader';
-import { readFileSync } from 'node:fs';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import { loadService } from '../grpc.ts';
 import { watchContainerdEvents } from './events.ts';
 import { createSnapshots, type Snapshots } from './snapshots.ts';
 import type * as t from './types.ts';
@@ -19,13 +18,6 @@ type Calls = grpc.Client & Record<string, Call>;
 const MAX_MESSAGE = 16 * 1024 * 1024;
 const NO_METADATA = new grpc.Metadata();
 const FOREVER = 24 * 3600_000;
-
-function loadDefinitions(): PackageDefinition {
-  const json = JSON.parse(
-    readFileSync(new URL('../../api/facts/grpc-cri.json', import.meta.url), 'utf8'),
-  ) as Parameters<typeof fromJSON>[0];
-  return fromJSON(json, { keepCase: true, longs: Number, enums: String, defaults: true, arrays: true, objects: true });
-}
 
 /** True for "no such container/sandbox/image". */
 export function isNotFound(error: unknown): boolean {
@@ -67,17 +59,13 @@ export function createCriRuntime(options: {
   clock: Clock;
   logger: Logger;
 }): t.Runtime {
-  const definitions = loadDefinitions();
-  const loaded = grpc.loadPackageDefinition(definitions) as unknown as {
-    runtime: { v1: Record<'RuntimeService' | 'ImageService', grpc.ServiceClientConstructor> };
-  };
   const channelOptions = {
     'grpc.max_receive_message_length': MAX_MESSAGE,
     'grpc.max_send_message_length': MAX_MESSAGE,
   };
   const address = (endpoint: string) => (endpoint.startsWith('/') ? `unix://${endpoint}` : endpoint);
   const connect = (name: 'RuntimeService' | 'ImageService', endpoint: string) =>
-    new loaded.runtime.v1[name](
+    new (loadService('cri', `runtime.v1.${name}`))(
       address(endpoint),
       grpc.credentials.createInsecure(),
       channelOptions,

@@ -3,9 +3,9 @@
  * https://github.com/containerd/containerd/tree/main/api/services/events
  */
 import * as grpc from '@grpc/grpc-js';
-import { fromJSON } from '@grpc/proto-loader';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import { defineService } from '../grpc.ts';
 import type { RuntimeEvent } from './types.ts';
 
 /** The few messages that are needed; every event read here has the container's id in field 1. */
@@ -98,11 +98,10 @@ export function watchContainerdEvents(options: {
   lost(): void;
 }): void {
   const { clock, logger, signal } = options;
-  const definition = fromJSON(DESCRIPTORS as Parameters<typeof fromJSON>[0], { keepCase: true, defaults: true });
-  const loaded = grpc.loadPackageDefinition(definition) as unknown as {
-    containerd: { services: { events: { v1: { Events: grpc.ServiceClientConstructor } } } };
-  };
-  const client = new loaded.containerd.services.events.v1.Events(options.address, grpc.credentials.createInsecure());
+  const client = new (defineService(DESCRIPTORS, 'containerd.services.events.v1.Events'))(
+    options.address,
+    grpc.credentials.createInsecure(),
+  );
   const filters = Object.keys(TOPICS).map((topic) => `namespace==k8s.io,topic=="${topic}"`);
 
   function subscribe(): void {

@@ -1,6 +1,6 @@
 /** Read-only views of images through containerd's own snapshot service: CRI can't mount images before containerd 2. */
 import * as grpc from '@grpc/grpc-js';
-import { fromJSON } from '@grpc/proto-loader';
+import { defineService } from '../grpc.ts';
 
 /** What mount(8) is told. */
 export interface ImageMount {
@@ -68,12 +68,7 @@ type Method = (
 ) => void;
 
 export function createSnapshots(options: { address: string; snapshotter?: string }): Snapshots {
-  const loaded = grpc.loadPackageDefinition(
-    fromJSON(DESCRIPTORS as Parameters<typeof fromJSON>[0], { keepCase: true, defaults: true, arrays: true }),
-  ) as unknown as {
-    containerd: { services: { snapshots: { v1: { Snapshots: grpc.ServiceClientConstructor } } } };
-  };
-  const client = new loaded.containerd.services.snapshots.v1.Snapshots(
+  const client = new (defineService(DESCRIPTORS, 'containerd.services.snapshots.v1.Snapshots'))(
     options.address,
     grpc.credentials.createInsecure(),
   ) as unknown as grpc.Client & Record<string, Method>;

@@ -40,7 +40,7 @@ const hashOf = (a: AuthConfig): string =>
   digest(JSON.stringify([a.username, a.password, a.auth, a.identity_token, a.registry_token]));
 
 export function createPulledImages(options: {
-  /** ROOT/image_manager */
+  /** ROOT/pulled-images */
   dir: string;
   policy: VerificationPolicy;
   /** Images of NeverVerifyAllowlistedImages; `*` at the end of a path stands for all below. */

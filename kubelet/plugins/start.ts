@@ -75,7 +75,7 @@ function createCpus(input: PluginInput): CpuManager | undefined {
 
 function createDra(input: PluginInput, client: Client): DraManager {
   return createDraManager({
-    file: join(input.rootDir, 'dra_manager_state'),
+    file: join(input.rootDir, 'dra_claims.json'),
     clock: input.clock,
     logger: input.logger,
     claim: (namespace, name) => orNone(client.get(resourceClaims, name, namespace)),

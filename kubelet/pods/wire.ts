@@ -133,7 +133,7 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
     pulled: input.hollow
       ? undefined
       : createPulledImages({
-          dir: join(rootDir, 'image_manager'),
+          dir: join(rootDir, 'pulled-images'),
           policy: config.imagePullCredentialsVerificationPolicy,
           allowlist: config.preloadedImagesVerificationAllowlist,
         }),

@@ -1,6 +1,6 @@
 /** One check of a container: exec, HTTP, TCP or gRPC. */
 import * as grpc from '@grpc/grpc-js';
-import { fromJSON } from '@grpc/proto-loader';
+import { defineService } from '../grpc.ts';
 import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
@@ -182,14 +182,11 @@ type Health = grpc.Client & {
   ): void;
 };
 
+let health: grpc.ServiceClientConstructor | undefined;
 function checkGrpc(host: string, port: number, service: string, deadline: number): Promise<CheckResult> {
-  const healthService = (
-    grpc.loadPackageDefinition(
-      fromJSON(HEALTH as Parameters<typeof fromJSON>[0], { enums: String, defaults: true }),
-    ) as unknown as { grpc: { health: { v1: { Health: grpc.ServiceClientConstructor } } } }
-  ).grpc.health.v1.Health;
+  health ??= defineService(HEALTH, 'grpc.health.v1.Health');
   const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-  const client = new healthService(address, grpc.credentials.createInsecure(), {
+  const client = new health(address, grpc.credentials.createInsecure(), {
     'grpc.primary_user_agent': USER_AGENT,
   }) as unknown as Health;
   return new Promise((resolve) => {
