@@ -24,7 +24,7 @@ const collectionOf = (r: ServedResource) =>
   `${r.group === '' ? '/api' : `/apis/${r.group}`}/${r.version}${r.namespaced ? `/namespaces/${NAMESPACE}` : ''}/${r.resource}`;
 
 describe('fuzzed bodies', function () {
-  this.timeout(120_000);
+  this.timeout(ROUNDS > 4 ? 30 * 60_000 : 180_000);
   const failures: string[] = [];
   const logger: Logger = {
     debug() {},
