@@ -1,5 +1,7 @@
 /** KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1). https://kubernetes.io/docs/reference/config-api/kube-scheduler-config.v1/ */
 import { decodeYaml } from '../api/codec/yaml.ts';
+import { argsShape, CONFIGURATION, misfits, POINTS } from './config-shape.ts';
+import { validateConfig } from './config-validation.ts';
 
 export interface PluginRef {
   name: string;
@@ -9,20 +11,7 @@ export interface PluginPointConfig {
   enabled?: PluginRef[];
   disabled?: PluginRef[];
 }
-export const POINTS = [
-  'preEnqueue',
-  'queueSort',
-  'preFilter',
-  'filter',
-  'postFilter',
-  'preScore',
-  'score',
-  'reserve',
-  'permit',
-  'preBind',
-  'bind',
-  'postBind',
-] as const;
+export { POINTS };
 export type Point = (typeof POINTS)[number];
 
 export interface ProfileConfig {
@@ -50,6 +39,8 @@ export interface ExtenderConfig {
 }
 
 export interface SchedulerConfig {
+  /** Means nothing here: there is one thread. */
+  parallelism?: number;
   /** Percent of nodes to find feasible before scoring; 0 adapts. */
   percentageOfNodesToScore?: number;
   /** Defaults to 1 and 10. */
@@ -62,6 +53,7 @@ export interface SchedulerConfig {
     leaseDuration?: string;
     renewDeadline?: string;
     retryPeriod?: string;
+    resourceLock?: string;
     resourceName?: string;
     resourceNamespace?: string;
   };
@@ -83,16 +75,25 @@ export function parseConfig(text: string): SchedulerConfig {
     throw new Error(
       `the scheduler configuration must be a KubeSchedulerConfiguration of ${API_VERSION}, not ${String(config.kind)} of ${String(config.apiVersion)}`,
     );
-  const names = new Set<string>();
-  const profiles = config.profiles ?? [];
-  for (const [i, p] of profiles.entries()) {
-    const name = p.schedulerName ?? (profiles.length === 1 ? 'default-scheduler' : '');
-    if (name === '') throw new Error(`profiles[${i}].schedulerName: Required value`);
-    if (names.has(name)) throw new Error(`profiles[${i}].schedulerName: Duplicate value: ${JSON.stringify(name)}`);
-    names.add(name);
-  }
-  const percent = config.percentageOfNodesToScore;
-  if (percent !== undefined && (percent < 0 || percent > 100))
-    throw new Error(`percentageOfNodesToScore: Invalid value: ${percent}: not in valid range [0-100]`);
+  const { unknown, wrong } = misfits(value, CONFIGURATION);
+  for (const [i, p] of listOf(config.profiles).entries())
+    for (const [j, c] of listOf(p?.pluginConfig).entries()) {
+      const shape = argsShape(c?.name);
+      if (!shape) continue;
+      const path = `profiles[${i}].pluginConfig[${j}].args`;
+      const kind = (c.args as { kind?: unknown } | undefined)?.kind;
+      if (kind !== undefined && kind !== `${c.name}Args`)
+        wrong.push(`${path}: args for plugin ${c.name} were not of type ${c.name}Args, got ${JSON.stringify(kind)}`);
+      const found = misfits(c.args, shape, path);
+      unknown.push(...found.unknown);
+      wrong.push(...found.wrong);
+    }
+  if (unknown.length > 0)
+    throw new Error(`strict decoding error: ${unknown.map((u) => `unknown field ${JSON.stringify(u)}`).join(', ')}`);
+  if (wrong.length > 0) throw new Error(wrong.join(', '));
+  const errors = validateConfig(config).map((e) => `${e.field}: ${e.message}`);
+  if (errors.length > 0) throw new Error(errors.length === 1 ? errors[0]! : `[${errors.join(', ')}]`);
   return config;
 }
+
+const listOf = <T>(value: readonly T[] | undefined): readonly T[] => (Array.isArray(value) ? value : []);

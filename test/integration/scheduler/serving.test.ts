@@ -87,11 +87,16 @@ describe('schedulers side by side', () => {
       assert.equal((await read(server.port, '/explain/test/waits', monitor)).code, 403);
       const why = JSON.parse((await read(server.port, '/explain/test/waits', admin)).body) as {
         message: string;
-        now: Record<string, { plugin: string; reasons: string[]; resolvable: boolean }[]>;
+        now: Record<string, { plugin: string; reasons: string[]; resolvable: boolean; changes: string[] }[]>;
       };
       assert.match(why.message, /^0\/1 nodes are available/);
       assert.deepEqual(why.now['a'], [
-        { plugin: 'NodeAffinity', reasons: ["node(s) didn't match Pod's node affinity/selector"], resolvable: false },
+        {
+          plugin: 'NodeAffinity',
+          reasons: ["node(s) didn't match Pod's node affinity/selector"],
+          resolvable: false,
+          changes: ['label a with none=x'],
+        },
       ]);
       assert.equal((await read(server.port, '/explain/test/none', admin)).code, 404);
       assert.equal((await read(server.port, '/explain/%ff/x', admin)).code, 400);

@@ -225,7 +225,7 @@ describe('scheduler configuration', () => {
     assert.deepEqual([config.percentageOfNodesToScore, config.profiles!.map((p) => p.schedulerName)], [30, ['x', 'z']]);
     assert.throws(
       () => parseConfig(`${head}profiles:\n- schedulerName: x\n- schedulerName: x\n`),
-      /Duplicate value: "x"/,
+      /profiles\[1\]\.schedulerName: Duplicate value: "profiles\[0\]\.schedulerName"/,
     );
     assert.throws(() => parseConfig('kind: Pod\napiVersion: v1\n'), /not Pod of v1/);
     assert.throws(() => parseConfig(`${head}percentageOfNodesToScore: 101\n`), /not in valid range/);
