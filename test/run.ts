@@ -107,10 +107,10 @@ async function runTier(tier: Tier): Promise<void> {
       mocha('parity', full ? 30 : 12);
       break;
     case 'e2e':
-      if (!full) mocha('e2e', 18);
+      if (!full) mocha('e2e', 30);
       else
         for (const store of ['lmdb', 'etcd'])
-          mocha('e2e', 40, { K8TS_E2E_STORE: store, K8TS_KUBECTLS: (await upstream()).kubectls });
+          mocha('e2e', 60, { K8TS_E2E_STORE: store, K8TS_KUBECTLS: (await upstream()).kubectls });
       break;
     case 'upstream': {
       const { file, kubectls } = await upstream();
@@ -122,7 +122,7 @@ async function runTier(tier: Tier): Promise<void> {
       for (const { store, ...swap } of swaps) {
         const replace = Object.entries(swap).map(([ours, theirs]) => `${ours}=${file[theirs]}`);
         const env = { K8TS_E2E_STORE: store, K8TS_E2E_REPLACE: replace.join(), K8TS_KUBECTLS: kubectls };
-        mocha('upstream', 20, env, files, 'test/e2e/setup.ts');
+        mocha('upstream', 30, env, files, 'test/e2e/setup.ts');
       }
       break;
     }
