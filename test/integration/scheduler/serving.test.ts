@@ -19,7 +19,8 @@ const read = (port: number, path: string, as: RequestOptions = {}) =>
     }).on('error', reject);
   });
 
-const election = { leaseDurationMs: 1500, renewDeadlineMs: 1000, retryPeriodMs: 200 };
+// Long enough for a busy machine; a scheduler that stops gives its lease back at once.
+const election = { leaseDurationMs: 15_000, renewDeadlineMs: 10_000, retryPeriodMs: 200 };
 
 describe('schedulers side by side', () => {
   let c: SchedulingCluster;
