@@ -54,6 +54,7 @@ export async function handleUpdate(
   const source: UpdateSource = {
     createWhenAbsent: served.definition.allowCreateOnUpdate === true && info.subresource === '',
     requireVersion: served.definition.allowUnconditionalUpdate !== true,
+    leavesLive: true,
     checkUid: true,
     attempts: first.metadata?.resourceVersion ? 1 : Number.MAX_SAFE_INTEGER,
     produce(live) {

@@ -27,6 +27,7 @@ export function patchSource(deps: RegistryDeps, request: WriteRequest, input: Pa
   if (kind === 'apply') return applySource(deps, request, input);
   return {
     createWhenAbsent: false,
+    leavesLive: true,
     requireVersion: false,
     attempts: PATCH_ATTEMPTS,
     produce(live) {
@@ -52,6 +53,7 @@ function applySource(deps: RegistryDeps, request: WriteRequest, input: PatchInpu
     );
   return {
     createWhenAbsent: request.subresource === '',
+    leavesLive: true,
     requireVersion: false,
     attempts: PATCH_ATTEMPTS,
     produce(live) {

@@ -26,6 +26,11 @@ export interface UpdateSource {
    * is stored yet. Managed fields are settled by it. Called again after a conflict.
    */
   produce(live: KubeObject | undefined): Promise<KubeObject> | KubeObject;
+  /**
+   * `produce` changes nothing of what it is given: its result is a new tree, normalised from whatever it was. The stored
+   * object itself then serves, which spares a parse.
+   */
+  readonly leavesLive?: boolean;
   /** A name that isn't there is created. */
   readonly createWhenAbsent: boolean;
   /** An object without a resourceVersion is refused (422). */
@@ -89,7 +94,8 @@ async function tryUpdate(
   const asServed = served.convert ? (served.convert.fromStorage(stored) as DeepReadonly<KubeObject>) : stored;
   const late = definition.inRequestVersion === true;
   const old = late ? asServed : stored;
-  const live = parseObject(current.json);
+  const shared = source.leavesLive === true && served.type !== undefined && !served.convert && !served.custom;
+  const live = shared ? (stored as KubeObject) : parseObject(current.json);
   const ctx = strategyContext(deps, request);
   let object = await source.produce(
     served.convert ? served.convert.fromStorage(live as DeepReadonly<KubeObject>) : live,
