@@ -1,8 +1,9 @@
 /** Leaves of Services and EndpointSlices only what rules are made of: a node may have to hold ten thousands of them. */
-import type { EndpointSlice, Service } from '../api/types.ts';
+import type { EndpointSlice, Namespace, Service } from '../api/types.ts';
 
 const SERVICE_NAME = 'kubernetes.io/service-name';
-const PROXY_LABELS = ['service.kubernetes.io/service-proxy-name', 'service.kubernetes.io/headless'];
+export const HEADLESS = 'service.kubernetes.io/headless';
+const PROXY_LABELS = ['service.kubernetes.io/service-proxy-name', HEADLESS];
 
 /** One copy of texts that come again and again. */
 const texts = new Map<string, string>();
@@ -27,7 +28,16 @@ export function slimService(s: Service): Service {
 export function slimSlice(s: EndpointSlice): EndpointSlice {
   const { name, namespace, uid, resourceVersion, labels } = s.metadata ?? {};
   return {
-    metadata: { name, namespace, uid, resourceVersion, labels: { [SERVICE_NAME]: labels?.[SERVICE_NAME] ?? '' } },
+    metadata: {
+      name,
+      namespace,
+      uid,
+      resourceVersion,
+      labels: {
+        [SERVICE_NAME]: labels?.[SERVICE_NAME] ?? '',
+        ...(labels && HEADLESS in labels ? { [HEADLESS]: '' } : {}),
+      },
+    },
     addressType: s.addressType,
     ports: s.ports,
     endpoints: (s.endpoints ?? []).map((e) => {
@@ -35,6 +45,7 @@ export function slimSlice(s: EndpointSlice): EndpointSlice {
       const plain = c?.ready === true && c.serving !== false && c.terminating !== true;
       return {
         addresses: e.addresses,
+        ...(e.hostname === undefined ? {} : { hostname: e.hostname }),
         ...(plain || !c ? {} : { conditions: c }),
         ...(e.nodeName === undefined ? {} : { nodeName: shared(e.nodeName) }),
         ...(e.hints ? { hints: e.hints } : {}),
@@ -42,3 +53,7 @@ export function slimSlice(s: EndpointSlice): EndpointSlice {
     }),
   };
 }
+
+export const slimNamespace = (n: Namespace): Namespace => ({
+  metadata: { name: n.metadata?.name, uid: n.metadata?.uid, resourceVersion: n.metadata?.resourceVersion },
+});

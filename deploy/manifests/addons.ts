@@ -121,6 +121,15 @@ function dns(settings: NodeSettings): Manifest[] {
         { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] },
       ],
     },
+    {
+      apiVersion: RBAC,
+      kind: 'Role',
+      metadata: { name: 'k8ts:kube-dns', namespace: 'kube-system' },
+      rules: [
+        { apiGroups: [''], resources: ['configmaps'], resourceNames: ['kube-dns'], verbs: ['get', 'list', 'watch'] },
+      ],
+    },
+    binding('k8ts:kube-dns', 'kube-system', [{ kind: 'ServiceAccount', name: 'kube-dns', namespace: 'kube-system' }]),
     clusterBinding('k8ts:kube-dns', 'k8ts:kube-dns', {
       kind: 'ServiceAccount',
       name: 'kube-dns',

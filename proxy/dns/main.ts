@@ -5,11 +5,15 @@ import { createLogger } from '../../base/log.ts';
 import { createInformer } from '../../client/informer.ts';
 import { createPodClient } from '../../client/in-cluster.ts';
 import {
+  configMaps,
   endpointSlices,
   namespaces as namespaceResource,
   services as serviceResource,
 } from '../../client/resources.ts';
 import { upstreamsOf } from './forward.ts';
+import { slimNamespace, slimService, slimSlice } from '../slim.ts';
+import { createDnsMetrics } from './metrics.ts';
+import { forwardingOf, SETTINGS } from './settings.ts';
 import { startDnsServer, startDnsStatus } from './server.ts';
 import { createZone, serviceIndexers, sliceIndexers } from './zone.ts';
 
@@ -20,7 +24,7 @@ async function main(): Promise<void> {
       'cluster-domain': { type: 'string', default: 'cluster.local' },
       upstream: { type: 'string', default: '/etc/resolv.conf' },
       port: { type: 'string', default: '53' },
-      'bind-address': { type: 'string', default: '0.0.0.0' },
+      'bind-address': { type: 'string' },
       'status-port': { type: 'string', default: '8181' },
       'metrics-port': { type: 'string', default: '9153' },
     },
@@ -35,15 +39,23 @@ async function main(): Promise<void> {
     logger,
   });
   const common = { client, clock, rand: systemRand, logger };
-  const services = createInformer(serviceResource, { ...common, indexers: serviceIndexers });
-  const slices = createInformer(endpointSlices, { ...common, indexers: sliceIndexers });
-  const namespaces = createInformer(namespaceResource, common);
+  const services = createInformer(serviceResource, { ...common, indexers: serviceIndexers, transform: slimService });
+  const slices = createInformer(endpointSlices, { ...common, indexers: sliceIndexers, transform: slimSlice });
+  const namespaces = createInformer(namespaceResource, { ...common, transform: slimNamespace });
   const informers = [services, slices, namespaces];
   const zone = createZone(values['cluster-domain'], { services, slices, namespaces });
-  const upstreams = upstreamsOf(values.upstream);
+  const metrics = createDnsMetrics(clock);
+  const resolvers = upstreamsOf(values.upstream);
+  const complain = (what: string) => logger.warn('ConfigMap kube-system/kube-dns', { what });
+  const settings = createInformer(configMaps, {
+    ...common,
+    namespace: SETTINGS.namespace,
+    fieldSelector: `metadata.name=${SETTINGS.name}`,
+  });
   const server = await startDnsServer({
     zone,
-    upstreams,
+    upstreams: forwardingOf(undefined, resolvers, complain),
+    metrics,
     port: Number(values.port),
     host: values['bind-address'],
     clock,
@@ -51,13 +63,15 @@ async function main(): Promise<void> {
   });
   const status = startDnsStatus({
     ready: () => informers.every((i) => i.hasSynced),
-    counts: server.counts,
+    metrics,
     statusPort: Number(values['status-port']),
     metricsPort: Number(values['metrics-port']),
     logger,
   });
-  for (const i of informers) i.start();
-  logger.info('listening', { port: server.port, upstreams, domain: zone.domain });
+  const reread = () => server.forwardTo(forwardingOf(settings.list()[0], resolvers, complain));
+  settings.on({ added: reread, updated: reread, deleted: reread });
+  for (const i of [...informers, settings]) i.start();
+  logger.info('listening', { port: server.port, upstreams: resolvers, domain: zone.domain });
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.once(signal, () => {
       status.close();

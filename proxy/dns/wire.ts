@@ -231,3 +231,52 @@ export function writeAnswer(query: Query, answer: Answer, maxSize: number): Buff
   }
   return Buffer.from(w.buffer.subarray(0, w.length));
 }
+
+/** The end of a name in a message; undefined when the message is cut short. */
+function afterName(message: Buffer, at: number): number | undefined {
+  for (;;) {
+    const length = message[at];
+    if (length === undefined) return undefined;
+    if (length === 0) return at + 1;
+    if (length >= 0xc0) return at + 2;
+    at += length + 1;
+  }
+}
+
+/** Calls `each` for every record behind the questions; false when the message is broken. */
+function records(
+  message: Buffer,
+  each: (at: { type: number; ttl: number; data: number; end: number }) => void,
+): boolean {
+  let at: number | undefined = HEADER;
+  for (let i = message.readUInt16BE(4); i > 0; i--) {
+    at = afterName(message, at);
+    if (at === undefined) return false;
+    at += 4;
+  }
+  for (let i = message.readUInt16BE(6) + message.readUInt16BE(8) + message.readUInt16BE(10); i > 0; i--) {
+    at = afterName(message, at);
+    if (at === undefined || at + 10 > message.length) return false;
+    const end: number = at + 10 + message.readUInt16BE(at + 8);
+    if (end > message.length) return false;
+    each({ type: message.readUInt16BE(at), ttl: at + 4, data: at + 10, end });
+    at = end;
+  }
+  return true;
+}
+
+/** Where the times to live stand in a message (that of OPT is none); undefined when it is broken. */
+export function ttlOffsets(message: Buffer): number[] | undefined {
+  const out: number[] = [];
+  return records(message, (r) => r.type !== TYPE.OPT && out.push(r.ttl)) ? out : undefined;
+}
+
+/** Seconds that "there is no such thing" lasts: what the SOA says (RFC 2308); undefined without one. */
+export function negativeTtl(message: Buffer): number | undefined {
+  let seconds: number | undefined;
+  records(message, (r) => {
+    if (r.type === TYPE.SOA && r.end - r.data >= 20)
+      seconds = Math.min(message.readUInt32BE(r.ttl), message.readUInt32BE(r.end - 4));
+  });
+  return seconds;
+}

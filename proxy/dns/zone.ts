@@ -4,6 +4,7 @@
  */
 import type { DeepReadonly, EndpointSlice, Namespace, Service } from '../../api/types.ts';
 import type { Informer } from '../../client/informer.ts';
+import { HEADLESS } from '../slim.ts';
 import { serviceOfSlice } from '../rules/translate.ts';
 import { RCODE, TYPE, type Answer, type ResourceRecord } from './wire.ts';
 
@@ -23,7 +24,11 @@ export const serviceIndexers = {
 };
 export const sliceIndexers = {
   service: (s: DeepReadonly<EndpointSlice>): readonly string[] => [serviceOfSlice(s) ?? ''],
-  ip: (s: DeepReadonly<EndpointSlice>): readonly string[] => (s.endpoints ?? []).flatMap((e) => e.addresses),
+  // only endpoints with a name of their own have one to be found by
+  ip: (s: DeepReadonly<EndpointSlice>): readonly string[] =>
+    (s.endpoints ?? []).flatMap((e) =>
+      e.hostname !== undefined || HEADLESS in (s.metadata?.labels ?? {}) ? e.addresses : [],
+    ),
 };
 
 interface Endpoint {
@@ -175,8 +180,17 @@ export function createZone(domain: string, sources: ZoneSources) {
     return answers.length ? found(answers) : undefined;
   }
 
+  let version = 0;
+  const changed = () => void version++;
+  for (const i of [services, slices, namespaces] as Informer<object>[])
+    i.on({ added: changed, updated: changed, deleted: changed });
+
   return {
     domain,
+    /** Grows with every change of what names resolve to. */
+    get version() {
+      return version;
+    },
     /** Undefined: not ours, ask upstream. */
     resolve(qname: string, type: number): Answer | undefined {
       if (qname === domain) return type === TYPE.SOA ? found([soa()]) : found([]);

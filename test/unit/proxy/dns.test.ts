@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import type { EndpointSlice, Namespace, Service } from '../../../api/types.ts';
 import type { Informer } from '../../../client/informer.ts';
 import { createZone, reverseAddress, serviceIndexers, sliceIndexers } from '../../../proxy/dns/zone.ts';
-import { parseQuery, RCODE, TYPE, writeAnswer } from '../../../proxy/dns/wire.ts';
+import { endpointOf, resolversFor } from '../../../proxy/dns/forward.ts';
+import { forwardingOf } from '../../../proxy/dns/settings.ts';
+import { negativeTtl, parseQuery, RCODE, ttlOffsets, TYPE, writeAnswer } from '../../../proxy/dns/wire.ts';
 
 /** A fixed set of objects with an informer's look-ups. */
 function fixed<T extends { metadata?: { name?: string; namespace?: string } }>(
@@ -13,6 +15,7 @@ function fixed<T extends { metadata?: { name?: string; namespace?: string } }>(
     get: (name: string, namespace?: string) =>
       items.find((i) => i.metadata?.name === name && i.metadata.namespace === namespace),
     list: () => items,
+    on: () => {},
     byIndex: (index: string, value: string) => items.filter((i) => indexers[index]!(i as never).includes(value)),
   } as unknown as Informer<T>;
 }
@@ -142,5 +145,46 @@ describe('DNS messages', () => {
       query('x.y', 1).subarray(0, 15),
     ])
       assert.equal(parseQuery(bad), undefined);
+  });
+});
+
+describe('what is asked elsewhere', () => {
+  it('goes to the resolvers of the nearest domain', () => {
+    const map = {
+      data: {
+        stubDomains: '{"corp.test": ["10.0.0.1"], "A.corp.test.": ["10.0.0.2:5353"], "bad": "x"}',
+        upstreamNameservers: 'nonsense',
+      },
+    };
+    const complaints: string[] = [];
+    const u = forwardingOf(map, ['192.0.2.1'], (c) => complaints.push(c));
+    assert.deepEqual(
+      ['x.corp.test', 'corp.test', 'b.a.corp.test', 'other.test', 'xcorp.test', 'test'].map(
+        (n) => resolversFor(u, n)[0],
+      ),
+      ['10.0.0.1', '10.0.0.1', '10.0.0.2:5353', '192.0.2.1', '192.0.2.1', '192.0.2.1'],
+    );
+    assert.equal(complaints.length, 2);
+    assert.deepEqual(forwardingOf({ data: { upstreamNameservers: '["1.1.1.1"]' } }, ['x'], () => {}).resolvers, [
+      '1.1.1.1',
+    ]);
+  });
+  it('is found by address and port', () => {
+    assert.deepEqual(endpointOf('10.0.0.1'), { host: '10.0.0.1', port: 53 });
+    assert.deepEqual(endpointOf('10.0.0.1:54'), { host: '10.0.0.1', port: 54 });
+    assert.deepEqual(endpointOf('fd00::1'), { host: 'fd00::1', port: 53 });
+    assert.deepEqual(endpointOf('[fd00::1]:54'), { host: 'fd00::1', port: 54 });
+  });
+  it('is remembered as long as its records say', () => {
+    const q = parseQuery(query('x.y', TYPE.A, 4096))!;
+    const answers = [60, 7].map((ttl) => ({ type: TYPE.A, name: 'x.y', ttl, address: '10.0.0.1' }) as const);
+    const reply = writeAnswer(q, { rcode: 0, authoritative: true, answers }, 512);
+    assert.deepEqual(
+      ttlOffsets(reply)!.map((o) => reply.readUInt32BE(o)),
+      [60, 7],
+    );
+    const none = writeAnswer(q, zone.resolve('nosuch.ns.svc.cluster.local', TYPE.A)!, 512);
+    assert.equal(negativeTtl(none), 30);
+    assert.equal(ttlOffsets(reply.subarray(0, reply.length - 20)), undefined);
   });
 });
