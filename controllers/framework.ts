@@ -52,6 +52,8 @@ export interface Trigger<T, D> {
   keys: 'self' | Keys<T, D>;
   /** Updates that say no are not looked at. */
   when?(now: DeepReadonly<T>, before: DeepReadonly<T>, deps: D): boolean;
+  /** Objects that come are not looked at, only changes and departures. */
+  ignoreAdded?: boolean;
   /** Waits so long before the key is worked on, to take several events at once. */
   delayMs?(deps: D): number;
 }
@@ -182,7 +184,7 @@ function attach(
     else for (const key of keys(object, deps, other)) deps.enqueueAfter(key, delay);
   };
   const handlers = {
-    added: (object: DeepReadonly<object>) => add(object),
+    added: (object: DeepReadonly<object>) => (trigger.ignoreAdded ? undefined : add(object)),
     updated(now: DeepReadonly<object>, before: DeepReadonly<object>) {
       if (trigger.when && !trigger.when(now, before, deps)) return;
       add(now, before);

@@ -1,4 +1,8 @@
-/** Recounts what ResourceQuotas count: the API server adds, this controller knows the truth. */
+/**
+ * Recounts what ResourceQuotas count: the API server adds before it writes an object, this controller takes away what
+ * has gone. An object that comes is no reason to recount: our informers may know the new sum before they know the object,
+ * and a sum without it would let one too many in.
+ */
 import type * as k8s from '@kubernetes/client-node';
 import { addTo, type Amounts } from '../../api/pod-resources.ts';
 import { Quantity } from '../../api/quantity.ts';
@@ -57,7 +61,7 @@ async function objectsOf(
     const recount = (o: DeepReadonly<KubeObject>) => {
       for (const key of quotasIn(deps, meta(o).namespace)) deps.enqueueAfter(key, 100);
     };
-    followed = { informer, handlers: { added: recount, deleted: recount } };
+    followed = { informer, handlers: { deleted: recount } };
     deps.state.followed.set(name, followed);
     await informer.synced();
     informer.on(followed.handlers);
@@ -115,14 +119,15 @@ export const resourceQuotaController = defineController({
     },
     pods: {
       keys: recountFor,
+      ignoreAdded: true,
       when: (now, before) =>
         isFinished(now) !== isFinished(before) ||
         isDeleting(now) !== isDeleting(before) ||
         JSON.stringify(now.spec) !== JSON.stringify(before.spec),
       delayMs: () => 100,
     },
-    services: { keys: recountFor, delayMs: () => 100 },
-    claims: { keys: recountFor, delayMs: () => 100 },
+    services: { keys: recountFor, ignoreAdded: true, delayMs: () => 100 },
+    claims: { keys: recountFor, ignoreAdded: true, delayMs: () => 100 },
   },
   setup: (deps: D) => () => {
     for (const { informer, handlers } of deps.state.followed.values()) informer.off(handlers);

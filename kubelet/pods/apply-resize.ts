@@ -7,8 +7,11 @@ import { needsRestart } from './resize.ts';
 import { amountsOf, podAmounts } from './resources.ts';
 import { gracePeriod, killContainer } from './termination.ts';
 
-/** Grants what is wanted if the node can give it; else says why not. */
-function grant(w: WorkerContext): void {
+/**
+ * Grants what is wanted if the node can give it; else says why not. Comes before a status is told: one that knows the new
+ * generation must not look as if nothing were to be done.
+ */
+export function grantResize(w: WorkerContext): void {
   const { deps, pod, resizer } = w;
   if (resizer.wanted(pod).length === 0) {
     if (resizer.condition()?.type === 'PodResizePending') resizer.setCondition(undefined);
@@ -44,7 +47,7 @@ function grant(w: WorkerContext): void {
 /** Brings what is granted into force for running containers; true when something was changed. */
 export async function applyResize(w: WorkerContext): Promise<boolean> {
   const { deps, resizer } = w;
-  grant(w);
+  grantResize(w);
   const pod = resizer.allocated(w.pod);
   const open = resizer.pending(pod);
   if (open.length === 0) {

@@ -5,7 +5,7 @@ import type { Timer } from '../../base/clock.ts';
 import type { DeepReadonly, Pod } from '../../api/types.ts';
 import { errorText, isNotFound } from '../cri/client.ts';
 import { terminal } from '../status/generate.ts';
-import { applyResize } from './apply-resize.ts';
+import { applyResize, grantResize } from './apply-resize.ts';
 import { collectGarbage } from './container-gc.ts';
 import { lastStatus, podIPs, publish, publishEnding, refresh, type EndReason, type WorkerContext } from './context.ts';
 import type { PodDeps } from './deps.ts';
@@ -181,6 +181,7 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
         reason: 'DeadlineExceeded',
         message: 'Pod was active on the node longer than the specified deadline',
       });
+    grantResize(w);
     const status = publish(w);
     let todo = plan(w.pod, w.state, planContext());
     if (terminal(status.phase) || (todo.finished && todo.actions.length === 0)) {

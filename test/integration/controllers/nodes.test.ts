@@ -101,10 +101,6 @@ describe('controllers of nodes, certificates and the rest against our API server
   it('recounts quotas and budgets', async () => {
     const { client } = cluster;
     await client.create(namespaces, { metadata: { name: 'counted' } });
-    await client.create(resourceQuotas, {
-      metadata: { name: 'q', namespace: 'counted' },
-      spec: { hard: { pods: '5', secrets: '3', 'count/leases.coordination.k8s.io': '9' } },
-    });
     await client.create(podDisruptionBudgets, {
       metadata: { name: 'b', namespace: 'counted' },
       spec: { minAvailable: 1, selector: { matchLabels: { app: 'a' } } },
@@ -116,6 +112,10 @@ describe('controllers of nodes, certificates and the rest against our API server
       });
     await client.create(secrets, { metadata: { name: 's', namespace: 'counted' } });
     await client.create(leases, { metadata: { name: 'l', namespace: 'counted' } });
+    await client.create(resourceQuotas, {
+      metadata: { name: 'q', namespace: 'counted' },
+      spec: { hard: { pods: '5', secrets: '3', 'count/leases.coordination.k8s.io': '9' } },
+    });
     const q = await cluster.until(
       resourceQuotas,
       'counted',
@@ -128,6 +128,15 @@ describe('controllers of nodes, certificates and the rest against our API server
     assert.deepEqual(q.status?.hard, q.spec?.hard);
     const b = await cluster.until(podDisruptionBudgets, 'counted', 'b', (x) => x.status?.currentHealthy === 2);
     assert.equal(b.status?.disruptionsAllowed, 1);
+    // what goes is taken off; what comes has been counted by the API server
+    await client.delete(secrets, 's', { namespace: 'counted' });
+    await client.delete(leases, 'l', { namespace: 'counted' });
+    await cluster.until(
+      resourceQuotas,
+      'counted',
+      'q',
+      ({ status }) => status?.used?.['secrets'] === '0' && status.used['count/leases.coordination.k8s.io'] === '0',
+    );
   });
 
   it('binds claims to volumes and keeps both until they are free', async () => {

@@ -151,6 +151,22 @@ describe('kubelet with a hollow runtime', () => {
     assert.deepEqual(await node.runtime.listContainers(goes.metadata!.uid), []);
   });
 
+  it('shows a new generation with old resources only while it says that they are being changed', async () => {
+    const ask = (cpu: string) => ({ resources: { requests: { cpu } } });
+    await node.create('larger', { containers: container([], ask('20m')) });
+    const { metadata } = await node.until<View>('larger', isReady);
+    const resize = { spec: { containers: [{ name: 'c', ...ask('25m') }] } };
+    await node.client.patch(pods, 'larger', 'strategic', resize, { namespace: 'default', subresource: 'resize' });
+    const { resourceVersion } = metadata!;
+    const options = { namespace: 'default', fieldSelector: 'metadata.name=larger', resourceVersion: resourceVersion! };
+    for await (const { object } of node.client.watch(pods, options)) {
+      const { status } = object as View;
+      if (status?.observedGeneration !== 2) continue;
+      if (status.containerStatuses?.[0]?.resources?.requests?.['cpu'] === '25m') break;
+      assert.ok(status.conditions?.some((c) => c.type === 'PodResizeInProgress'));
+    }
+  });
+
   it('puts right what others make of a status', async () => {
     await node.create('meddled');
     await node.until('meddled', isReady);
