@@ -223,6 +223,7 @@ export class Attempts {
             diagnosis,
             message: f.code === 'Error' ? f.reasons.join(', ') : describe(diagnosis),
             error: f.code === 'Error',
+            nominatedNodeName: '',
           });
         }
         return undefined;
@@ -246,6 +247,7 @@ export class Attempts {
     const { clock, queue, metrics, recorder, logger } = this.d;
     const { info } = queued;
     if (waits.length > 0) {
+      await this.announce(info, nodeName);
       const f = await this.aside(this.permission(info, waits));
       if (f) return f;
     }
@@ -254,7 +256,9 @@ export class Attempts {
       for (const p of profile.preBind) {
         plugin = p.name;
         const work = p.preBind!(cycle, nodeName);
-        const f = work && (await this.aside(work));
+        if (!work) continue;
+        // The work has begun; whatever becomes of the announcement must not leave it unheard.
+        const [f] = await this.aside(Promise.all([work, this.announce(info, nodeName)]));
         if (f) return f;
       }
       const binder = this.d.extenders.find((e) => e.config.bindVerb && e.isInterested(info));
@@ -285,6 +289,17 @@ export class Attempts {
     );
     for (const p of profile.postBind) p.postBind!(cycle, nodeName);
     return undefined;
+  }
+
+  /** What takes a while until it is bound tells others already where it will go (KEP-5278). */
+  private async announce(info: PodInfo, nodeName: string): Promise<void> {
+    const pod = this.d.current(info);
+    if (!pod || pod.metadata!.uid !== info.uid || pod.status?.nominatedNodeName === nodeName) return;
+    try {
+      await this.d.api.patchStatus(pod, { nominatedNodeName: nodeName });
+    } catch (error) {
+      this.d.logger.debug('could not announce a node', { pod: info.key, node: nodeName, error });
+    }
   }
 
   /** A long wait (for consent, for volumes) must not count against the bindings that may be under way. */

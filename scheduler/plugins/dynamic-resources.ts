@@ -25,7 +25,7 @@ const UNFIT = failure(NAME, 'UnschedulableAndUnresolvable', 'cannot fit resource
 const refuse = (reason: string): Failure => failure(NAME, 'UnschedulableAndUnresolvable', reason);
 /** An alternative counts for more, the earlier it stands in its list; a list has so many at most. */
 const MAX_ALTERNATIVES = 8;
-const POLL_MS = 5000;
+const POLL_MS = 1000;
 
 export interface DynamicResourcesArgs {
   /** How long the search for devices on one node may take; a Go duration, defaults to 10s. */

@@ -134,6 +134,11 @@ export function nodeResourcesFit(args: NodeResourcesFitArgs = {}, classes: Liste
       },
       { resource: 'WaitingPod', actions: Action.UpdatePodScaleDown },
       {
+        resource: 'DeviceClass',
+        actions: Action.Add | Action.Update,
+        hint: (pod) => backedResources(pod, classes) !== undefined,
+      },
+      {
         resource: 'Node',
         actions: Action.Add | Action.UpdateNodeAllocatable,
         hint(pod, before, after) {

@@ -129,6 +129,41 @@ describe('scheduling with devices', function () {
     assert.equal(await c.placed('another'), 'b');
   });
 
+  it('waits until the driver has made a device ready, and says meanwhile where the pod will go', async () => {
+    await c.client.create(resourceSlices, {
+      metadata: { name: 'fabric' },
+      spec: {
+        driver: 'fabric.example.com',
+        nodeName: 'a',
+        pool: { name: 'fabric', generation: 1, resourceSliceCount: 1 },
+        devices: [
+          {
+            name: 'far',
+            bindsToNode: true,
+            bindingConditions: ['example.com/attached'],
+            bindingFailureConditions: ['example.com/failed'],
+          },
+        ],
+      },
+    });
+    await c.client.create(deviceClasses, {
+      metadata: { name: 'fabric' },
+      spec: { selectors: [{ cel: { expression: 'device.driver == "fabric.example.com"' } }] },
+    });
+    await claim('far', 1, 'fabric');
+    await user('patient', 'far');
+    await c.event('patient', 'BindingConditionsPending');
+    const waiting = await c.until('patient', (p) => p.status?.nominatedNodeName !== undefined);
+    assert.equal(waiting.status!.nominatedNodeName, 'a');
+    assert.equal(waiting.spec!.nodeName, undefined);
+    const now = await c.client.get(resourceClaims, 'far', 'test');
+    const lastTransitionTime = new Date().toISOString().replace(/\.\d+/, '');
+    const condition = { type: 'example.com/attached', status: 'True', reason: 'Done', message: '', lastTransitionTime };
+    const device = { driver: 'fabric.example.com', pool: 'fabric', device: 'far', conditions: [condition] };
+    await c.client.updateStatus(resourceClaims, { ...now, status: { ...now.status, devices: [device] } });
+    assert.equal(await c.placed('patient'), 'a');
+  });
+
   it('says so when a selector makes no sense for a device', async () => {
     await c.client.create(resourceClaims, {
       metadata: { name: 'broken', namespace: 'test' },
