@@ -1,6 +1,6 @@
 /** KubeletConfiguration (kubelet.config.k8s.io/v1beta1): its fields, defaults and how flags change it. */
-import { readFileSync } from 'node:fs';
-import { dirname, isAbsolute, resolve } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { parse } from 'yaml';
 import type { VerificationPolicy } from './images/pulled.ts';
 
@@ -107,6 +107,8 @@ export interface KubeletConfiguration {
   reservedSystemCPUs: string;
   shutdownGracePeriod: string;
   shutdownGracePeriodCriticalPods: string;
+  /** In place of the two before. */
+  shutdownGracePeriodByPodPriority?: { priority: number; shutdownGracePeriodSeconds: number }[];
   [other: string]: unknown;
 }
 
@@ -232,12 +234,42 @@ const DURATIONS = new Set([
 ]);
 const PATHS: (keyof KubeletConfiguration)[] = ['staticPodPath', 'tlsCertFile', 'tlsPrivateKeyFile'];
 
-/** Reads a configuration file (YAML or JSON); relative paths in it are relative to the file. */
-export function loadConfiguration(file: string): KubeletConfiguration {
+const KIND = 'KubeletConfiguration';
+
+/** Maps are merged key by key, all else is replaced. */
+function overlay(base: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
+  const out = { ...base };
+  for (const [k, v] of Object.entries(over)) {
+    const have = base[k];
+    if (v === null) delete out[k];
+    else out[k] = isRecord(have) && isRecord(v) ? overlay(have, v) : v;
+  }
+  return out;
+}
+
+function readObject(file: string): Record<string, unknown> {
   const given: unknown = parse(readFileSync(file, 'utf8'));
   if (!isRecord(given)) throw new Error(`${file} holds no object`);
+  return given;
+}
+
+/** The files of a folder of drop-ins (`*.conf`), in the order in which they are laid over the configuration. */
+function dropIns(dir: string): string[] {
+  const names = readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((n) => n.endsWith('.conf'));
+  return names.sort().map((n) => join(dir, n));
+}
+
+/** Reads a configuration file (YAML or JSON) and the drop-ins that change it; relative paths in it are relative to the file. */
+export function loadConfiguration(file: string | undefined, dropInDir?: string): KubeletConfiguration {
+  let given = file === undefined ? {} : readObject(file);
+  for (const f of dropInDir === undefined ? [] : dropIns(dropInDir)) {
+    const more = readObject(f);
+    if (more['kind'] !== KIND || more['apiVersion'] === undefined)
+      throw new Error(`${f}: kind ${KIND} and an apiVersion are required`);
+    given = overlay(given, more);
+  }
   const config = completeConfiguration(given);
-  const base = dirname(resolve(file));
+  const base = dirname(resolve(file ?? `${dropInDir}/x`));
   const absolute = (p: string) => (p === '' || isAbsolute(p) ? p : resolve(base, p));
   for (const key of PATHS)
     if (typeof config[key] === 'string') (config as Record<string, unknown>)[key] = absolute(config[key] as string);

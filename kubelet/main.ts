@@ -39,6 +39,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   const program = new Command('kubelet')
     .description('Runs the pods of one node.')
     .option('--config <file>', 'a KubeletConfiguration (YAML or JSON)')
+    .option('--config-dir <dir>', 'drop-ins: *.conf files that change the configuration, in the order of their names')
     .option('--kubeconfig <file>', 'how to reach the API server; without it only static pods run')
     .option('--bootstrap-kubeconfig <file>', 'used to get a client certificate when --kubeconfig does not exist')
     .option('--hostname-override <name>', "the node's name")
@@ -57,7 +58,8 @@ export async function main(argv: readonly string[]): Promise<void> {
   program.parse(argv as string[], { from: 'user' });
   const o = program.opts<Record<string, string | undefined>>();
 
-  const config = o['config'] ? loadConfiguration(o['config']) : completeConfiguration({});
+  const config =
+    o['config'] || o['configDir'] ? loadConfiguration(o['config'], o['configDir']) : completeConfiguration({});
   const camel = (flag: string) => flag.replace(/-(.)/g, (_, c: string) => c.toUpperCase());
   for (const [flag, [field, read]] of Object.entries(CONFIG_FLAGS)) {
     const value = o[camel(flag)];

@@ -26,6 +26,7 @@ import { createPlugins } from './plugins/start.ts';
 import { startLocalPath } from './volumes/local-path.ts';
 import { createPodManager, type PodManager } from './pods/manager.ts';
 import { watchStaticPods } from './pods/static.ts';
+import { createShutdownManager } from './shutdown/manager.ts';
 import { startServer, type KubeletServer } from './server/server.ts';
 
 export interface KubeletOptions {
@@ -69,6 +70,8 @@ export interface Kubelet {
   readonly runtime: Runtime;
   /** Resolves when the node is in the API, with its status and its first Lease. */
   registered(): Promise<void>;
+  /** Ends all pods as before a shutdown of the machine (graceful node shutdown). */
+  shutdown(): Promise<void>;
   /** The port that the server listens on; 0 without one. */
   readonly port: number;
 }
@@ -152,6 +155,13 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
   let manager: PodManager | undefined;
   const csi = () => wired?.csi;
   const machine = readMachine();
+  const shutdown = createShutdownManager({
+    config,
+    clock,
+    logger,
+    manager: () => manager,
+    poke: () => agent?.poke(),
+  });
   const health = createHealth({
     runtime,
     clock,
@@ -164,6 +174,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     nodeIPs,
     port: () => server?.port ?? config.port,
     poke: () => agent?.poke(),
+    shutdown: () => shutdown.problem(),
     devices: () => plugins?.devices.capacity(),
     volumesInUse: () => csi()?.volumes.inUse() ?? [],
   });
@@ -274,6 +285,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     allowedUnsafeSysctls: config.allowedUnsafeSysctls,
     relistMs: 10_000,
     pressure: () => health.pressure(),
+    shuttingDown: () => shutdown.problem() !== undefined,
     hasStatic: Boolean(config.staticPodPath),
   });
   if (config.enableServer && (!options.hollow || options.hollowServer))
@@ -329,6 +341,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
         nodeEvent,
         machine,
       });
+  if (!options.hollow) shutdown.start();
   logger.info('kubelet started', { node: nodeName, runtime: health.runtimeName() });
 
   const atMost = async (ms: number, work: Promise<unknown>) => {
@@ -339,6 +352,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
   return {
     pods: manager,
     runtime,
+    shutdown: () => shutdown.begin(),
     registered: () => agent?.registered() ?? Promise.resolve(),
     get port() {
       return server?.port ?? 0;
@@ -346,6 +360,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     async stop() {
       stopping.abort(new Error('stopped'));
       maintenance?.stop();
+      shutdown.stop();
       plugins?.stop();
       localPath?.stop();
       statics?.stop();

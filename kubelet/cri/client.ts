@@ -155,6 +155,13 @@ export function createCriRuntime(options: {
     async updateContainerResources(id, resources) {
       await call('UpdateContainerResources', { container_id: id, linux: resources });
     },
+    async checkpoint(id, location, timeoutSeconds) {
+      await call(
+        'CheckpointContainer',
+        { container_id: id, location, timeout: timeoutSeconds },
+        options.timeoutMs + timeoutSeconds * 1000,
+      );
+    },
     async reopenLog(id) {
       await call('ReopenContainerLog', { container_id: id });
     },

@@ -206,6 +206,7 @@ export function createHollowRuntime(options: HollowOptions): HollowRuntime {
     async updateContainerResources(id, resources) {
       containerOf(id).resources = { linux: resources };
     },
+    checkpoint: () => Promise.reject(new RuntimeError(grpcStatus.UNIMPLEMENTED, 'nothing to checkpoint')),
     reopenLog: () => Promise.resolve(),
     async execSync(id, command) {
       const c = containerOf(id);

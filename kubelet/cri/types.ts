@@ -264,6 +264,8 @@ export interface Runtime {
   listContainers(podUid?: string): Promise<RuntimeContainer[]>;
   containerStatus(id: string): Promise<ContainerRuntimeStatus>;
   updateContainerResources(id: string, resources: LinuxContainerResources): Promise<void>;
+  /** Writes the state of a running container to a file (CRIU). `timeoutSeconds` 0 is the runtime's own. */
+  checkpoint(id: string, file: string, timeoutSeconds: number): Promise<void>;
   reopenLog(id: string): Promise<void>;
   /** `timeoutSeconds` 0 is none. Rejects with code 4 (DEADLINE_EXCEEDED) when it passes. */
   execSync(

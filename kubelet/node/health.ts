@@ -43,6 +43,8 @@ export function createHealth(options: {
   nodeIPs: readonly string[];
   /** Where the kubelet's own server listens. */
   port(): number;
+  /** That the node shuts down, if it does. */
+  shutdown?(): string | undefined;
   /** Numbers of plugins' devices. */
   devices?(): { capacity: Record<string, number>; allocatable: Record<string, number> } | undefined;
   /** Attachable volumes that pods here use. */
@@ -113,7 +115,7 @@ export function createHealth(options: {
         images = await runtime.listImages().catch(() => images);
         imagesAt = clock.monotonic();
       }
-      const problems = [runtimeProblem(), networkProblem()].filter((p) => p !== undefined);
+      const problems = [runtimeProblem(), networkProblem(), options.shutdown?.()].filter((p) => p !== undefined);
       return nodeStatus({
         now: clock.now(),
         nodeName: options.nodeName,

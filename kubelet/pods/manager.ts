@@ -7,7 +7,7 @@ import type { Client } from '../../client/client.ts';
 import type { Informer } from '../../client/informer.ts';
 import type { RuntimeContainer, RuntimeEvent, Sandbox } from '../cri/types.ts';
 import { terminal } from '../status/generate.ts';
-import { admit } from './admission.ts';
+import { admit, type Rejection } from './admission.ts';
 import type { PodDeps } from './deps.ts';
 import * as id from './identity.ts';
 import { deleteMirror, ensureMirror } from './mirror.ts';
@@ -46,6 +46,8 @@ export interface PodManagerOptions {
   rootDir: string;
   allowedUnsafeSysctls: readonly string[];
   relistMs: number;
+  /** The machine is about to go down. */
+  shuttingDown(): boolean;
   /** What the node is short of. */
   pressure(): { memory: boolean; disk: boolean; pid: boolean };
   hasStatic: boolean;
@@ -69,6 +71,11 @@ export function createPodManager(options: PodManagerOptions): PodManager {
 
   const isOver = (w: PodWorker): boolean =>
     w.phase !== 'syncing' || terminal((deps.status.get(w.uid) ?? w.pod.status)?.phase);
+
+  const closing = (): Rejection | undefined =>
+    options.shuttingDown()
+      ? { reason: 'NodeShutdown', message: 'Pod was rejected as the node is shutting down.' }
+      : undefined;
 
   function begin(pod: ReadPod, target: ReadPod | undefined): void {
     const uid = pod.metadata!.uid!;
@@ -94,6 +101,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
     if (!admitted && node) {
       const others = [...workers.values()].filter((w) => !isOver(w)).map((w) => w.pod);
       const no =
+        closing() ??
         underPressure(pod, options.pressure()) ??
         admit(pod, others, node, {
           allowedUnsafeSysctls: options.allowedUnsafeSysctls,

@@ -33,14 +33,19 @@ export interface PlanContext {
   lostRestarts?(name: string): number | undefined;
 }
 
+/** The action of the first of the container's rules that the exit code meets. */
+function ruleFor(c: ReadContainer, exitCode: number): string | undefined {
+  return c.restartPolicyRules?.find(({ exitCodes }) => {
+    if (!exitCodes) return false;
+    const listed = (exitCodes.values ?? []).includes(exitCode);
+    return exitCodes.operator === 'In' ? listed : !listed;
+  })?.action;
+}
+
 /** Whether an ended container runs again (restartPolicy, per-container rules of KEP-5307). */
 export function shouldRestart(pod: ReadPod, c: ReadContainer, exitCode: number): boolean {
-  for (const rule of c.restartPolicyRules ?? []) {
-    const codes = rule.exitCodes;
-    if (!codes) continue;
-    const listed = (codes.values ?? []).includes(exitCode);
-    if (codes.operator === 'In' ? listed : !listed) return true;
-  }
+  // the other action, RestartAllContainers, has its own way
+  if (ruleFor(c, exitCode) === 'Restart') return true;
   const policy = c.restartPolicy ?? pod.spec!.restartPolicy ?? 'Always';
   if (policy === 'Always') return true;
   return policy === 'OnFailure' && exitCode !== 0;
@@ -50,6 +55,21 @@ export function shouldRestart(pod: ReadPod, c: ReadContainer, exitCode: number):
 function initShouldRestart(pod: ReadPod, c: ReadContainer, exitCode: number): boolean {
   if (c.restartPolicy || c.restartPolicyRules) return shouldRestart(pod, c, exitCode);
   return pod.spec!.restartPolicy !== 'Never';
+}
+
+/**
+ * When a container last ended in a way that has all containers start anew (restartPolicyRules with the action
+ * RestartAllContainers, KEP-5532); nanoseconds, 0 for never. What was created before belongs to the past.
+ */
+export function restartAllAt(pod: ReadPod, state: PodRuntimeState): number {
+  let at = 0;
+  for (const c of [...(pod.spec!.initContainers ?? []), ...pod.spec!.containers]) {
+    if (!c.restartPolicyRules?.length) continue;
+    for (const have of state.containers)
+      if (have.name === c.name && hasExited(have) && ruleFor(c, have.exit_code) === 'RestartAllContainers')
+        at = Math.max(at, have.finished_at);
+  }
+  return at;
 }
 
 export interface Plan {
@@ -65,10 +85,22 @@ export function plan(pod: ReadPod, state: PodRuntimeState, context: PlanContext)
   if (!usable) return planNewSandbox(pod, state, context);
 
   const actions: Action[] = [];
+  const since = restartAllAt(pod, state);
   const current = (name: string): RuntimeContainerState | undefined => {
     const c = latest(state, name);
-    return c?.sandboxId === sandbox.id ? c : undefined;
+    return c?.sandboxId === sandbox.id && c.created_at >= since ? c : undefined;
   };
+  const past = state.containers.filter((c) => isRunning(c) && c.created_at < since && !isEphemeral(pod, c.name));
+  if (past.length)
+    return {
+      actions: past.map((c) => ({
+        kind: 'killContainer',
+        id: c.id,
+        name: c.name,
+        message: `Container ${c.name} is restarted with all containers of the pod`,
+      })),
+      finished: false,
+    };
   const attempt = (name: string): number => {
     const c = latest(state, name);
     return nextAttempt(c, name, context);
@@ -139,6 +171,9 @@ export function plan(pod: ReadPod, state: PodRuntimeState, context: PlanContext)
   if (alive === 0) return { actions: [], finished: true };
   return { actions, finished: false };
 }
+
+const isEphemeral = (pod: ReadPod, name: string): boolean =>
+  pod.spec!.ephemeralContainers?.some((c) => c.name === name) ?? false;
 
 /** A container killed for a probe ends with a failure, so only Never keeps it down. */
 function restartsAfterProbe(pod: ReadPod, c: ReadContainer): boolean {

@@ -5,7 +5,7 @@ import https from 'node:https';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { SecureContextOptions } from 'node:tls';
-import type { Clock, Ids, Rand } from '../../base/clock.ts';
+import { formatTime, type Clock, type Ids, type Rand } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { refuseUpgrade } from '../../base/streams/upgrade.ts';
 import { followFiles, followServerCertificate } from '../../base/tls.ts';
@@ -15,6 +15,7 @@ import { rotate, type Rotation } from '../certs/rotation.ts';
 import { loadCertificate } from '../certs/store.ts';
 import type { CgroupManager } from '../cgroups/manager.ts';
 import type { KubeletConfiguration } from '../config.ts';
+import { errorText } from '../cri/client.ts';
 import type { Runtime } from '../cri/types.ts';
 import type { Machine } from '../node/machine.ts';
 import type { PodDeps } from '../pods/deps.ts';
@@ -123,6 +124,25 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
           worker.phase !== 'finished' &&
           worker.state.containers.some((c) => c.id === id && c.state === 'CONTAINER_RUNNING'),
       });
+    },
+    checkpoint: async (req, res, rest, query) => {
+      if (req.method !== 'POST') throw new HttpError(405, 'Method Not Allowed');
+      const [namespace, name, container] = rest;
+      const worker = manager.byName(namespace ?? '', name ?? '');
+      if (!worker) throw new HttpError(404, 'pod does not exist');
+      const running = worker.state.containers.find((c) => c.name === container && c.state === 'CONTAINER_RUNNING');
+      if (!running) throw new HttpError(404, `container ${container} does not exist`);
+      const dir = join(options.rootDir, 'checkpoints');
+      mkdirSync(dir, { recursive: true, mode: 0o700 });
+      const stamp = formatTime(clock.now()).replaceAll(':', '-');
+      const file = join(dir, `checkpoint-${name}_${namespace}-${container}-${stamp}.tar`);
+      try {
+        await options.runtime.checkpoint(running.id, file, Number(query.get('timeout') ?? 0) || 0);
+      } catch (error) {
+        const what = `checkpointing of ${namespace}/${name}/${container} failed (${errorText(error)})`;
+        throw new HttpError(500, what);
+      }
+      sendJson(res, { items: [file] });
     },
     stats: async (_req, res, rest, query) => {
       if (rest[0] !== 'summary') throw new HttpError(404, '404 page not found');

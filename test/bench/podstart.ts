@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- podstart [--sizes 1,10,30] [--rounds 3] [--upstream PATH] [--keep]`: how long pods take from their creation
+ * `node test/bench/podstart.ts [--sizes 1,10,30] [--rounds 3] [--upstream PATH] [--keep]`: how long pods take from their creation
  * to Running and to Ready behind a Service, our kubelet and (where there is one) upstream's in turn on one node, with the same
  * containerd, API server and configuration. Prints a JSON line per kubelet and size; times in milliseconds.
  */
@@ -47,9 +47,14 @@ async function until(what: string, check: () => boolean | Promise<boolean>): Pro
 function kubelets(cluster: Cluster) {
   const machine = machineDir(cluster, NODE);
   const agent = join(machine, 'agent');
-  const own = readFileSync(`/proc/${runningPid(agent, 'kubelet')}/cmdline`, 'utf8')
-    .split('\0')
-    .filter(Boolean);
+  const about = (what: string) =>
+    readFileSync(`/proc/${runningPid(agent, 'kubelet')}/${what}`, 'utf8')
+      .split('\0')
+      .filter(Boolean);
+  const own = about('cmdline');
+  const env = Object.fromEntries(
+    about('environ').map((e) => [e.slice(0, e.indexOf('=')), e.slice(e.indexOf('=') + 1)] as const),
+  );
   const flags = own.filter((a) => /^--(config|kubeconfig|cert-dir|hostname-override|node-ip)=/.test(a));
   // the agent would start its kubelet again
   signalProcess(machine, 'agent', 'SIGKILL');
@@ -63,7 +68,7 @@ function kubelets(cluster: Cluster) {
     start(which: 'k8ts' | 'upstream'): number {
       const [command, ...args] = enter(cluster, NODE);
       return which === 'k8ts'
-        ? launch(agent, { name: 'kubelet', command: command!, args: [...args, ...own] })
+        ? launch(agent, { name: 'kubelet', command: command!, args: [...args, ...own], env })
         : launch(agent, { name: 'upstream', command: command!, args: [...args, values.upstream, ...flags] });
     },
   };

@@ -3,7 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DeepReadonly, Pod } from '../../../api/types.ts';
 import { configMaps, events, leases, nodes, pods } from '../../../client/resources.ts';
-import { isReady, phaseIs, startTestNode, type TestNode } from './harness.ts';
+import { eventually, isReady, phaseIs, startTestNode, type TestNode } from './harness.ts';
 
 type View = DeepReadonly<Pod>;
 
@@ -215,5 +215,37 @@ describe('kubelet with a hollow runtime', () => {
       'OutOfcpu',
     ])
       assert.ok(seen.has(reason), reason);
+  });
+});
+
+describe('kubelet of a node that shuts down', () => {
+  it('ends its pods by priority and takes no more', async function () {
+    this.timeout(60_000);
+    const fields = {
+      shutdownGracePeriodByPodPriority: [
+        { priority: 0, shutdownGracePeriodSeconds: 20 },
+        { priority: 100, shutdownGracePeriodSeconds: 20 },
+      ],
+    };
+    const node = await startTestNode({ fields });
+    try {
+      await node.create('plain');
+      await node.create('gone-first', { terminationGracePeriodSeconds: 30 });
+      await node.until('plain', isReady);
+      await node.until('gone-first', isReady);
+      await node.kubelet.shutdown();
+      const p = await node.until<View>('plain', phaseIs('Failed'));
+      assert.equal(p.status!.reason, 'Terminated');
+      assert.equal(p.status!.message, 'Pod was terminated in response to imminent node shutdown.');
+      await node.create('late');
+      const late = await node.until<View>('late', phaseIs('Failed'));
+      assert.equal(late.status!.reason, 'NodeShutdown');
+      await eventually(async () => {
+        const ready = (await node.client.get(nodes, 'n1')).status!.conditions!.find((c) => c.type === 'Ready')!;
+        assert.deepEqual([ready.status, ready.message], ['False', 'node is shutting down']);
+      });
+    } finally {
+      await node.stop();
+    }
   });
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { completeConfiguration, loadConfiguration, parseDuration } from '../../../kubelet/config.ts';
@@ -13,6 +13,30 @@ describe('kubelet configuration', () => {
   it('reads durations', () => {
     assert.deepEqual(['1m30s', '100ms', '0', '2h', '1.5s'].map(parseDuration), [90_000, 100, 0, 7_200_000, 1500]);
     for (const bad of ['', '5', '1x', 's']) assert.throws(() => parseDuration(bad), bad);
+  });
+
+  it('lays drop-ins over the file in the order of their names', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'kubelet-dropins-'));
+    try {
+      const head = 'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n';
+      await writeFile(
+        join(dir, 'main.yaml'),
+        `${head}maxPods: 5\nclusterDNS: [a, b]\nevictionHard: {pid.available: 1%}\n`,
+      );
+      await mkdir(join(dir, 'more'));
+      await writeFile(join(dir, 'more/20.conf'), `${head}maxPods: 7\nevictionHard: {memory.available: 5%}\n`);
+      await writeFile(join(dir, 'more/10.conf'), `${head}maxPods: 6\nclusterDNS: [c]\n`);
+      await writeFile(join(dir, 'more/ignored.yaml'), 'nothing');
+      const c = loadConfiguration(join(dir, 'main.yaml'), join(dir, 'more'));
+      assert.deepEqual(
+        [c.maxPods, c.clusterDNS, c.evictionHard],
+        [7, ['c'], { 'pid.available': '1%', 'memory.available': '5%' }],
+      );
+      await writeFile(join(dir, 'more/30.conf'), 'maxPods: 8\n');
+      assert.throws(() => loadConfiguration(join(dir, 'main.yaml'), join(dir, 'more')), /30.conf.*are required/);
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
   });
 
   it('merges nested objects with their defaults and refuses other kinds', () => {
