@@ -1,5 +1,5 @@
 /** KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1). https://kubernetes.io/docs/reference/config-api/kube-scheduler-config.v1/ */
-import { decodeYaml } from '../api/codec/yaml.ts';
+import { lazyModule } from '../base/lazy.ts';
 import { argsShape, CONFIGURATION, misfits, POINTS } from './config-shape.ts';
 import { validateConfig } from './config-validation.ts';
 
@@ -60,6 +60,7 @@ export interface SchedulerConfig {
   clientConnection?: { kubeconfig?: string };
 }
 
+const yaml = lazyModule<typeof import('../api/codec/yaml.ts')>(import.meta.url, '../api/codec/yaml.ts');
 const API_VERSION = 'kubescheduler.config.k8s.io/v1';
 
 /**
@@ -67,7 +68,7 @@ const API_VERSION = 'kubescheduler.config.k8s.io/v1';
  * @throws Error with one sentence about what is wrong.
  */
 export function parseConfig(text: string): SchedulerConfig {
-  const value = decodeYaml(text).value as unknown;
+  const value = yaml().decodeYaml(text).value as unknown;
   if (value === null || typeof value !== 'object' || Array.isArray(value))
     throw new Error('the scheduler configuration is no object');
   const config = value as SchedulerConfig & { apiVersion?: string; kind?: string };

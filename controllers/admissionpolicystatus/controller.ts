@@ -2,15 +2,20 @@
 import type { GroupVersionKind } from '../../api/types.ts';
 import type { Client } from '../../client/client.ts';
 import { validatingAdmissionPolicies } from '../../client/resources.ts';
+import { lazyModule } from '../../base/lazy.ts';
 import { defineController } from '../framework.ts';
 import { discover } from '../../client/discovery.ts';
 import { meta } from '../lib/meta.ts';
 import { isNotFound } from '../lib/podcontrol.ts';
-import { declaredType, namedResources, typeCheck, type OpenApiDocument, type Policy } from './typecheck.ts';
+import type { OpenApiDocument, Policy, typeCheck } from './typecheck.ts';
+
+/** With it comes CEL: not before there is a policy. */
+const checker = lazyModule<typeof import('./typecheck.ts')>(import.meta.url, './typecheck.ts');
 
 /** The kinds that the policy names, with their types as the server describes them. */
 async function typesOf(client: Client, policy: Policy): Promise<Parameters<typeof typeCheck>[1][number][]> {
   const out: Parameters<typeof typeCheck>[1][number][] = [];
+  const { declaredType, namedResources } = checker();
   const named = namedResources(policy);
   if (named.length === 0) return out;
   const { resources } = await discover(client);
@@ -45,7 +50,7 @@ export const validatingAdmissionPolicyStatusController = defineController({
     const policy = informers.policies.get(key);
     const generation = policy && meta(policy).generation;
     if (!policy || (policy.status?.observedGeneration ?? 0) >= (generation ?? 0)) return;
-    const expressionWarnings = typeCheck(policy, await typesOf(client, policy));
+    const expressionWarnings = checker().typeCheck(policy, await typesOf(client, policy));
     const patch = {
       apiVersion: 'admissionregistration.k8s.io/v1',
       kind: 'ValidatingAdmissionPolicy',

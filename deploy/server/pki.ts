@@ -101,8 +101,9 @@ function stillGood(identity: Identity, leaf: Leaf, now: number): boolean {
   return covers && now > info.notBefore && info.notAfter - now > (info.notAfter - info.notBefore) / 3;
 }
 
-/** A kubeconfig with everything inline. */
-export function kubeconfigText(options: {
+/** A kubeconfig with everything inline: YAML for people, or JSON (which is YAML as well) for programs to read. */
+function kubeconfigText(options: {
+  format: 'yaml' | 'json';
   clusterName: string;
   server: string;
   ca: string;
@@ -111,7 +112,7 @@ export function kubeconfigText(options: {
 }): string {
   const b64 = (s: string) => Buffer.from(s).toString('base64');
   const context = `${options.user}@${options.clusterName}`;
-  return stringify({
+  const config = {
     apiVersion: 'v1',
     kind: 'Config',
     clusters: [
@@ -125,7 +126,8 @@ export function kubeconfigText(options: {
     ],
     contexts: [{ name: context, context: { cluster: options.clusterName, user: options.user } }],
     'current-context': context,
-  });
+  };
+  return options.format === 'yaml' ? stringify(config) : `${JSON.stringify(config, null, 2)}\n`;
 }
 
 /** Makes what is missing and renews what is old; returns whether anything changed. */
@@ -172,6 +174,7 @@ export function ensurePki(options: ServerOptions, clock: Clock): boolean {
     if (leaf.kubeconfig) {
       const server = `https://${leaf.name === 'admin' ? options.address : '127.0.0.1'}:${options.port}`;
       const text = kubeconfigText({
+        format: leaf.name === 'admin' ? 'yaml' : 'json',
         clusterName: options.clusterName,
         server,
         ca: authorities.ca.cert,

@@ -1,5 +1,6 @@
 /** What a claim asks for, in the form in which it is searched. */
-import { compileDeviceSelector, type DeviceSelector } from '../../api/cel/devices.ts';
+import type { DeviceSelector } from '../../api/cel/devices.ts';
+import { lazyModule } from '../../base/lazy.ts';
 import type { Wanted } from './capacity.ts';
 import type { PooledDevice } from './pools.ts';
 import { AllocationError, type Claim, type Class, type Selector, type Toleration } from './types.ts';
@@ -26,6 +27,7 @@ export interface NamedSelector {
   readonly matches: DeviceSelector;
 }
 
+const cel = lazyModule<typeof import('../../api/cel/devices.ts')>(import.meta.url, '../../api/cel/devices.ts');
 const MAX_COMPILED = 256;
 const compiled = new Map<string, DeviceSelector | Error>();
 /** Few expressions are in use; each is compiled once. */
@@ -33,7 +35,7 @@ function selector(source: string): DeviceSelector {
   let s = compiled.get(source);
   if (s === undefined) {
     try {
-      s = compileDeviceSelector(source);
+      s = cel().compileDeviceSelector(source);
     } catch (error) {
       s = error as Error;
     }
