@@ -171,7 +171,7 @@ describe('controllers of nodes, certificates and the rest against our API server
       rand: systemRand,
       logger: silentLogger,
       controllers: ['ttl-controller'],
-      leaderElection: { name: 'test-election', leaseDurationMs: 2000, renewDeadlineMs: 1500, retryPeriodMs: 100 },
+      leaderElection: { name: 'test-election', leaseDurationMs: 15_000, renewDeadlineMs: 10_000, retryPeriodMs: 100 },
       useServiceAccountCredentials: true,
     });
     // The role allows the lease of the manager's own name only.
