@@ -3,7 +3,7 @@
  * Watches are async iterables; see client/informer.ts for the cache on top.
  */
 import https from 'node:https';
-import type http from 'node:http';
+import http from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { createSecureContext } from 'node:tls';
 import { StatusError } from '../api/status.ts';
@@ -179,8 +179,7 @@ const NOT_LEADING = 'not sent: the lease is not ours any more';
 
 function openTarget(connection: ConnectionOptions, maxSockets: number): Target {
   const url = new URL(connection.server);
-  // Imported, node:http would drag fetch with all it needs into memory: 8 MiB in each process.
-  const transport = url.protocol === 'http:' ? process.getBuiltinModule('node:http') : https;
+  const transport = url.protocol === 'http:' ? http : https;
   const { ca, cert, key } = connection;
   const tls = {
     // Made once: agents otherwise parse the PEM for each socket and make it a part of each request's pool key.
