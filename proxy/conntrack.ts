@@ -5,8 +5,11 @@
 import { CommandError, type Exec } from '../base/exec.ts';
 import type { ServicePort } from './rules/model.ts';
 
-const usableIps = (p: ServicePort) =>
-  new Set(p.backends.filter((b) => b.ready || (b.serving && b.terminating)).map((b) => b.ip));
+/** Where packets may go: another port of the same address is another backend. */
+const usable = (p: ServicePort) =>
+  new Map(
+    p.backends.filter((b) => b.ready || (b.serving && b.terminating)).map((b) => [`${b.ip} ${b.port}`, b] as const),
+  );
 
 /** The conntrack deletions that a change of service ports asks for. Pure. */
 export function staleConnections(before: readonly ServicePort[], after: readonly ServicePort[]): string[][] {
@@ -20,15 +23,18 @@ export function staleConnections(before: readonly ServicePort[], after: readonly
   for (const [key, old] of was) {
     if (old.protocol !== 'udp') continue;
     const present = now.get(key);
-    const kept = present ? usableIps(present) : new Set<string>();
-    for (const ip of usableIps(old))
-      if (!kept.has(ip)) for (const f of fronts(old)) commands.push(['-D', '-p', 'udp', ...f, '--dst-nat', ip]);
+    const kept = present ? usable(present) : new Map<string, unknown>();
+    for (const [where, { ip, port }] of usable(old)) {
+      if (kept.has(where)) continue;
+      const backend = ['--dst-nat', ip, '--reply-port-src', String(port)];
+      for (const f of fronts(old)) commands.push(['-D', '-p', 'udp', ...f, ...backend]);
+    }
   }
   for (const [key, p] of now) {
-    if (p.protocol !== 'udp' || usableIps(p).size === 0) continue;
+    if (p.protocol !== 'udp' || usable(p).size === 0) continue;
     const old = was.get(key);
     // entries made while there was no backend lead nowhere
-    if (!old || usableIps(old).size === 0) for (const f of fronts(p)) commands.push(['-D', '-p', 'udp', ...f]);
+    if (!old || usable(old).size === 0) for (const f of fronts(p)) commands.push(['-D', '-p', 'udp', ...f]);
   }
   return commands;
 }

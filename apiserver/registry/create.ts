@@ -99,8 +99,6 @@ async function attempt(
   }
   if (served.convert && !definition.inRequestVersion) object = served.convert.toStorage(object);
   const meta = (object.metadata ??= {});
-  if (meta.resourceVersion && !request.dryRun)
-    throw new StatusError(500, '', 'resourceVersion should not be set on objects to be created');
   if (served.namespaced) meta.namespace = request.namespace;
   else delete meta.namespace;
   delete meta.deletionTimestamp;
@@ -161,6 +159,8 @@ async function prepared(
       throw alreadyExists(served, name);
     return { code: 201, object: object as DeepReadonly<KubeObject> };
   }
+  if (object.metadata.resourceVersion)
+    throw new StatusError(500, '', 'resourceVersion should not be set on objects to be created');
   if (served.convert && served.definition.inRequestVersion) {
     await served.convert.prepareStorage?.(object as DeepReadonly<KubeObject>);
     object = served.convert.toStorage(object);

@@ -285,6 +285,8 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
       ...certificate.context(),
       requestCert: Boolean(clientCa),
       rejectUnauthorized: false,
+      // the command of an exec stands in the path; Go's servers take as much
+      maxHeaderSize: 1024 * 1024,
       minVersion: config.tlsMinVersion === 'VersionTLS13' ? 'TLSv1.3' : 'TLSv1.2',
     },
     (req, res) => void onRequest(req, res),

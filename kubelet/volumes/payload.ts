@@ -174,7 +174,7 @@ export async function volumeFiles(pod: DeepReadonly<Pod>, v: Volume, s: PayloadS
       if (source.serviceAccountToken) {
         const t = source.serviceAccountToken;
         const token = await s.tokens.get(pod, t.audience, t.expirationSeconds ?? 3600);
-        const uid = pod.spec!.securityContext?.fsGroup === undefined ? commonUser(pod) : undefined;
+        const uid = commonUser(pod);
         const restricted = uid !== undefined || pod.spec!.securityContext?.fsGroup !== undefined;
         files.set(normal(t.path), {
           data: Buffer.from(token),

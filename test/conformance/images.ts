@@ -44,6 +44,12 @@ function base(): LayerRecipe {
   };
 }
 
+/** Debian's busybox has been built without it. */
+const PRINTENV = `#!/bin/dash
+[ "$#" = 0 ] && exec env
+for name; do env | sed -n "s/^$name=//p" | grep '' || exit 1; done
+`;
+
 /** The tools with glibc that specs run by name; nc and sh are those that understand the options specs use. */
 const TOOLS: LayerRecipe = {
   packages: 'bash bind9-dnsutils curl dash hostname iperf iproute2 libc-bin netcat-openbsd util-linux'.split(' '),
@@ -53,6 +59,7 @@ const TOOLS: LayerRecipe = {
     ['bin/sh', 'dash'],
     ['usr/local/bin/iperf', '/usr/bin/iperf'],
   ],
+  texts: [['bin/printenv', PRINTENV, 0o755]],
 };
 
 const extra = (layer: Omit<LayerRecipe, 'packages'>): LayerRecipe => ({ packages: [], ...layer });

@@ -189,8 +189,13 @@ describe('connections to be forgotten', () => {
     );
     const after = ports({ ports: [{ port: 53, protocol: 'UDP' }] }, [{ ip: '10.244.0.3' }], 'UDP');
     assert.deepEqual(staleConnections(before, after), [
-      ['-D', '-p', 'udp', '--orig-dst', '10.96.0.5', '--dport', '53', '--dst-nat', '10.244.0.2'],
+      '-D -p udp --orig-dst 10.96.0.5 --dport 53 --dst-nat 10.244.0.2 --reply-port-src 8080'.split(' '),
     ]);
+    const moved = before.map((p) => ({ ...p, backends: p.backends.map((b) => ({ ...b, port: 9090 })) }));
+    assert.deepEqual(
+      staleConnections(before, moved).map((command) => command.slice(7)),
+      ['10.244.0.2', '10.244.0.3'].map((ip) => ['--dst-nat', ip, '--reply-port-src', '8080']),
+    );
     assert.deepEqual(staleConnections([], after), [['-D', '-p', 'udp', '--orig-dst', '10.96.0.5', '--dport', '53']]);
     assert.deepEqual(staleConnections(ports({}, [{ ip: '10.244.0.2' }]), []), []);
   });
