@@ -12,11 +12,17 @@ export type Labels = Record<string, string>;
 export interface Int64Value {
   value: number;
 }
+export interface IdMapping {
+  host_id: number;
+  container_id: number;
+  length: number;
+}
 export interface NamespaceOption {
   network: NamespaceMode;
   pid: NamespaceMode;
   ipc: NamespaceMode;
   target_id?: string;
+  userns_options?: { mode: 'POD' | 'NODE'; uids: IdMapping[]; gids: IdMapping[] };
 }
 export interface SecurityProfile {
   profile_type: 'RuntimeDefault' | 'Unconfined' | 'Localhost';
@@ -106,6 +112,8 @@ export interface Mount {
   selinux_relabel?: boolean;
   propagation: MountPropagation;
   recursive_read_only?: boolean;
+  uidMappings?: IdMapping[];
+  gidMappings?: IdMapping[];
 }
 export interface ContainerSecurityContext {
   capabilities?: { add_capabilities: string[]; drop_capabilities: string[] };

@@ -23,6 +23,8 @@ export interface Health {
   stop(): void;
   status(previous: DeepReadonly<NodeStatus> | undefined): Promise<NodeStatus>;
   runtimeName(): string;
+  /** What the runtime says it can do for a handler. */
+  handlerFeatures(name: string): NonNullable<RuntimeHandler['features']>;
   networkProblem(): string | undefined;
   runtimeProblem(): string | undefined;
   pressure(): Pressure;
@@ -98,6 +100,7 @@ export function createHealth(options: {
       timer?.cancel();
     },
     runtimeName: () => version.name,
+    handlerFeatures: (name) => handlers.find((h) => h.name === name)?.features ?? {},
     networkProblem,
     runtimeProblem,
     pressure: () => pressure,

@@ -2,7 +2,14 @@
 import { mkdir, writeFile, chmod, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Container, DeepReadonly, Pod } from '../../api/types.ts';
-import type { ContainerConfig, Image, LinuxContainerResources, Mount, MountPropagation } from '../cri/types.ts';
+import type {
+  ContainerConfig,
+  IdMapping,
+  Image,
+  LinuxContainerResources,
+  Mount,
+  MountPropagation,
+} from '../cri/types.ts';
 import { bindSubPath } from '../volumes/mounts.ts';
 import type { MountedVolume } from '../volumes/types.ts';
 import type { PodDeps } from './deps.ts';
@@ -78,7 +85,8 @@ export async function containerConfig(input: ContainerInput, deps: PodDeps): Pro
   });
   const utf8 = (name: string) => env.get(name)?.toString('utf8');
 
-  const mounts = deps.hollow ? [] : await makeMounts(input, deps, utf8);
+  const ids = await deps.userNamespaces?.of(pod);
+  const mounts = deps.hollow ? [] : await makeMounts(input, deps, utf8, ids);
   const annotations: Record<string, string> = {
     [id.CONTAINER_HASH]: id.containerHash(c),
     [id.RESTART_COUNT]: String(attempt),
@@ -138,6 +146,7 @@ export async function containerConfig(input: ContainerInput, deps: PodDeps): Pro
         seccompRoot: deps.seccompRoot,
         fsGroups: groups,
         targetId: input.targetId,
+        ids,
       }),
     },
   };
@@ -149,6 +158,7 @@ async function makeMounts(
   input: ContainerInput,
   deps: PodDeps,
   lookup: (name: string) => string | undefined,
+  ids: IdMapping[] | undefined,
 ): Promise<Mount[]> {
   const { pod, container: c } = input;
   const paths = deps.paths(pod);
@@ -177,10 +187,13 @@ async function makeMounts(
         );
       }
     }
+    const readonly = (m.readOnly ?? false) || v.readOnly;
     out.push({
+      ...(await readOnlyBelow(m, readonly, pod, deps)),
+      ...(ids ? { uidMappings: ids, gidMappings: ids } : {}),
       container_path: m.mountPath.startsWith('/') ? m.mountPath : `/${m.mountPath}`,
       host_path: path,
-      readonly: (m.readOnly ?? false) || v.readOnly,
+      readonly,
       propagation: PROPAGATION[m.mountPropagation ?? 'None'] ?? 'PROPAGATION_PRIVATE',
     });
   }
@@ -193,6 +206,25 @@ async function makeMounts(
       propagation: 'PROPAGATION_PRIVATE',
     });
   return out;
+}
+
+type VolumeMount = NonNullable<ReadContainer['volumeMounts']>[number];
+
+/** Mounts below a read-only one are read-only, too, when the pod says so and the runtime can (KEP-3857). */
+async function readOnlyBelow(
+  m: VolumeMount,
+  readonly: boolean,
+  pod: ReadPod,
+  deps: PodDeps,
+): Promise<Pick<Mount, 'recursive_read_only'>> {
+  const asked = m.recursiveReadOnly ?? 'Disabled';
+  if (asked === 'Disabled' || !readonly) return {};
+  const handler = pod.spec!.runtimeClassName ? await deps.runtimeHandler(pod.spec!.runtimeClassName) : '';
+  if (deps.handlerFeatures(handler).recursive_read_only_mounts) return { recursive_read_only: true };
+  if (asked === 'IfPossible') return {};
+  throw new ConfigError(
+    `volume ${JSON.stringify(m.name)} requested recursive read-only mode, but it is not supported by the runtime`,
+  );
 }
 
 /** The pod's hosts file, written anew before each container: the sandbox may have another address by now. */

@@ -4,7 +4,7 @@ import type { Exec } from '../../base/exec.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DeepReadonly, Pod, Service } from '../../api/types.ts';
 import type { CgroupManager } from '../cgroups/manager.ts';
-import type { Runtime } from '../cri/types.ts';
+import type { Runtime, RuntimeHandler } from '../cri/types.ts';
 import type { ImageManager } from '../images/manager.ts';
 import type { ObjectCache } from '../objects.ts';
 import type { ProbeManager } from '../probes/manager.ts';
@@ -15,6 +15,7 @@ import type { Backoff } from './backoff.ts';
 import type { DnsSettings } from './network.ts';
 import type { NodeResources } from './node-resources.ts';
 import type { PodPaths } from './identity.ts';
+import type { UserNamespaces } from './user-namespaces.ts';
 
 export interface PodDeps {
   clock: Clock;
@@ -46,6 +47,10 @@ export interface PodDeps {
   services(namespace: string): DeepReadonly<Service>[];
   /** Resolves when services are known, so that no container misses its variables. */
   servicesSynced(): Promise<void>;
+  /** What the runtime can do for a handler ("" is its default). */
+  handlerFeatures(handler: string): NonNullable<RuntimeHandler['features']>;
+  /** Undefined on hollow nodes. */
+  userNamespaces: UserNamespaces | undefined;
   /** The runtime's name of a RuntimeClass; rejects when there is none. */
   runtimeHandler(name: string): Promise<string>;
   /** Why pods with a network of their own can't start now; undefined when they can. */

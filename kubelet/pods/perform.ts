@@ -38,7 +38,7 @@ export async function mountVolumes(w: WorkerContext, failuresBefore: number): Pr
   }
 }
 
-function sandboxFor(w: WorkerContext, attempt: number, parent: string): SandboxConfig | undefined {
+async function sandboxFor(w: WorkerContext, attempt: number, parent: string): Promise<SandboxConfig | undefined> {
   const { deps, pod } = w;
   try {
     return sandboxConfig(pod, attempt, {
@@ -47,6 +47,7 @@ function sandboxFor(w: WorkerContext, attempt: number, parent: string): SandboxC
       dns: deps.dns(),
       seccompDefault: deps.seccompDefault,
       seccompRoot: deps.seccompRoot,
+      ids: await deps.userNamespaces?.of(pod),
     });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
@@ -60,6 +61,8 @@ async function createSandbox(w: WorkerContext, config: SandboxConfig): Promise<v
   const { deps, pod } = w;
   try {
     const handler = pod.spec!.runtimeClassName ? await deps.runtimeHandler(pod.spec!.runtimeClassName) : '';
+    if (pod.spec!.hostUsers === false && !deps.handlerFeatures(handler).user_namespaces)
+      throw new Error(`RuntimeClass handler ${JSON.stringify(handler)} does not support user namespaces`);
     await deps.runtime.runSandbox(config, handler);
   } catch (error) {
     deps.event(pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${errorText(error)}`);
@@ -114,7 +117,7 @@ function probeGrace(w: WorkerContext, action: Extract<Action, { kind: 'killConta
 export async function perform(w: WorkerContext, actions: readonly Action[]): Promise<void> {
   const { deps } = w;
   const parent = deps.cgroups ? await deps.cgroups.ensurePod(w.resizer.allocated(w.pod)) : '';
-  let config = sandboxFor(w, w.state.sandboxes[0]?.metadata.attempt ?? 0, parent);
+  let config = await sandboxFor(w, w.state.sandboxes[0]?.metadata.attempt ?? 0, parent);
   if (!config) return;
   for (const action of actions) {
     w.signal.throwIfAborted();
@@ -124,7 +127,7 @@ export async function perform(w: WorkerContext, actions: readonly Action[]): Pro
         await killPod(w.pod, w.state, gracePeriod(w.pod), deps);
         break;
       case 'createSandbox':
-        config = sandboxFor(w, action.attempt, parent);
+        config = await sandboxFor(w, action.attempt, parent);
         if (!config) return;
         await createSandbox(w, config);
         break;

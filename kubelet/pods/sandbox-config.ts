@@ -1,6 +1,6 @@
 /** What the runtime is told about a pod's sandbox. */
 import type { DeepReadonly, Pod } from '../../api/types.ts';
-import type { SandboxConfig } from '../cri/types.ts';
+import type { IdMapping, SandboxConfig } from '../cri/types.ts';
 import { POD_NAME, POD_NAMESPACE, POD_UID } from './identity.ts';
 import { podDns, sandboxHostname, type DnsSettings } from './network.ts';
 import { namespaceOptions, seccompProfile, selinuxOptions, sysctlMap } from './security.ts';
@@ -8,7 +8,14 @@ import { namespaceOptions, seccompProfile, selinuxOptions, sysctlMap } from './s
 export function sandboxConfig(
   pod: DeepReadonly<Pod>,
   attempt: number,
-  with_: { cgroupParent: string; logDirectory: string; dns: DnsSettings; seccompDefault: boolean; seccompRoot: string },
+  with_: {
+    cgroupParent: string;
+    logDirectory: string;
+    dns: DnsSettings;
+    seccompDefault: boolean;
+    seccompRoot: string;
+    ids?: IdMapping[];
+  },
 ): SandboxConfig {
   const m = pod.metadata!;
   const spec = pod.spec!;
@@ -35,7 +42,7 @@ export function sandboxConfig(
       cgroup_parent: with_.cgroupParent,
       sysctls: sysctlMap(pod),
       security_context: {
-        namespace_options: namespaceOptions(pod),
+        namespace_options: namespaceOptions(pod, with_.ids),
         selinux_options: selinuxOptions(sc?.seLinuxOptions),
         run_as_user: sc?.runAsUser === undefined ? undefined : { value: sc.runAsUser },
         run_as_group: sc?.runAsGroup === undefined || sc.runAsUser === undefined ? undefined : { value: sc.runAsGroup },

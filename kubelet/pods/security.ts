@@ -1,6 +1,13 @@
 /** From securityContext to what the runtime is told. */
 import type { Container, DeepReadonly, Pod } from '../../api/types.ts';
-import type { ContainerSecurityContext, Image, NamespaceOption, SecurityProfile, SELinuxOption } from '../cri/types.ts';
+import type {
+  ContainerSecurityContext,
+  IdMapping,
+  Image,
+  NamespaceOption,
+  SecurityProfile,
+  SELinuxOption,
+} from '../cri/types.ts';
 import { ConfigError } from './env.ts';
 
 type ReadPod = DeepReadonly<Pod>;
@@ -23,13 +30,14 @@ const MASKED = [
 ];
 const READONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
-/** The namespaces a pod shares with the node or among its containers. */
-export function namespaceOptions(pod: ReadPod): NamespaceOption {
+/** The namespaces a pod shares with the node or among its containers; `ids` are those of a user namespace of its own. */
+export function namespaceOptions(pod: ReadPod, ids?: IdMapping[]): NamespaceOption {
   const s = pod.spec!;
   return {
     network: s.hostNetwork ? 'NODE' : 'POD',
     pid: s.hostPID ? 'NODE' : s.shareProcessNamespace ? 'POD' : 'CONTAINER',
     ipc: s.hostIPC ? 'NODE' : 'POD',
+    ...(ids ? { userns_options: { mode: 'POD' as const, uids: ids, gids: ids } } : {}),
   };
 }
 
@@ -89,11 +97,17 @@ export function containerSecurity(
   pod: ReadPod,
   c: ReadContainer,
   image: Image | undefined,
-  options: { seccompDefault: boolean; seccompRoot: string; fsGroups: readonly number[]; targetId?: string },
+  options: {
+    seccompDefault: boolean;
+    seccompRoot: string;
+    fsGroups: readonly number[];
+    targetId?: string;
+    ids?: IdMapping[];
+  },
 ): ContainerSecurityContext {
   const ps = pod.spec!.securityContext;
   const cs = c.securityContext;
-  const namespaces = namespaceOptions(pod);
+  const namespaces = namespaceOptions(pod, options.ids);
   if (options.targetId !== undefined) {
     namespaces.pid = 'TARGET';
     namespaces.target_id = options.targetId;

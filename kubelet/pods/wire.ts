@@ -29,6 +29,7 @@ import type { PodDeps } from './deps.ts';
 import { podPaths } from './identity.ts';
 import type { PodManager } from './manager.ts';
 import { parseResolvConf } from './network.ts';
+import { createUserNamespaces } from './user-namespaces.ts';
 import type { NodeResources } from './node-resources.ts';
 
 export interface WireInput {
@@ -218,6 +219,8 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
     memoryCapacity: machine.memoryBytes,
     services: (ns) => serviceInformer?.list(ns) ?? [],
     servicesSynced: () => serviceInformer?.synced(input.signal) ?? Promise.resolve(),
+    handlerFeatures: (name) => health.handlerFeatures(name),
+    userNamespaces: input.hollow ? undefined : createUserNamespaces(join(rootDir, 'pods'), config.maxPods),
     runtimeHandler: async (name) => {
       if (!client) throw new Error('there is no API server');
       const found = await orNone(client.get(runtimeClasses, name));

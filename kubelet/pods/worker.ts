@@ -269,6 +269,7 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
     timer?.cancel();
     timerAt = Infinity;
     await deps.resources?.release(uid);
+    deps.userNamespaces?.release(uid);
     await deps.volumes.remove(w.pod);
     if (deps.cgroups) await deps.cgroups.removePod(uid);
     deps.objects.untrack(uid);

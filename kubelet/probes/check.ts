@@ -150,7 +150,8 @@ export function checkTcp(host: string, port: number, timeoutMs: number): Promise
   });
 }
 
-const HEALTH = {
+/** The descriptors of grpc.health.v1. */
+export const HEALTH = {
   nested: {
     grpc: {
       nested: {
