@@ -1,7 +1,7 @@
 /** Calls to one etcd cluster: endpoints, TLS, deadlines, and errors in the store's own terms. */
 import { readFileSync } from 'node:fs';
-import * as grpc from '@grpc/grpc-js';
 import { CompactedError, FutureRevisionError, RequestTooLargeError, StoreUnavailableError } from '../store.ts';
+import { Channel, CODE, RpcError, type RpcStream } from './channel.ts';
 import { etcdMethods, type EtcdMethods, type Method } from './proto.ts';
 import type { Clock } from '../../../base/clock.ts';
 
@@ -21,77 +21,49 @@ const DEADLINE_MS = 30_000;
 
 /** What an error of a call means to users of the store. */
 export function storeError(e: unknown, compactRevision: number): Error {
-  const { code, details, message } = e as grpc.ServiceError;
-  const text = details || message;
+  const { code, message: text } = e as RpcError;
   // etcd tells these apart by their text only.
   if (text.includes('required revision has been compacted')) return new CompactedError(compactRevision);
   if (text.includes('required revision is a future revision')) return new FutureRevisionError(text);
-  if (text.includes('request is too large') || code === grpc.status.RESOURCE_EXHAUSTED)
-    return new RequestTooLargeError(text);
+  if (text.includes('request is too large') || code === CODE.resourceExhausted) return new RequestTooLargeError(text);
   return new StoreUnavailableError(`etcd: ${text}`);
 }
 
 /** See the top of this file. */
 export class EtcdConnection {
   readonly methods: EtcdMethods = etcdMethods();
-  readonly #clients: grpc.Client[];
-  readonly #clock: Clock;
-  readonly #metadata = new grpc.Metadata();
+  readonly #channels: Channel[];
   #chosen = 0;
 
   constructor(options: EtcdOptions, clock: Clock) {
     if (options.servers.length === 0) throw new Error('no etcd server given');
-    this.#clock = clock;
-    // A member without a leader then ends its watches rather than leaving them silent.
-    this.#metadata.set('hasleader', 'true');
-    const read = (path: string | undefined) => (path === undefined || path === '' ? null : readFileSync(path));
-    this.#clients = options.servers.map((server) => {
+    const read = (path: string | undefined) => (path === undefined || path === '' ? undefined : readFileSync(path));
+    const tls = { ca: read(options.cafile), cert: read(options.certfile), key: read(options.keyfile) };
+    this.#channels = options.servers.map((server) => {
       const url = new URL(server.includes('://') ? server : `http://${server}`);
-      const credentials =
-        url.protocol === 'https:'
-          ? grpc.credentials.createSsl(read(options.cafile), read(options.keyfile), read(options.certfile))
-          : grpc.credentials.createInsecure();
-      return new grpc.Client(`${url.hostname}:${url.port || '2379'}`, credentials, {
-        'grpc.max_receive_message_length': -1,
-        'grpc.max_send_message_length': -1,
-        'grpc.keepalive_time_ms': 30_000,
-        'grpc.keepalive_timeout_ms': 10_000,
-        'grpc.enable_retries': 0,
-        'grpc.initial_reconnect_backoff_ms': 100,
-        'grpc.max_reconnect_backoff_ms': 2000,
-        // Each store has connections of its own, so that closing it closes them.
-        'grpc.use_local_subchannel_pool': 1,
-      });
+      const secure = url.protocol === 'https:';
+      const origin = `${secure ? 'https' : 'http'}://${url.hostname}:${url.port || '2379'}`;
+      return new Channel(origin, secure ? tls : {}, clock);
     });
   }
 
-  get #client(): grpc.Client {
-    return this.#clients[this.#chosen % this.#clients.length]!;
+  get #channel(): Channel {
+    return this.#channels[this.#chosen % this.#channels.length]!;
   }
 
   /** Turns to the next endpoint after the chosen one failed. */
-  #rotate(failed: grpc.Client): void {
-    if (this.#client === failed) this.#chosen++;
+  #rotate(failed: Channel, error: unknown): void {
+    if (error instanceof RpcError && error.code === CODE.unavailable && this.#channel === failed) this.#chosen++;
   }
 
-  #once<Q, R>(method: Method<Q, R>, request: Q): Promise<R> {
-    const client = this.#client;
-    return new Promise((resolve, reject) => {
-      client.makeUnaryRequest(
-        method.path,
-        method.serialize,
-        method.deserialize,
-        request,
-        this.#metadata,
-        { deadline: this.#clock.now() + DEADLINE_MS },
-        (error, response) => {
-          if (error) {
-            if (error.code === grpc.status.UNAVAILABLE) this.#rotate(client);
-            reject(error);
-          } else resolve(response!);
-        },
-      );
-    });
+  async #once<Q, R>(method: Method<Q, R>, request: Q): Promise<R> {
+    const channel = this.#channel;
+    try {
+      return method.deserialize(await channel.call(method.path, method.serialize(request), DEADLINE_MS));
+    } catch (error) {
+      this.#rotate(channel, error);
+      throw error;
+    }
   }
 
   /** A request whose failure leaves its outcome unknown: sent once. */
@@ -101,26 +73,30 @@ export class EtcdConnection {
 
   /** A request without effects: tried on each endpoint. */
   async read<Q, R>(method: Method<Q, R>, request: Q): Promise<R> {
-    for (let left = this.#clients.length - 1; ; left--) {
+    for (let left = this.#channels.length - 1; ; left--) {
       try {
         return await this.#once(method, request);
       } catch (e) {
-        if (left === 0 || (e as grpc.ServiceError).code !== grpc.status.UNAVAILABLE) throw e;
+        if (left === 0 || (e as RpcError).code !== CODE.unavailable) throw e;
       }
     }
   }
 
-  /** A stream in both directions. */
-  stream<Q, R>(method: Method<Q, R>): grpc.ClientDuplexStream<Q, R> {
-    const client = this.#client;
-    const call = client.makeBidiStreamRequest(method.path, method.serialize, method.deserialize, this.#metadata, {});
-    call.on('error', (e: grpc.ServiceError) => {
-      if (e.code === grpc.status.UNAVAILABLE) this.#rotate(client);
+  /** Sends one request and gives every answer to `message`, until `end` or the result is cancelled. */
+  follow<Q, R>(method: Method<Q, R>, request: Q, message: (answer: R) => void, end: (error: Error) => void): RpcStream {
+    const channel = this.#channel;
+    const stream = channel.stream(method.path, {
+      message: (bytes) => message(method.deserialize(bytes)),
+      end: (error) => {
+        this.#rotate(channel, error);
+        end(error);
+      },
     });
-    return call;
+    stream.send(method.serialize(request));
+    return stream;
   }
 
   close(): void {
-    for (const c of this.#clients) c.close();
+    for (const c of this.#channels) c.close();
   }
 }

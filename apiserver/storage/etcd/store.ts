@@ -1,5 +1,4 @@
 /** The distributed engine: etcd 3.4 or newer over gRPC. Values stay the plain JSON bytes. */
-import type * as grpc from '@grpc/grpc-js';
 import type { Clock } from '../../../base/clock.ts';
 import {
   CompactedError,
@@ -136,7 +135,7 @@ class EtcdStore implements Store {
           return await this.#txn(k, expected, { requestPut: { key: k, value, lease } });
         } catch (e) {
           // The lease ran out or was lost; nothing was written.
-          if (attempt > 1 || !(e as grpc.ServiceError).details?.includes('lease not found')) throw e;
+          if (attempt > 1 || !(e as Error).message.includes('lease not found')) throw e;
           this.#leases.forget(ttlSeconds);
         }
       }
@@ -163,7 +162,6 @@ class EtcdStore implements Store {
     handlers: StoreWatchHandlers,
     options: { previous?: boolean } = {},
   ): StoreWatch {
-    const call = this.#connection.stream(this.#connection.methods.watch);
     let open = true;
     const watch: StoreWatch = {
       close: () => {
@@ -179,24 +177,6 @@ class EtcdStore implements Store {
       handlers.error(error);
     };
     let fragments: StoreEvent[] = [];
-    call.on('data', (r: WatchResponse) => {
-      if (!open) return;
-      if (r.canceled) {
-        const compacted = toNumber(r.compactRevision);
-        if (compacted > 0) {
-          this.#compacted = Math.max(this.#compacted, compacted);
-          fail(new CompactedError(compacted));
-        } else fail(storeError({ details: r.cancelReason || 'the watch was cancelled' }, this.#compacted));
-        return;
-      }
-      for (const e of r.events) fragments.push(this.#event(e));
-      if (r.fragment || fragments.length === 0) return;
-      const events = fragments;
-      fragments = [];
-      handlers.events(events);
-    });
-    call.on('error', (e: grpc.ServiceError) => fail(storeError(e, this.#compacted)));
-    call.on('end', () => fail(new StoreUnavailableError('etcd ended the watch')));
     const key = this.#key(prefix);
     const request: WatchRequest = {
       createRequest: {
@@ -207,7 +187,25 @@ class EtcdStore implements Store {
         fragment: true,
       },
     };
-    call.write(request);
+    const take = (r: WatchResponse) => {
+      if (!open) return;
+      if (r.canceled) {
+        const compacted = toNumber(r.compactRevision);
+        if (compacted > 0) {
+          this.#compacted = Math.max(this.#compacted, compacted);
+          fail(new CompactedError(compacted));
+        } else fail(storeError(new Error(r.cancelReason || 'the watch was cancelled'), this.#compacted));
+        return;
+      }
+      for (const e of r.events) fragments.push(this.#event(e));
+      if (r.fragment || fragments.length === 0) return;
+      const events = fragments;
+      fragments = [];
+      handlers.events(events);
+    };
+    const call = this.#connection.follow(this.#connection.methods.watch, request, take, (e) =>
+      fail(storeError(e, this.#compacted)),
+    );
     return watch;
   }
 
