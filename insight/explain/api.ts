@@ -63,7 +63,18 @@ export function explainGroup(sources: Sources): ApiGroup {
 interface Conditioned extends KubeObject {
   status?: { phase?: string; conditions?: { type: string; status: string; reason?: string; message?: string }[] };
 }
-const GOOD = new Set(['Ready', 'Available', 'Established', 'Complete', 'NamesAccepted', 'Progressing']);
+/** Conditions that should be True; of others the name says that they shouldn't. */
+const GOOD = new Set([
+  'Ready',
+  'Available',
+  'Established',
+  'Complete',
+  'NamesAccepted',
+  'Progressing',
+  'AbleToScale',
+  'ScalingActive',
+  'DisruptionAllowed',
+]);
 const BAD = /Fail|Error|Degraded|Pressure/;
 /** What a kind that nothing more is known of says of itself, and what was said about it. */
 async function byConditions(s: Sources, kind: string, o: Conditioned): Promise<Explanation> {

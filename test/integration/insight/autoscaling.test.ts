@@ -31,7 +31,7 @@ type Metric = NonNullable<NonNullable<typeof horizontalPodAutoscalers._type>['sp
   : never;
 
 describe('autoscaling by metrics', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let c: InsightCluster;
   let manager: ControllerManager;
   let hollow: HollowNodes;
@@ -180,7 +180,7 @@ describe('autoscaling by metrics', function () {
   }
 
   async function until(is: () => Promise<unknown>): Promise<void> {
-    for (let i = 0; i < 800; i++) {
+    for (let i = 0; i < 1600; i++) {
       if (await is().catch(() => false)) return;
       await systemClock.sleep(50);
     }

@@ -17,7 +17,7 @@ import {
 import { startHollowNodes, type HollowNodes } from '../../../kubelet/hollow.ts';
 import { start as startControllers, type ControllerManager } from '../../../controllers/manager.ts';
 import { start as startScheduler, type Scheduler } from '../../../scheduler/scheduler.ts';
-import { startInsightCluster, type InsightCluster } from './harness.ts';
+import { patiently, startInsightCluster, type InsightCluster } from './harness.ts';
 
 interface Reason {
   message: string;
@@ -38,7 +38,7 @@ const texts = (list: readonly Reason[]): string[] =>
   list.flatMap((r) => [r.fix ? `${r.message} [${r.fix}]` : r.message, ...texts(r.because ?? [])]);
 
 describe('explain.k8ts.io', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let c: InsightCluster;
   let scheduler: Scheduler;
   let manager: ControllerManager;
@@ -83,10 +83,10 @@ describe('explain.k8ts.io', function () {
   });
 
   const why = (target: string, as = c.client) =>
-    as.request<Explanation>({ path: `/apis/explain.k8ts.io/v1/${target}` });
+    patiently(() => as.request<Explanation>({ path: `/apis/explain.k8ts.io/v1/${target}` }));
   const shop = (target: string) => why(`namespaces/shop/${target}`);
   async function until(is: () => Promise<unknown>): Promise<void> {
-    for (let i = 0; i < 600; i++) {
+    for (let i = 0; i < 1200; i++) {
       if (await is().catch(() => false)) return;
       await systemClock.sleep(50);
     }
@@ -169,6 +169,28 @@ describe('explain.k8ts.io', function () {
       ),
     );
     await c.client.delete(deployments, 'fine', { namespace: 'shop', propagationPolicy: 'Background' });
+  });
+
+  it('reads from the containers why a pod with a node is not ready', async () => {
+    await pod('sick', { nodeName: 'ghost', readinessGates: [{ conditionType: 'example.com/gate' }] });
+    const state = { waiting: { reason: 'CrashLoopBackOff', message: 'back-off 10s' } };
+    const lastState = { terminated: { exitCode: 3, reason: 'Error' } };
+    const common = { image: 'i', imageID: '', ready: false, restartCount: 1 };
+    await c.client.patch(
+      pods,
+      'sick',
+      'merge',
+      { status: { phase: 'Running', containerStatuses: [{ name: 'c', ...common, state, lastState }] } },
+      { namespace: 'shop', subresource: 'status' },
+    );
+    const e = await shop('pods/sick');
+    assert.equal(e.summary, 'pod sick is on ghost but not ready');
+    assert.deepEqual(texts(e.reasons), [
+      'node ghost is gone',
+      'container c: CrashLoopBackOff: back-off 10s (it last ended with exit code 3, Error) [see what it printed: kubectl logs --previous]',
+      'readiness gate example.com/gate is not met [its controller must set the condition]',
+    ]);
+    await c.client.delete(pods, 'sick', { namespace: 'shop', gracePeriodSeconds: 0 });
   });
 
   it('names the quota that keeps pods from being made', async () => {

@@ -61,6 +61,18 @@ export async function untilAvailable(client: Client, name: string): Promise<void
     if ((e.object as Status).status?.conditions?.some((c) => c.type === 'Available' && c.status === 'True')) return;
 }
 
+/** Asks again while the API server takes the server behind it for unavailable, as it may on a busy machine. */
+export async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  for (let i = 0; ; i++) {
+    try {
+      return await ask();
+    } catch (error) {
+      if ((error as { code?: number }).code !== 503 || i === 300) throw error;
+      await systemClock.sleep(100);
+    }
+  }
+}
+
 /** A certificate for a server of this machine. */
 export function servingIdentity(...dns: string[]): { ca: Identity; serving: Identity } {
   const ca = createAuthority({ commonName: 'extension-ca', ...validity() });

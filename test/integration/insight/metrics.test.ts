@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { JsonObject } from '../../../api/types.ts';
 import { clusterRoleBindings, namespaces, nodes, pods, serviceAccounts } from '../../../client/resources.ts';
-import { startInsightCluster, type InsightCluster } from './harness.ts';
+import { patiently, startInsightCluster, type InsightCluster } from './harness.ts';
 
 const fails = (code: number) => (error: unknown) => (error as { code: number }).code === code;
 interface Metrics {
@@ -13,7 +13,7 @@ interface Metrics {
 }
 
 describe('metrics.k8s.io', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let c: InsightCluster;
   const started = Date.now() / 1000 - 3600;
 
@@ -67,12 +67,12 @@ describe('metrics.k8s.io', function () {
   after(() => c.stop());
 
   const get = <T>(path: string, query?: Record<string, string>) =>
-    c.client.request<T>({ path: `/apis/metrics.k8s.io/v1beta1/${path}`, query });
+    patiently(() => c.client.request<T>({ path: `/apis/metrics.k8s.io/v1beta1/${path}`, query }));
   const list = async (path: string, query?: Record<string, string>) =>
     (await get<{ items: Metrics[] }>(path, query)).items;
   const one = (path: string) => get<Metrics>(path);
   async function until(is: () => Promise<boolean>): Promise<void> {
-    for (let i = 0; i < 600; i++) {
+    for (let i = 0; i < 1200; i++) {
       if (await is().catch(() => false)) return;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
@@ -111,10 +111,12 @@ describe('metrics.k8s.io', function () {
         ['pods', 'PodMetrics', true],
       ],
     );
-    const table = await c.client.request<{ kind: string; rows: { cells: string[] }[] }>({
-      path: '/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods',
-      accept: 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json',
-    });
+    const table = await patiently(() =>
+      c.client.request<{ kind: string; rows: { cells: string[] }[] }>({
+        path: '/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods',
+        accept: 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json',
+      }),
+    );
     assert.equal(table.kind, 'Table');
     assert.deepEqual(table.rows[0]!.cells, ['web', '200m', '128Mi', '15s']);
   });
@@ -130,6 +132,9 @@ describe('metrics.k8s.io', function () {
     });
     await until(async () => (await alice.request<{ items: JsonObject[] }>({ path })).items.length === 1);
     await assert.rejects(alice.request({ path, method: 'DELETE' }), fails(403));
-    await assert.rejects(c.client.request({ path, method: 'DELETE' }), fails(405));
+    await assert.rejects(
+      patiently(() => c.client.request({ path, method: 'DELETE' })),
+      fails(405),
+    );
   });
 });
