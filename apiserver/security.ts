@@ -2,6 +2,7 @@
 import { withMeta } from '../api/meta.ts';
 import type { GroupVersionKind, Secret } from '../api/types.ts';
 import { createAdmission } from './admission/chain.ts';
+import { createEquivalence } from './admission/equivalence.ts';
 import type { AdmissionSettings } from './admission/plugin.ts';
 import { createMutatingPolicies } from './admission/policies/mutating.ts';
 import type { KindFinder } from './admission/policies/policy.ts';
@@ -87,15 +88,17 @@ export function createSecurity(options: SecurityOptions): (parts: AppParts) => S
     const impersonator = createImpersonator(authorization);
     const resolve = createServiceResolver({ reader, rand, endpoints: options.aggregatorRouting ?? false });
     const authorizer = authorization;
-    const webhooks = createWebhookPlugins({ clock, ids, logger, reader, caches: cacheOf, resolve, authorizer });
+    const equivalence = createEquivalence(catalog);
+    const shared = { caches: cacheOf, reader, authorizer, equivalence };
+    const webhooks = createWebhookPlugins({ ...shared, clock, ids, logger, resolve });
     const findKind: KindFinder = (apiVersion, kind) => {
       const served = catalog.all().find((r) => r.apiVersion === apiVersion && r.kind === kind && r.store !== undefined);
       return served && { key: readerKey(served.group, served.resource), namespaced: served.namespaced };
     };
     const typeOf = (k: GroupVersionKind) =>
       catalog.all().find((r) => r.kind === k.kind && r.group === k.group && r.version === k.version)?.type;
-    const validating = createValidatingPolicies({ caches: cacheOf, reader, authorizer, findKind });
-    const mutating = createMutatingPolicies({ caches: cacheOf, reader, authorizer, findKind, typeOf });
+    const validating = createValidatingPolicies({ ...shared, findKind });
+    const mutating = createMutatingPolicies({ ...shared, findKind, typeOf });
     const admission = createAdmission({
       deps: {
         clock,

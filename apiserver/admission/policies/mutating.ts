@@ -108,20 +108,7 @@ export function createMutatingPolicies(o: MutatingPolicyOptions): { plugin: Admi
       handles: (operation) => operation === 'CREATE' || operation === 'UPDATE',
       admit(a) {
         const pairs = policies.pairs();
-        if (pairs.length === 0 || !a.object || !isJudged(a)) return;
-        let progress = inProgress.get(a);
-        if (!progress) inProgress.set(a, (progress = { passes: 0, changed: false, run: new Set() }));
-        progress.passes++;
-        for (const { policy, bindings } of pairs) {
-          if (!matches(policy.match, a, namespaceOf)) continue;
-          for (const binding of bindings) {
-            const key = `${policy.name}/${binding.name}`;
-            if (progress.run.has(key) && policy.spec.reinvocationPolicy !== 'IfNeeded') continue;
-            if (!matches(binding.match, a, namespaceOf)) continue;
-            if (run(a, policy, binding)) progress.changed = true;
-            progress.run.add(key);
-          }
-        }
+        return pairs.length === 0 || !a.object || !isJudged(a) ? undefined : admit(a, pairs);
       },
       wantsReinvocation(a) {
         const progress = inProgress.get(a);
@@ -130,4 +117,25 @@ export function createMutatingPolicies(o: MutatingPolicyOptions): { plugin: Admi
     },
     close: () => policies.close(),
   };
+
+  async function admit(a: AdmissionAttributes, pairs: ReturnType<typeof policies.pairs>): Promise<void> {
+    let progress = inProgress.get(a);
+    if (!progress) inProgress.set(a, (progress = { passes: 0, changed: false, run: new Set() }));
+    progress.passes++;
+    for (const { policy, bindings } of pairs) {
+      const wanted = matches(policy.match, a, namespaceOf, o.equivalence);
+      if (!wanted) continue;
+      for (const binding of bindings) {
+        const key = `${policy.name}/${binding.name}`;
+        if (progress.run.has(key) && policy.spec.reinvocationPolicy !== 'IfNeeded') continue;
+        if (!matches(binding.match, a, namespaceOf, o.equivalence)) continue;
+        const view = await o.equivalence.view(a, wanted);
+        if (run(view.attributes, policy, binding)) {
+          await view.takeOver();
+          progress.changed = true;
+        }
+        progress.run.add(key);
+      }
+    }
+  }
 }

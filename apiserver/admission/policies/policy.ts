@@ -5,6 +5,7 @@ import { compileLabelSelector } from '../../../api/selectors.ts';
 import type { DeepReadonly, Json, KubeObject } from '../../../api/types.ts';
 import { follow, type CacheLookup } from '../../authorization/follow.ts';
 import type { ObjectReader } from '../../registry/definition.ts';
+import type { Equivalence, Wanted } from '../equivalence.ts';
 import type { AdmissionAttributes } from '../types.ts';
 import {
   matcher,
@@ -39,6 +40,8 @@ export interface BindingSpec {
 interface Matcher {
   readonly rules: readonly NamedRule[] | undefined;
   readonly excluded: readonly NamedRule[];
+  /** matchPolicy Exact: other versions of the resource aren't meant. */
+  readonly exact: boolean;
   readonly namespaces: LabelMatcher;
   readonly objects: LabelMatcher;
 }
@@ -62,22 +65,30 @@ export interface PolicyBinding {
 function compileMatch(m: MatchResources | undefined): Matcher {
   return {
     rules: m?.resourceRules as readonly NamedRule[] | undefined,
+    exact: m?.matchPolicy === 'Exact',
     excluded: (m?.excludeResourceRules ?? []) as readonly NamedRule[],
     namespaces: matcher(m?.namespaceSelector),
     objects: matcher(m?.objectSelector),
   };
 }
 
-function named(rule: NamedRule, a: AdmissionAttributes): boolean {
-  if (!ruleMatches(rule, a)) return false;
+function named(rule: NamedRule, a: AdmissionAttributes, as: AdmissionAttributes['resource']): boolean {
+  if (!ruleMatches(rule, a, as)) return false;
   return !rule.resourceNames?.length || rule.resourceNames.includes(a.name || (a.object?.metadata?.name ?? ''));
 }
 
-/** True when a request is meant; a binding without rules means all that its policy means. */
-export function matches(m: Matcher, a: AdmissionAttributes, namespaceOf: NamespaceFinder): boolean {
-  if (m.excluded.some((r) => named(r, a))) return false;
-  if (m.rules?.length && !m.rules.some((r) => named(r, a))) return false;
-  return namespaceMatches(m.namespaces, a, namespaceOf) && objectMatches(m.objects, a);
+/** In which form a request is meant; undefined when it isn't. A binding without rules means all that its policy means. */
+export function matches(
+  m: Matcher,
+  a: AdmissionAttributes,
+  namespaceOf: NamespaceFinder,
+  equivalence: Equivalence,
+): Wanted {
+  const form = (rules: readonly NamedRule[]) =>
+    equivalence.wanted(a, m.exact, (as) => rules.some((r) => named(r, a, as)));
+  if (m.excluded.length > 0 && form(m.excluded)) return undefined;
+  const wanted = m.rules?.length ? form(m.rules) : 'asSent';
+  return wanted && namespaceMatches(m.namespaces, a, namespaceOf) && objectMatches(m.objects, a) ? wanted : undefined;
 }
 
 /** Follows the policies and bindings of one kind: `validatingadmissionpolicies` or `mutatingadmissionpolicies`. */

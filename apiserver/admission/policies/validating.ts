@@ -7,6 +7,7 @@ import type { CacheLookup } from '../../authorization/follow.ts';
 import type { Authorizer } from '../../authorization/types.ts';
 import type { ObjectReader } from '../../registry/definition.ts';
 import type { AdmissionAttributes, AdmissionPlugin } from '../types.ts';
+import type { Equivalence } from '../equivalence.ts';
 import { isExempt } from '../webhooks/hook.ts';
 import { bindingsFor, conditionsHold, evaluate, EvaluationError } from './expressions.ts';
 import {
@@ -25,6 +26,7 @@ export interface PolicyOptions {
   reader: ObjectReader;
   authorizer: Authorizer;
   findKind: KindFinder;
+  equivalence: Equivalence;
 }
 
 type Spec = PolicySpec &
@@ -133,35 +135,40 @@ export function createValidatingPolicies(o: PolicyOptions): { plugin: AdmissionP
       handles: () => true,
       validate(a) {
         const pairs = policies.pairs();
-        if (pairs.length === 0 || !isJudged(a)) return;
-        let first: StatusError | undefined;
-        for (const { policy, bindings } of pairs) {
-          if (!matches(policy.match, a, namespaceOf)) continue;
-          for (const binding of bindings) {
-            if (!matches(binding.match, a, namespaceOf)) continue;
-            const actions = binding.spec.validationActions ?? [];
-            const denials = run(a, policy, binding);
-            denials.forEach((d, expressionIndex) => {
-              if (actions.includes('Deny')) first ??= refusal(a, policy.name, binding.name, d);
-              if (actions.includes('Warn'))
-                a.warn(
-                  `Validation failed for ValidatingAdmissionPolicy '${policy.name}' with binding '${binding.name}': ${d.message}`,
-                );
-              if (!actions.includes('Audit')) return;
-              const note = {
-                message: d.message,
-                policy: policy.name,
-                binding: binding.name,
-                expressionIndex,
-                validationActions: actions,
-              };
-              a.annotate('validation.policy.admission.k8s.io/validation_failure', JSON.stringify([note]));
-            });
-          }
-        }
-        if (first) throw first;
+        return pairs.length === 0 || !isJudged(a) ? undefined : validate(a, pairs);
       },
     },
     close: () => policies.close(),
   };
+
+  async function validate(a: AdmissionAttributes, pairs: ReturnType<typeof policies.pairs>): Promise<void> {
+    let first: StatusError | undefined;
+    for (const { policy, bindings } of pairs) {
+      const wanted = matches(policy.match, a, namespaceOf, o.equivalence);
+      if (!wanted) continue;
+      const { attributes } = await o.equivalence.view(a, wanted);
+      for (const binding of bindings) {
+        if (!matches(binding.match, a, namespaceOf, o.equivalence)) continue;
+        const actions = binding.spec.validationActions ?? [];
+        const denials = run(attributes, policy, binding);
+        denials.forEach((d, expressionIndex) => {
+          if (actions.includes('Deny')) first ??= refusal(a, policy.name, binding.name, d);
+          if (actions.includes('Warn'))
+            a.warn(
+              `Validation failed for ValidatingAdmissionPolicy '${policy.name}' with binding '${binding.name}': ${d.message}`,
+            );
+          if (!actions.includes('Audit')) return;
+          const note = {
+            message: d.message,
+            policy: policy.name,
+            binding: binding.name,
+            expressionIndex,
+            validationActions: actions,
+          };
+          a.annotate('validation.policy.admission.k8s.io/validation_failure', JSON.stringify([note]));
+        });
+      }
+    }
+    if (first) throw first;
+  }
 }

@@ -4,6 +4,7 @@ import { compileLabelSelector, everything, nothing, type LabelMatcher } from '..
 import type { DeepReadonly, Json, KubeObject, LabelSelector, Namespace } from '../../../api/types.ts';
 import { follow, type CacheLookup } from '../../authorization/follow.ts';
 import { compileExpression, type Expression } from '../policies/expressions.ts';
+import type { Equivalence, Wanted } from '../equivalence.ts';
 import type { AdmissionAttributes } from '../types.ts';
 
 type AnyWebhook = DeepReadonly<Json<k8s.V1MutatingWebhook>>;
@@ -18,6 +19,8 @@ export interface Hook {
   /** Changes when the configuration does. */
   readonly id: string;
   readonly rules: readonly Rule[];
+  /** matchPolicy Exact: other versions of the resource aren't meant. */
+  readonly exact: boolean;
   readonly namespaceSelector: LabelMatcher;
   readonly objectSelector: LabelMatcher;
   readonly client: ClientConfig;
@@ -44,6 +47,7 @@ function compile(configuration: string, revision: number, hook: AnyWebhook, inde
     configuration,
     id: `${configuration}/${revision}/${index}`,
     rules: hook.rules ?? [],
+    exact: hook.matchPolicy === 'Exact',
     namespaceSelector: matcher(hook.namespaceSelector),
     objectSelector: matcher(hook.objectSelector),
     client: hook.clientConfig,
@@ -86,10 +90,14 @@ export function followHooks(caches: CacheLookup, resource: string): { hooks(): r
 
 const hasOrAll = (list: readonly string[] | undefined, value: string) => list?.includes('*') || list?.includes(value);
 
-/** The rule speaks of this operation on this resource. */
-export function ruleMatches(rule: Rule, a: AdmissionAttributes): boolean {
+/** The rule speaks of this operation on this resource, or on `as` in its place. */
+export function ruleMatches(
+  rule: Rule,
+  a: AdmissionAttributes,
+  as: Pick<AdmissionAttributes['resource'], 'group' | 'version' | 'resource'> = a.resource,
+): boolean {
   if (!hasOrAll(rule.operations, a.operation)) return false;
-  if (!hasOrAll(rule.apiGroups, a.resource.group) || !hasOrAll(rule.apiVersions, a.resource.version)) return false;
+  if (!hasOrAll(rule.apiGroups, as.group) || !hasOrAll(rule.apiVersions, as.version)) return false;
   const namespaced = a.namespace !== '' && !(a.resource.group === '' && a.resource.resource === 'namespaces');
   if (rule.scope === 'Namespaced' && !namespaced) return false;
   if (rule.scope === 'Cluster' && namespaced) return false;
@@ -97,7 +105,7 @@ export function ruleMatches(rule: Rule, a: AdmissionAttributes): boolean {
     const slash = pattern.indexOf('/');
     const resource = slash < 0 ? pattern : pattern.slice(0, slash);
     const sub = slash < 0 ? '' : pattern.slice(slash + 1);
-    return (resource === '*' || resource === a.resource.resource) && (sub === '*' || sub === a.subresource);
+    return (resource === '*' || resource === as.resource) && (sub === '*' || sub === a.subresource);
   });
 }
 
@@ -139,11 +147,15 @@ export function objectMatches(selector: LabelMatcher, a: AdmissionAttributes): b
   return [a.object, a.oldObject].some((o) => o !== undefined && selector.matches(labelsOf(o)));
 }
 
-/** True when the hook wants to see this request, conditions apart. */
-export function hookMatches(hook: Hook, a: AdmissionAttributes, namespaceOf: NamespaceFinder): boolean {
-  return (
-    hook.rules.some((r) => ruleMatches(r, a)) &&
-    namespaceMatches(hook.namespaceSelector, a, namespaceOf) &&
-    objectMatches(hook.objectSelector, a)
-  );
+/** In which form the hook wants to see this request, conditions apart; undefined when it doesn't. */
+export function hookMatches(
+  hook: Hook,
+  a: AdmissionAttributes,
+  namespaceOf: NamespaceFinder,
+  equivalence: Equivalence,
+): Wanted {
+  const wanted = equivalence.wanted(a, hook.exact, (as) => hook.rules.some((r) => ruleMatches(r, a, as)));
+  return wanted && namespaceMatches(hook.namespaceSelector, a, namespaceOf) && objectMatches(hook.objectSelector, a)
+    ? wanted
+    : undefined;
 }

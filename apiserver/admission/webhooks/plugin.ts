@@ -17,6 +17,7 @@ import type { Authorizer } from '../../authorization/types.ts';
 import type { CacheLookup } from '../../authorization/follow.ts';
 import { userInfoJson } from '../../authentication/reviews.ts';
 import type { ObjectReader } from '../../registry/definition.ts';
+import type { Equivalence, RequestView } from '../equivalence.ts';
 import { deny } from '../plugin.ts';
 import { bindingsFor, conditionsHold, EvaluationError } from '../policies/expressions.ts';
 import type { AdmissionAttributes, AdmissionPlugin } from '../types.ts';
@@ -30,6 +31,7 @@ export interface WebhookOptions {
   reader: ObjectReader;
   caches: CacheLookup;
   resolve: ServiceResolver;
+  equivalence: Equivalence;
   /** For matchConditions. */
   authorizer: Authorizer;
 }
@@ -85,20 +87,25 @@ export function createWebhookPlugins(o: WebhookOptions): { plugins: AdmissionPlu
   const inProgress = new WeakMap<AdmissionAttributes, Progress>();
   const namespaceOf = (name: string) => o.reader.get<Namespace>('namespaces', '', name);
 
-  function reviewOf(a: AdmissionAttributes): object {
-    const kind = { group: a.kind.group, version: a.kind.version, kind: a.kind.kind };
-    const resource = { group: a.resource.group, version: a.resource.version, resource: a.resource.resource };
+  /** The review of `a`, which stands for the request `sent`. */
+  function reviewOf(a: AdmissionAttributes, sent: AdmissionAttributes): object {
+    const kindOf = ({ kind: k }: AdmissionAttributes) => ({ group: k.group, version: k.version, kind: k.kind });
+    const resourceOf = ({ resource: r }: AdmissionAttributes) => ({
+      group: r.group,
+      version: r.version,
+      resource: r.resource,
+    });
     const sub = a.subresource === '' ? {} : { subResource: a.subresource, requestSubResource: a.subresource };
     return {
       kind: 'AdmissionReview',
       apiVersion: 'admission.k8s.io/v1',
       request: {
         uid: o.ids.uuid(),
-        kind,
-        resource,
+        kind: kindOf(a),
+        resource: resourceOf(a),
         ...sub,
-        requestKind: kind,
-        requestResource: resource,
+        requestKind: kindOf(sent),
+        requestResource: resourceOf(sent),
         ...(a.name === '' ? {} : { name: a.name }),
         ...(a.namespace === '' ? {} : { namespace: a.namespace }),
         operation: a.operation,
@@ -111,26 +118,36 @@ export function createWebhookPlugins(o: WebhookOptions): { plugins: AdmissionPlu
     };
   }
 
-  function wants(hook: Hook, a: AdmissionAttributes): boolean {
-    if (!hookMatches(hook, a, namespaceOf)) return false;
-    if (hook.conditions.length === 0) return true;
+  /** The request as the hook wants to see it; undefined when it doesn't. */
+  async function viewFor(hook: Hook, sent: AdmissionAttributes): Promise<RequestView | undefined> {
+    const wanted = hookMatches(hook, sent, namespaceOf, o.equivalence);
+    if (!wanted) return undefined;
+    const view = await o.equivalence.view(sent, wanted);
+    if (hook.conditions.length === 0) return view;
+    const a = view.attributes;
     try {
       const namespace = a.namespace === '' ? undefined : namespaceOf(a.namespace);
-      return conditionsHold(hook.conditions, bindingsFor(a, { authorizer: o.authorizer, namespace }));
+      return conditionsHold(hook.conditions, bindingsFor(a, { authorizer: o.authorizer, namespace }))
+        ? view
+        : undefined;
     } catch (error) {
       if (!(error instanceof EvaluationError)) throw error;
-      if (hook.failOpen) return false;
+      if (hook.failOpen) return undefined;
       throw deny(a, `admission webhook ${JSON.stringify(hook.name)} can't be matched: ${error.message}`);
     }
   }
 
   /** The answer; undefined when the hook failed and may. Throws what the client shall see. */
-  async function ask(hook: Hook, a: AdmissionAttributes): Promise<AdmissionResponse | undefined> {
+  async function ask(
+    hook: Hook,
+    a: AdmissionAttributes,
+    sent: AdmissionAttributes,
+  ): Promise<AdmissionResponse | undefined> {
     if (a.dryRun && !hook.dryRunSafe)
       throw badRequest(`admission webhook ${JSON.stringify(hook.name)} does not support dry run`);
     let response: AdmissionResponse;
     try {
-      response = await client.call(hook, reviewOf(a));
+      response = await client.call(hook, reviewOf(a, sent));
     } catch (error) {
       if (!(error instanceof WebhookCallError)) throw error;
       if (!hook.failOpen) throw internalError(`failed calling webhook ${JSON.stringify(hook.name)}: ${error.message}`);
@@ -176,10 +193,12 @@ export function createWebhookPlugins(o: WebhookOptions): { plugins: AdmissionPlu
     }
     for (const hook of hooks) {
       if (again && !(hook.reinvoke && progress.again.has(hook.id)) && progress.called.has(hook.id)) continue;
-      if (!wants(hook, a)) continue;
+      const view = await viewFor(hook, a);
+      if (!view) continue;
       if (again && progress.called.has(hook.id)) progress.again.delete(hook.id);
-      const response = await ask(hook, a);
-      if (response && patched(hook, a, response)) {
+      const response = await ask(hook, view.attributes, a);
+      if (response && patched(hook, view.attributes, response)) {
+        await view.takeOver();
         progress.changed = true;
         for (const id of progress.called) if (id !== hook.id) progress.again.add(id);
       }
@@ -191,8 +210,9 @@ export function createWebhookPlugins(o: WebhookOptions): { plugins: AdmissionPlu
   async function runValidating(a: AdmissionAttributes): Promise<void> {
     const hooks = validating.hooks();
     if (hooks.length === 0 || isExempt(a)) return;
-    const wanted = hooks.filter((h) => wants(h, a));
-    const results = await Promise.allSettled(wanted.map((h) => ask(h, a)));
+    const views = await Promise.all(hooks.map(async (hook) => ({ hook, view: await viewFor(hook, a) })));
+    const wanted = views.filter((v) => v.view !== undefined);
+    const results = await Promise.allSettled(wanted.map(({ hook, view }) => ask(hook, view!.attributes, a)));
     for (const r of results) if (r.status === 'rejected') throw r.reason;
   }
 

@@ -5,6 +5,7 @@ import type * as k8s from '@kubernetes/client-node';
 import type { ConfigMap, Json, KubeObject } from '../../../api/types.ts';
 import { createAuthority, issue } from '../../../base/pki.ts';
 import { configMaps, namespaces, pods, serviceAccounts, type ResourceRef } from '../../../client/resources.ts';
+import { ask } from '../apiserver/http.ts';
 import { startTestServer, type TestServer } from '../apiserver/harness.ts';
 
 type Configuration = Json<k8s.V1MutatingWebhookConfiguration>;
@@ -17,6 +18,8 @@ interface Review {
     namespace?: string;
     object: KubeObject & ConfigMap;
     dryRun: boolean;
+    kind?: { version: string };
+    requestKind?: { version: string };
     userInfo: { username: string };
   };
 }
@@ -234,6 +237,44 @@ describe('admission webhooks', () => {
     );
     await assert.rejects(create('another'), rejected(403, /can't be matched/));
     assert.equal(seen.length, 1);
+  });
+
+  it('see other versions of a resource in the one that they name', async () => {
+    const autoscaler = { scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'd' }, maxReplicas: 3 };
+    const v1 = (name: string) => ({
+      method: 'POST',
+      path: '/apis/autoscaling/v1/namespaces/hooked/horizontalpodautoscalers',
+      body: {
+        apiVersion: 'autoscaling/v1',
+        kind: 'HorizontalPodAutoscaler',
+        metadata: { name },
+        spec: { ...autoscaler, targetCPUUtilizationPercentage: 50 },
+      },
+    });
+    const rules = [
+      {
+        apiGroups: ['autoscaling'],
+        apiVersions: ['v2'],
+        operations: ['CREATE'],
+        resources: ['horizontalpodautoscalers'],
+      },
+    ];
+    handlers.set('/any', () => ({ patch: [{ op: 'replace', path: '/spec/maxReplicas', value: 7 }] }));
+    handlers.set('/exact', () => ({ allowed: false }));
+    await install(mutating, hook('/any', { rules }), hook('/exact', { rules, matchPolicy: 'Exact' }));
+    const made = await ask(server, v1('one'));
+    assert.equal(made.code, 201, String(made.body));
+    assert.deepEqual(
+      [made.json.apiVersion, made.json.spec],
+      ['autoscaling/v1', { ...autoscaler, minReplicas: 1, maxReplicas: 7, targetCPUUtilizationPercentage: 50 }],
+    );
+    assert.deepEqual(
+      seen.map((s) => s.path),
+      ['/any'],
+    );
+    const { kind, requestKind, object } = seen[0]!.review.request;
+    assert.deepEqual([kind!.version, requestKind!.version, object.apiVersion], ['v2', 'v1', 'autoscaling/v2']);
+    assert.equal((object as { spec?: { metrics?: unknown[] } }).spec?.metrics?.length, 1);
   });
 
   it('are told of dry runs', async () => {
