@@ -36,6 +36,7 @@ import { ensureSystemNamespaces } from './startup/namespaces.ts';
 import { allResources } from './resources/index.ts';
 import { createServiceAllocator, type ServiceAllocator } from './resources/services/index.ts';
 import { startFlowControl } from './flowcontrol/start.ts';
+import type { Tracer } from './tracing/tracer.ts';
 import { storeMeter } from './storage/measured.ts';
 import { createMemoryStore } from './storage/memory/store.ts';
 import type { ResourceCache } from './storage/cache.ts';
@@ -105,6 +106,8 @@ export interface AppOptions {
   requestTimeoutSeconds?: number;
   /** --enable-priority-and-fairness; defaults to true. */
   priorityAndFairness?: boolean;
+  /** Follows requests for traces; whoever made it closes it. */
+  tracer?: Tracer;
   /** With fair queuing the two are added up to the seats of the server; defaults to 400 and 200. */
   maxRequestsInFlight?: number;
   maxMutatingRequestsInFlight?: number;
@@ -155,7 +158,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     historyEvents: options.historyEvents,
   });
   const families = new MetricsRegistry();
-  const measured = storeMeter(families, clock);
+  const measured = storeMeter(families, clock, options.tracer);
   const stores = new Map<string, ResourceStore>();
   let services: ServiceAllocator | undefined;
   const definitions = options.definitions ?? allResources({ services: () => services! });
@@ -266,6 +269,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       byGroup.set([group, resource], s.cache.size);
     }
   });
+  (options.audit ?? security.audit)?.metrics?.(families);
   const fairness =
     options.priorityAndFairness === false
       ? undefined
@@ -280,6 +284,7 @@ export async function createApp(options: AppOptions): Promise<App> {
   const chain = createChain({
     ...security,
     fairness,
+    tracer: options.tracer,
     audit: options.audit ?? security.audit,
     metrics: security.metrics ?? metrics.seam,
     clock,

@@ -4,7 +4,7 @@ import { createSecureContext } from 'node:tls';
 import { choosePlugins } from './admission/chain.ts';
 import { auditorFromFlags } from './audit/options.ts';
 import { Agent } from 'node:https';
-import { systemIds, type Clock } from '../base/clock.ts';
+import { systemIds, systemRand, type Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { RunningServer, StartOptions } from './app.ts';
 import type { Authentication } from './authentication/authentication.ts';
@@ -20,6 +20,9 @@ import { startKubernetesService } from './startup/kubernetes-service.ts';
 import { accessFromFlags } from './startup/access-options.ts';
 import { openEncryption, type Encryption } from './storage/encryption/encryption.ts';
 import { openStore } from './storage/open.ts';
+import { readTracingConfig, type TracingConfig } from './tracing/config.ts';
+import { createOtlpExporter } from './tracing/otlp.ts';
+import { createTracer, type Tracer } from './tracing/tracer.ts';
 import { followAgentFiles, followServerFiles } from './startup/reload.ts';
 import { startCompactor } from './storage/compactor.ts';
 import { cidr as checkCidr } from './resources/validation/formats.ts';
@@ -105,6 +108,7 @@ export async function optionsFromFlags(
     if (checkCidr(cidr).length > 0)
       throw new FlagError(`--service-cluster-ip-range: "${cidr}" is no address range such as 10.96.0.0/16`);
   const audit = await auditorFromFlags(flags, { clock, logger });
+  const tracer = tracerFromFlags(flags, deps);
   const encryption = await openEncryptionAtRest(flags, deps);
   const store = await openBackend(flags, deps, encryption?.transformer);
   const compactor = startCompactor({
@@ -152,6 +156,7 @@ export async function optionsFromFlags(
       await store.close();
       encryption?.close();
       await audit?.close();
+      await tracer?.close();
     },
     options: {
       clock,
@@ -169,6 +174,7 @@ export async function optionsFromFlags(
       shutdownDelayMs: flags.durationMs('shutdown-delay-duration', 0),
       proxyUserHeaders: usernameHeaders,
       audit,
+      tracer,
       checks: encryption && [{ name: 'kms-providers', check: () => encryption.check() }],
       serviceCidrs,
       serviceNodePorts: portRange(flags.string('service-node-port-range')),
@@ -272,6 +278,23 @@ function readFlagFile(deps: FlagDeps, flag: string, path: string): Buffer {
   } catch (error) {
     throw new FlagError(`--${flag}: ${path} can't be read (${(error as { code?: string }).code ?? 'error'})`);
   }
+}
+
+function tracerFromFlags(flags: Flags, deps: FlagDeps): Tracer | undefined {
+  const file = flags.string('tracing-config-file');
+  if (file === undefined) return undefined;
+  const { clock, logger } = deps;
+  let config: TracingConfig;
+  try {
+    config = readTracingConfig(readFlagFile(deps, 'tracing-config-file', file).toString('utf8'));
+  } catch (error) {
+    if (error instanceof FlagError) throw error;
+    throw new FlagError(`--tracing-config-file: ${file} can't be used: ${(error as Error).message}`);
+  }
+  const { endpoint, samplingRatePerMillion } = config;
+  const resource = { 'service.name': 'apiserver', 'service.instance.id': systemIds.uuid() };
+  const exporter = createOtlpExporter({ clock, logger, endpoint, resource });
+  return createTracer({ clock, ids: systemIds, rand: systemRand, exporter, samplingRatePerMillion });
 }
 
 async function openEncryptionAtRest(flags: Flags, { clock, logger }: FlagDeps): Promise<Encryption | undefined> {

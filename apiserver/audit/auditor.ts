@@ -1,6 +1,7 @@
 /** Follows each request that the policy names and gives its events to the backends. */
 import type { Socket } from 'node:net';
 import { encodeJson } from '../../api/codec/json.ts';
+import { internalError } from '../../api/status.ts';
 import type { JsonObject } from '../../api/types.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { UserInfo } from '../authentication/types.ts';
@@ -24,8 +25,11 @@ import type { AuditDecision, AuditPolicy, Stage } from './policy.ts';
 
 /** Where events go. */
 export interface AuditBackend {
-  /** Takes an event and its JSON; never throws, never waits. */
-  take(event: AuditEvent, json: string): void;
+  /**
+   * Takes an event and its JSON; never throws. The result, if any, is waited for before a request that was just
+   * received goes on, and rejects when that request must not.
+   */
+  take(event: AuditEvent, json: string): Promise<void> | void;
   /** Sends what is left. */
   close(): Promise<void>;
 }
@@ -57,11 +61,20 @@ export function createAuditor(options: {
 }): Auditor {
   const { clock, policy, backends } = options;
   const records = new WeakMap<ApiRequest, AuditRecord>();
+  const counts = { events: 0, rejected: 0, levels: new Map<string, number>() };
 
-  function emit(request: ApiRequest, record: AuditRecord, stage: Stage, code: number, status?: JsonObject): void {
+  /** Makes an event; the result, if any, is there when the backends have it. */
+  function stored(
+    request: ApiRequest,
+    record: AuditRecord,
+    stage: Stage,
+    code: number,
+    status?: JsonObject,
+  ): Promise<unknown> | undefined {
     const { decision, user } = record;
-    if (decision.omitStages.has(stage)) return;
+    if (decision.omitStages.has(stage)) return undefined;
     const { level } = decision;
+    counts.events++;
     const objectRef = objectRefOf(request);
     const event: AuditEvent = {
       level,
@@ -101,8 +114,19 @@ export function createAuditor(options: {
       event.annotations = request.annotations;
     }
     const json = encodeJson(event);
-    for (const b of backends) b.take(event, json);
+    let pending: Promise<void>[] | undefined;
+    for (const b of backends) {
+      const taken = b.take(event, json);
+      if (taken) (pending ??= []).push(taken);
+    }
+    if (!pending) return undefined;
+    const all = Promise.all(pending);
+    // Only a request that was just received is held up; the backends have said what went wrong.
+    all.catch(() => {});
+    return all;
   }
+
+  const emit = (...args: Parameters<typeof stored>): void => void stored(...args);
 
   /** The request is over: the last event, once. */
   function complete(request: ApiRequest, code: number, status?: JsonObject): void {
@@ -138,11 +162,19 @@ export function createAuditor(options: {
   return {
     received(request) {
       const decision = policy.decide(request.user, request.info);
-      if (decision.level === 'None') return;
+      counts.levels.set(decision.level, (counts.levels.get(decision.level) ?? 0) + 1);
+      if (decision.level === 'None') return undefined;
       const record = begin(request, decision);
       records.set(request, record);
       request.audited = record;
-      emit(request, record, 'RequestReceived', 0);
+      const taken = stored(request, record, 'RequestReceived', 0);
+      return taken?.then(
+        () => {},
+        () => {
+          counts.rejected++;
+          throw internalError('failed to store audit event');
+        },
+      );
     },
     unauthenticated(request, code) {
       const decision = policy.decide(request.user, request.info);
@@ -186,6 +218,18 @@ export function createAuditor(options: {
       const message = `APIServer panic'd: ${text}`;
       const status = { metadata: {}, status: 'Failure', message, reason: 'InternalError', code: 500 };
       emit(request, record, 'Panic', 500, status);
+    },
+    metrics(registry) {
+      const events = registry.counter('apiserver_audit_event_total', 'Audit events that were made.').handle([]);
+      const rejected = registry
+        .counter('apiserver_audit_requests_rejected_total', 'Requests refused for want of an audit event.')
+        .handle([]);
+      const levels = registry.gauge('apiserver_audit_level_total', 'Requests by the level of their audit.', ['level']);
+      registry.onCollect(() => {
+        events.value = counts.events;
+        rejected.value = counts.rejected;
+        for (const [level, count] of counts.levels) levels.set([level], count);
+      });
     },
     async close() {
       await Promise.all(backends.map((b) => b.close()));

@@ -20,6 +20,8 @@ export interface LogOptions {
   maxBackups?: number;
   /** Bytes after which a new file is begun; defaults to 100 MiB. */
   maxBytes?: number;
+  /** An event that can't be written refuses its request (blocking-strict). */
+  strict?: boolean;
   /** Old files are gzipped. */
   compress?: boolean;
   /** Events longer than this lose their objects; unlimited when absent. */
@@ -52,6 +54,7 @@ export async function createLogBackend(options: LogOptions): Promise<AuditBacken
   let file: FileHandle = await open(path, 'a', 0o600);
   let size = (await file.stat()).size;
   let waiting: string[] = [];
+  let waiters: { done(): void; failed(error: unknown): void }[] = [];
   let waitingBytes = 0;
   let lost = 0;
   let writing: Promise<void> | undefined;
@@ -59,14 +62,18 @@ export async function createLogBackend(options: LogOptions): Promise<AuditBacken
   async function write(): Promise<void> {
     while (waiting.length > 0) {
       const text = waiting.join('');
+      const told = waiters;
       waiting = [];
+      waiters = [];
       waitingBytes = 0;
       const bytes = Buffer.from(text);
       try {
         if (size > 0 && size + bytes.length > maxBytes) await rotate();
         await file.appendFile(bytes);
         size += bytes.length;
+        for (const w of told) w.done();
       } catch (error) {
+        for (const w of told) w.failed(error);
         logger.error('audit events could not be written', { path, error });
       }
       if (lost > 0) {
@@ -112,14 +119,16 @@ export async function createLogBackend(options: LogOptions): Promise<AuditBacken
   return {
     take(event, json) {
       const text = truncated(event, json, options.maxEventBytes ?? Infinity);
-      if (text === undefined) return;
+      if (text === undefined) return undefined;
       if (waitingBytes + text.length > MAX_WAITING) {
         lost++;
-        return;
+        return options.strict ? Promise.reject(new Error('the disk is too slow')) : undefined;
       }
       waitingBytes += text.length;
       waiting.push(line(text));
+      const written = options.strict ? new Promise<void>((done, failed) => waiters.push({ done, failed })) : undefined;
       writing ??= Promise.resolve().then(write);
+      return written;
     },
     async close() {
       while (writing) await writing;

@@ -12,6 +12,7 @@ import { createWebhookBackend } from './webhook.ts';
 const MIB = 1024 * 1024;
 const MAX_EVENT = 100 * 1024;
 const MAX_BATCH = 10 * MIB;
+const MODES = ['batch', 'blocking', 'blocking-strict'] as const;
 
 /** The auditor that the flags ask for; undefined when there is no policy. Throws FlagError. */
 export async function auditorFromFlags(
@@ -23,11 +24,13 @@ export async function auditorFromFlags(
   const webhook = flags.string('audit-webhook-config-file');
   const format = flags.string('audit-log-format') ?? 'json';
   if (format !== 'json') throw new FlagError(`--audit-log-format "${format}" is unknown; known is json`);
-  for (const name of ['audit-log-mode', 'audit-webhook-mode']) {
+  const modeOf = (name: string) => {
     const mode = flags.string(name);
-    if (mode !== undefined && !['batch', 'blocking', 'blocking-strict'].includes(mode))
-      throw new FlagError(`--${name} "${mode}" is unknown; known are batch, blocking, blocking-strict`);
-  }
+    const known = MODES.find((m) => m === mode);
+    if (mode !== undefined && !known)
+      throw new FlagError(`--${name} "${mode}" is unknown; known are ${MODES.join(', ')}`);
+    return known;
+  };
   const cut = (backend: string) =>
     flags.bool(`audit-${backend}-truncate-enabled`, false)
       ? {
@@ -40,9 +43,11 @@ export async function auditorFromFlags(
     maxBackups: flags.int('audit-log-maxbackup', 0),
     maxBytes: (flags.int('audit-log-maxsize', 0) || 100) * MIB,
     compress: flags.bool('audit-log-compress', false),
+    strict: modeOf('audit-log-mode') === 'blocking-strict',
     ...cut('log'),
   };
   const batch = {
+    mode: modeOf('audit-webhook-mode'),
     bufferSize: flags.int('audit-webhook-batch-buffer-size', 10_000),
     batchSize: flags.int('audit-webhook-batch-max-size', 400),
     maxWaitMs: flags.durationMs('audit-webhook-batch-max-wait', 30_000),

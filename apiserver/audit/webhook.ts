@@ -11,6 +11,11 @@ export interface WebhookOptions {
   clock: Clock;
   logger: Logger;
   target: WebhookAddress;
+  /**
+   * `batch` by default. `blocking` sends each event at once and holds up its request, `blocking-strict` refuses the
+   * request when that fails.
+   */
+  mode?: 'batch' | 'blocking' | 'blocking-strict';
   /** Events that may wait; defaults to 10,000. */
   bufferSize?: number;
   /** Events sent at a time; defaults to 400. */
@@ -116,6 +121,7 @@ export function createWebhookBackend(options: WebhookOptions): AuditBackend {
     if (tokens < 0) await clock.sleep((-tokens / qps) * 1000, stopping.signal).catch(() => {});
   }
 
+  /** Sends events, several times if need be; rejects when that was in vain. */
   async function deliver(batch: readonly string[]): Promise<void> {
     const body = Buffer.from(
       `{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":[${batch.join(',')}]}`,
@@ -128,7 +134,7 @@ export function createWebhookBackend(options: WebhookOptions): AuditBackend {
         const again = error instanceof SendError && error.again;
         if (!again || attempt === ATTEMPTS || stopping.signal.aborted) {
           logger.error('audit events could not be sent', { events: batch.length, error });
-          return;
+          throw error;
         }
       }
       await clock.sleep(pause, stopping.signal).catch(() => {});
@@ -141,7 +147,7 @@ export function createWebhookBackend(options: WebhookOptions): AuditBackend {
     while (waiting.length >= batchSize || (all && waiting.length > 0)) {
       const batch = nextBatch();
       await throttle();
-      await deliver(batch);
+      await deliver(batch).catch(() => {});
       if (lost > 0) {
         logger.error('audit events were lost: the webhook is too slow', { events: lost });
         lost = 0;
@@ -162,17 +168,40 @@ export function createWebhookBackend(options: WebhookOptions): AuditBackend {
     timer ??= clock.after(maxWaitMs, () => flush(true), { background: true });
   }
 
+  const mode = options.mode ?? 'batch';
+  const strict = mode === 'blocking-strict';
+  let underWay = 0;
+
+  /** One event for itself. */
+  async function sendAlone(text: string): Promise<void> {
+    if (underWay >= bufferSize) {
+      logger.error('an audit event was lost: the webhook is too slow');
+      if (strict) throw new Error('the webhook is too slow');
+      return;
+    }
+    underWay++;
+    try {
+      await deliver([text]);
+    } catch (error) {
+      if (strict) throw error;
+    } finally {
+      underWay--;
+    }
+  }
+
   return {
     take(event, json) {
       const text = truncated(event, json, options.maxEventBytes ?? Infinity);
-      if (text === undefined) return;
+      if (text === undefined) return undefined;
+      if (mode !== 'batch') return sendAlone(text);
       if (waiting.length >= bufferSize) {
         lost++;
-        return;
+        return undefined;
       }
       waiting.push(text);
       if (waiting.length >= batchSize) flush(false);
       else if (!sending) arm();
+      return undefined;
     },
     async close() {
       timer?.cancel();

@@ -6,6 +6,7 @@ import { parseDuration } from '../../api/time.ts';
 import { badRequest, internalError, timeout, tooManyRequests, unauthorized, StatusError } from '../../api/status.ts';
 import type { Clock, Ids } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import type { MetricsRegistry } from '../../base/metrics.ts';
 import type { Authenticated, Authenticator, Credentials, UserInfo } from '../authentication/types.ts';
 import { bearerToken } from '../authentication/headers.ts';
 import { hasImpersonationHeaders } from '../authentication/impersonation.ts';
@@ -20,8 +21,8 @@ import { ValueTransformError } from '../storage/transform.ts';
 
 /** Follows requests for the audit log. */
 export interface RequestAudit {
-  /** The user is known. */
-  received(request: ApiRequest): void;
+  /** The user is known. The request goes on when the result, if any, is there; it rejects with a StatusError. */
+  received(request: ApiRequest): Promise<void> | undefined;
   /** The credentials were refused; `received` isn't called then. */
   unauthenticated(request: ApiRequest, code: number): void;
   authorized(request: ApiRequest, decision: Decision): void;
@@ -33,6 +34,8 @@ export interface RequestAudit {
   refused(request: ApiRequest, code: number): void;
   /** Something broke that shouldn't. */
   failed(request: ApiRequest, text: string): void;
+  /** Shows counts of events. */
+  metrics?(registry: MetricsRegistry): void;
 }
 
 /** Seams that other parts fill in; each may be absent. */
@@ -61,6 +64,10 @@ export interface ChainOptions extends ChainSeams {
   authorizer: Authorizer;
   /** Users without credentials are let in as system:anonymous. Defaults to true. */
   anonymousAuth?: boolean;
+  /** Follows what a request does. */
+  tracer?: {
+    request(request: ApiRequest, work: () => Promise<void>, code: (error: unknown) => number): Promise<void>;
+  };
   /** Fair queuing, instead of the two limits that follow. */
   fairness?: {
     /** Seats for the request, at once or in its turn; undefined when it needs none. Throws or rejects with 429. */
@@ -109,7 +116,7 @@ export function createChain(options: ChainOptions): Chain {
   const { clock, logger } = options;
   const limits = { read: options.maxRequestsInFlight ?? 400, write: options.maxMutatingRequestsInFlight ?? 200 };
   const running = { read: 0, write: 0, all: 0 };
-  const { fairness } = options;
+  const { fairness, tracer } = options;
   const timeoutMs = (options.requestTimeoutSeconds ?? 60) * 1000;
   const proxyHeaders = (options.proxyUserHeaders ?? ['x-remote-user']).map((h) => h.toLowerCase());
   const anonymous = options.anonymousAuth ?? true;
@@ -153,19 +160,25 @@ export function createChain(options: ChainOptions): Chain {
     throw forbiddenRequest(attributes, decision.reason);
   }
 
+  async function serve(request: ApiRequest, reply: Reply): Promise<void> {
+    await authorize(request);
+    await options.route(request, reply);
+  }
+
   async function before(request: ApiRequest): Promise<void> {
     const start = clock.monotonic();
-    const noted = (result: string) =>
+    const told = (result: string) =>
       options.metrics?.authenticated?.(result, request.user.name, (clock.monotonic() - start) / 1000);
     try {
       await authenticate(request);
-      noted('success');
+      told('success');
     } catch (error) {
-      noted(error instanceof StatusError ? 'failure' : 'error');
+      told(error instanceof StatusError ? 'failure' : 'error');
       if (error instanceof StatusError && error.code === 401) options.audit?.unauthenticated(request, error.code);
       throw error;
     }
-    options.audit?.received(request);
+    const noted = options.audit?.received(request);
+    if (noted) await noted;
     if (options.impersonate && hasImpersonationHeaders(request.headers)) {
       const as = await options.impersonate(request);
       if (as) request.user = as;
@@ -231,8 +244,13 @@ export function createChain(options: ChainOptions): Chain {
           running[slot]++;
           options.metrics?.inFlight?.(slot === 'write', 1);
         }
-        await authorize(request);
-        await options.route(request, reply);
+        if (tracer) {
+          const code = (error: unknown) => reply.code || (error instanceof StatusError ? error.code : 500);
+          await tracer.request(request, () => serve(request, reply), code);
+        } else {
+          await authorize(request);
+          await options.route(request, reply);
+        }
       } catch (error) {
         const status = statusOf(error, logger, request);
         if (options.audit && status.code === 500 && isUnexpected(error)) options.audit.failed(request, String(error));

@@ -6,8 +6,13 @@ import type { Store } from './store.ts';
 const SECONDS = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60];
 const LABELS = ['operation', 'group', 'resource'];
 
+/** Follows pieces of work within the trace of a request. */
+export interface WorkTracer {
+  child(name: string, attributes: Readonly<Record<string, string>>): { end(error?: unknown): void } | undefined;
+}
+
 /** Makes views of a store that count for a resource each. */
-export function storeMeter(registry: MetricsRegistry, clock: Clock) {
+export function storeMeter(registry: MetricsRegistry, clock: Clock, tracer?: WorkTracer) {
   const requests = registry.counter('etcd_requests_total', 'Requests to the store.', LABELS);
   const errors = registry.counter('etcd_request_errors_total', 'Requests to the store that failed.', LABELS);
   const times = registry.histogram('etcd_request_duration_seconds', 'Time of requests to the store.', LABELS, SECONDS);
@@ -20,12 +25,16 @@ export function storeMeter(registry: MetricsRegistry, clock: Clock) {
       if (!v) values.set(operation, (v = { count: requests.handle(labels), time: times.handle(labels) }));
       v.count.value++;
       const start = clock.monotonic();
+      const span = tracer?.child(`store ${operation}`, { 'k8s.group': group, 'k8s.resource': resource });
+      let failed: unknown;
       try {
         return await work();
       } catch (error) {
+        failed = error;
         errors.add(labels);
         throw error;
       } finally {
+        span?.end(failed);
         v.time.observe((clock.monotonic() - start) / 1000);
       }
     };

@@ -35,9 +35,12 @@ describe('audit', () => {
       policy: parsePolicy(POLICY),
       backends: [
         {
-          take(_event, json) {
+          take(event, json) {
+            if (event.user.username === 'unheard' && event.stage === 'RequestReceived')
+              return Promise.reject(new Error('no room'));
             events.push(JSON.parse(json) as AuditEvent);
             told?.();
+            return undefined;
           },
           close: async () => {},
         },
@@ -236,5 +239,15 @@ describe('audit', () => {
     const pod = { metadata: { name: 'p' }, spec: { containers: [{ name: 'c', image: 'i' }] } };
     const { last } = await audited({ path: '/api/v1/namespaces/ps/pods', body: pod });
     assert.match(last.annotations!['pod-security.kubernetes.io/audit-violations']!, /would violate PodSecurity/);
+  });
+
+  it('refuses requests whose event a strict backend did not take, and counts', async () => {
+    const identity = server.identity('unheard');
+    const answer = await ask(server, { path: '/version', identity });
+    assert.deepEqual([answer.code, answer.json.reason], [500, 'InternalError']);
+    const metrics = String((await ask(server, { path: '/metrics' })).body);
+    assert.match(metrics, /^apiserver_audit_requests_rejected_total 1$/m);
+    assert.match(metrics, /^apiserver_audit_event_total [1-9]/m);
+    assert.match(metrics, /^apiserver_audit_level_total\{level="Metadata"\} [1-9]/m);
   });
 });

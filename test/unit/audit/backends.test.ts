@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -25,7 +25,9 @@ const event = (id: string, more: Partial<AuditEvent> = {}): AuditEvent => ({
   stageTimestamp: '2026-01-01T00:00:00.000000Z',
   ...more,
 });
-const give = (b: AuditBackend, e: AuditEvent) => b.take(e, encodeJson(e));
+const give = (b: AuditBackend, e: AuditEvent): void => void b.take(e, encodeJson(e));
+/** As give, told when it is done. */
+const settled = async (b: AuditBackend, e: AuditEvent) => b.take(e, encodeJson(e));
 const common = { clock: systemClock, logger: silentLogger };
 
 describe('audit log', () => {
@@ -97,6 +99,18 @@ describe('audit log', () => {
     assert.deepEqual(e.annotations, { a: 'b', 'audit.k8s.io/truncated': 'true' });
   });
 
+  it('tells whether an event was written, where that is asked for', async () => {
+    const path = join(dir, 'sub', 'audit.log');
+    mkdirSync(join(dir, 'sub'));
+    const log = await createLogBackend({ ...common, path, strict: true, maxBytes: 1 });
+    await settled(log, event('1'));
+    assert.match(readFileSync(path, 'utf8'), /"auditID":"1"/);
+    // the next event needs a new file
+    rmSync(join(dir, 'sub'), { recursive: true });
+    await assert.rejects(() => settled(log, event('2')));
+    await log.close().catch(() => {});
+  });
+
   it('writes to standard output', async () => {
     const out: string[] = [];
     const log = await createLogBackend({ ...common, path: '-', stdout: { write: (t) => out.push(t) } });
@@ -141,6 +155,21 @@ describe('audit webhook', () => {
   const open = (more: Partial<WebhookOptions> = {}) => createWebhookBackend({ ...common, target: { url }, ...more });
   const next = () => new Promise<void>((resolve) => (arrived = resolve));
   const ids = () => batches.map((b) => b.items.map((e) => e.auditID));
+
+  it('sends each event for itself when it blocks, and tells of failures when it is strict', async () => {
+    const blocking = open({ mode: 'blocking' });
+    await Promise.all([settled(blocking, event('1')), settled(blocking, event('2'))]);
+    assert.deepEqual(ids().flat().sort(), ['1', '2']);
+    assert.equal(batches.length, 2);
+    codes = [400, 400];
+    await settled(blocking, event('3'));
+    await blocking.close();
+    const strict = open({ mode: 'blocking-strict' });
+    await assert.rejects(() => settled(strict, event('4')));
+    await settled(strict, event('5'));
+    assert.deepEqual(ids().at(-1), ['5']);
+    await strict.close();
+  });
 
   it('sends full batches at once and the rest at the end', async () => {
     const hook = open({ batchSize: 2 });
