@@ -34,6 +34,15 @@ export function intoStoredForm(definition: ResourceDefinition, object: KubeObjec
 
 /** Fields of features that are off by default in v1.36: what clients send there is dropped. By type. */
 const OFF: Readonly<Record<string, readonly string[]>> = {
+  // ClusterTrustBundleProjection, PodCertificateRequest
+  'io.k8s.api.core.v1.VolumeProjection': ['clusterTrustBundle', 'podCertificate'],
+  // ContainerStopSignals
+  'io.k8s.api.core.v1.Lifecycle': ['stopSignal'],
+  'io.k8s.api.core.v1.ContainerStatus': ['stopSignal'],
+  // MaxUnavailableStatefulSet
+  'io.k8s.api.apps.v1.RollingUpdateStatefulSetStrategy': ['maxUnavailable'],
+  // VolumeLimitScaling
+  'io.k8s.api.storage.v1.CSIDriverSpec': ['preventPodSchedulingIfMissing'],
   // GenericWorkload
   'io.k8s.api.core.v1.PodSpec': ['schedulingGroup'],
   // DRAListTypeAttributes

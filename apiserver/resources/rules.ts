@@ -12,8 +12,8 @@ export interface Rules<T extends KubeObject> {
   name?: Format;
   /** Any finalizer is taken, also one without a domain. */
   anyFinalizer?: boolean;
-  /** generateName may hold anything. */
-  anyGenerateName?: boolean;
+  /** generateName may hold anything: always, or on update. */
+  anyGenerateName?: boolean | 'update';
   /** Holds on create and on update. */
   always?: (f: Field<T>, ctx: StrategyContext, old: DeepReadonly<T> | undefined) => void;
   /** Holds on create only. */
@@ -30,7 +30,7 @@ export function rules<T extends KubeObject>(r: Rules<T>): Pick<Strategy<T>, 'val
     validate(object, ctx) {
       const errors: FieldError[] = [];
       const f = new Field<T>(object, errors);
-      objectMeta(f as Field<KubeObject>, { namespaced }, name, r);
+      objectMeta(f as Field<KubeObject>, { namespaced }, name, { ...r, anyGenerateName: r.anyGenerateName === true });
       r.always?.(f, ctx, undefined);
       r.create?.(f, ctx);
       return errors;
@@ -38,7 +38,7 @@ export function rules<T extends KubeObject>(r: Rules<T>): Pick<Strategy<T>, 'val
     validateUpdate(object, old, ctx) {
       const errors: FieldError[] = [];
       const f = new Field<T>(object, errors);
-      objectMetaUpdate(f as Field<KubeObject>, old, { ...r, name });
+      objectMetaUpdate(f as Field<KubeObject>, old, { ...r, name, anyGenerateName: !!r.anyGenerateName });
       r.always?.(f, ctx, old);
       r.update?.(f, old, ctx);
       return errors;

@@ -144,6 +144,7 @@ export const replicaSets = define<ReplicaSet>('apps', 'replicasets', 'ReplicaSet
     },
     ...rules<ReplicaSet>({
       scope: 'Namespaced',
+      anyGenerateName: 'update',
       always: replicaSetSpec,
       update: (f, old) => f.get('spec').get('selector').immutable(old.spec?.selector),
     }),

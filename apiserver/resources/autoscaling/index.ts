@@ -258,7 +258,11 @@ export const horizontalPodAutoscalers = define<Autoscaler>(
       defaults,
       prepareForCreate: (a) => void (a.status = emptyStatus()),
       prepareForUpdate: (a, old) => void (a.status = (deepCopy(old.status) as Autoscaler['status']) ?? emptyStatus()),
-      ...rules<Autoscaler>({ scope: 'Namespaced', always: (f, _ctx, old) => spec(f.get('spec') as Field<Spec>, old) }),
+      ...rules<Autoscaler>({
+        scope: 'Namespaced',
+        anyGenerateName: 'update',
+        always: (f, _ctx, old) => spec(f.get('spec') as Field<Spec>, old),
+      }),
     },
     subresources: {
       status: statusEndpoint<Autoscaler>(

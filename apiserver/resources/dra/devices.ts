@@ -244,6 +244,7 @@ export const resourceSlices = define<Slice>(GROUP, 'resourceslices', 'ResourceSl
     },
     ...rules<Slice>({
       scope: 'Cluster',
+      anyGenerateName: 'update',
       always: (f, _ctx, old) => slice(f.value?.spec ? f.get('spec') : f.named('spec', {} as SliceSpec), old?.spec),
     }),
     warnings: (s) =>

@@ -140,8 +140,8 @@ export const events = define<CoreEvent>('', 'events', 'Event', 'Namespaced', {
     validateUpdate(e, old, ctx) {
       const f = new Field<CoreEvent>(e, []);
       legacy(f, ctx);
+      objectMetaUpdate(f as Field<KubeObject>, old, { anyFinalizer: isCore(ctx) });
       if (isCore(ctx)) return f.errors;
-      objectMetaUpdate(f as Field<KubeObject>, old);
       if (JSON.stringify(e.series) !== JSON.stringify(old.series)) series(f);
       for (const k of IMMUTABLE) f.get(k).immutable(old[k]);
       f.named('reportingController', e.reportingComponent).immutable(old.reportingComponent);

@@ -64,7 +64,7 @@ export const serviceCIDRs = define<Range>(GROUP, 'servicecidrs', 'ServiceCIDR', 
     resetFields: [['status']],
     prepareForCreate: (r) => void (r.status = {}),
     prepareForUpdate: (r, old) => void (r.status = (deepCopy(old.status) ?? {}) as Range['status']),
-    ...rules<Range>({ scope: 'Cluster', create: ranges, update: rangesUpdate }),
+    ...rules<Range>({ scope: 'Cluster', anyGenerateName: 'update', create: ranges, update: rangesUpdate }),
   },
   subresources: {
     status: statusEndpoint<Range>({

@@ -119,7 +119,11 @@ export const networkPolicies = define<Policy>('networking.k8s.io', 'networkpolic
       if (!s.policyTypes?.length) s.policyTypes = s.egress?.length ? ['Ingress', 'Egress'] : ['Ingress'];
     },
     ...withGeneration<Policy>(),
-    ...rules<Policy>({ scope: 'Namespaced', always: (f, _ctx, old) => policySpec(f.get('spec'), laxity(old)) }),
+    ...rules<Policy>({
+      scope: 'Namespaced',
+      anyGenerateName: 'update',
+      always: (f, _ctx, old) => policySpec(f.get('spec'), laxity(old)),
+    }),
     warnings(p) {
       const warn = (
         list: readonly { from?: Peer[]; to?: Peer[] }[] | undefined,

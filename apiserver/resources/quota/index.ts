@@ -119,6 +119,7 @@ export const resourceQuotas = define<ResourceQuota>('', 'resourcequotas', 'Resou
     },
     ...rules<ResourceQuota>({
       scope: 'Namespaced',
+      anyGenerateName: 'update',
       always: quotaSpec,
       update(f, old) {
         const set = (l: readonly string[] | undefined) => [...new Set(l ?? [])].sort().join();

@@ -27,6 +27,7 @@ export const leases = define<Lease>('coordination.k8s.io', 'leases', 'Lease', 'N
     prepareForUpdate: dropCoordination,
     ...rules<Lease>({
       scope: 'Namespaced',
+      anyGenerateName: 'update',
       anyFinalizer: true,
       always(f) {
         f.get('spec').get('leaseDurationSeconds').positive();
@@ -55,6 +56,7 @@ export const priorityClasses = define<PriorityClass>(
       prepareForCreate: (p) => void ((p.metadata ??= {}).generation = 1),
       ...rules<PriorityClass>({
         scope: 'Cluster',
+        anyGenerateName: 'update',
         create(f) {
           const { metadata, value, globalDefault } = f.value!;
           const name = metadata?.name ?? '';

@@ -180,6 +180,7 @@ export const csiDrivers = define<Driver>(GROUP, 'csidrivers', 'CSIDriver', 'Clus
     },
     ...rules<Driver>({
       scope: 'Cluster',
+      anyGenerateName: 'update',
       always: driverSpec,
       update(f, old) {
         const s = f.get('spec');
