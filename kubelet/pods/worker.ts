@@ -25,6 +25,8 @@ export interface PodWorker {
   readonly phase: WorkerPhase;
   readonly pod: ReadPod;
   readonly state: PodRuntimeState;
+  /** What is mounted, by volume name; undefined before. */
+  readonly volumes: WorkerContext['volumes'];
   /** A resize waits until other pods leave room. */
   readonly waitsForRoom: boolean;
   /** A newer object of the same pod; `target` is what its status is written to (the mirror of a static pod). */
@@ -309,6 +311,9 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
     },
     get state() {
       return w.state;
+    },
+    get volumes() {
+      return w.volumes;
     },
     get waitsForRoom() {
       return w.resizer.condition()?.reason === 'Deferred';

@@ -23,8 +23,10 @@ import type { PodManager } from '../pods/manager.ts';
 import { createServerAuth } from './auth.ts';
 import { HttpError, sendJson, sendText } from './http.ts';
 import { logContainer, parseLogOptions, sendLog } from './logs.ts';
-import { createStats, Metrics } from './stats.ts';
+import { kubeletMetrics } from './metrics.ts';
+import { createStats } from './stats.ts';
 import { createStreaming } from './streaming.ts';
+import { createVolumeStats } from './volume-stats.ts';
 
 export interface ServerOptions {
   config: KubeletConfiguration;
@@ -63,7 +65,8 @@ const SERVING_PAIR = 'kubelet-server';
 export async function startServer(options: ServerOptions): Promise<KubeletServer> {
   const { config, clock, logger, manager, deps } = options;
   const auth = createServerAuth(options);
-  const stats = createStats(options);
+  const volumes = createVolumeStats({ clock, deps });
+  const stats = createStats({ ...options, volumes });
   const streaming = createStreaming(options);
   const counts = new Map<string, number>();
 
@@ -154,50 +157,7 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
       if (rest[0] === 'cadvisor') return sendText(res, 200, await stats.cadvisorMetrics(), type);
       if (rest[0] === 'probes') return sendText(res, 200, '', type);
       if (rest.length) throw new HttpError(404, '404 page not found');
-      const out = new Metrics(clock.now());
-      const workers = manager.workers();
-      out.add(
-        'kubelet_running_pods',
-        'gauge',
-        'Number of pods that have a running pod sandbox',
-        {},
-        workers.filter((w) => w.state.sandboxes[0]?.state === 'SANDBOX_READY').length,
-      );
-      const states = new Map<string, number>();
-      for (const w of workers) for (const c of w.state.containers) states.set(c.state, (states.get(c.state) ?? 0) + 1);
-      for (const [state, n] of states)
-        out.add(
-          'kubelet_running_containers',
-          'gauge',
-          'Number of containers currently running',
-          { container_state: state.replace('CONTAINER_', '').toLowerCase() },
-          n,
-        );
-      out.add('kubelet_node_name', 'gauge', "The node's name. The count is always 1.", { node: options.nodeName }, 1);
-      out.add(
-        'process_resident_memory_bytes',
-        'gauge',
-        'Resident memory size in bytes.',
-        {},
-        process.memoryUsage.rss(),
-      );
-      const cpu = process.cpuUsage();
-      out.add(
-        'process_cpu_seconds_total',
-        'counter',
-        'Total user and system CPU time spent in seconds.',
-        {},
-        (cpu.user + cpu.system) / 1e6,
-      );
-      for (const [path, n] of counts)
-        out.add(
-          'kubelet_http_requests_total',
-          'counter',
-          'Number of the http requests received since the server started',
-          { path },
-          n,
-        );
-      sendText(res, 200, out.text(), type);
+      sendText(res, 200, await kubeletMetrics({ clock, manager, volumes, counts, nodeName: options.nodeName }), type);
     },
     run: (_req, res, rest, query) => streaming.run(res, rest, query),
   };

@@ -6,6 +6,7 @@ import type { ContainerStats, Runtime } from '../cri/types.ts';
 import { availableMemory, fsStats, processCounts, type Machine } from '../node/machine.ts';
 import type { PodManager } from '../pods/manager.ts';
 import type { PodWorker } from '../pods/worker.ts';
+import type { VolumeStatsReader } from './volume-stats.ts';
 
 export interface StatsOptions {
   clock: Clock;
@@ -15,6 +16,7 @@ export interface StatsOptions {
   machine: Machine;
   nodeName: string;
   rootDir: string;
+  volumes: VolumeStatsReader;
 }
 
 interface PodUsage {
@@ -151,6 +153,10 @@ export function createStats(options: StatsOptions): Stats {
             .map(async (p) => {
               const m = p.worker.pod.metadata!;
               const uid = m.uid!;
+              const volume = only ? [] : await options.volumes.of(p.worker);
+              const local = volume.filter((v) =>
+                p.worker.pod.spec!.volumes?.some((x) => x.name === v.name && x.emptyDir && !x.emptyDir.medium),
+              );
               return {
                 podRef: { name: m.name, namespace: m.namespace, uid },
                 startTime: p.worker.pod.status?.startTime ?? m.creationTimestamp,
@@ -191,9 +197,10 @@ export function createStats(options: StatsOptions): Stats {
                         ...fs,
                         usedBytes: p.containers.reduce(
                           (s, c) => s + (c.stats.writable_layer?.used_bytes?.value ?? 0),
-                          0,
+                          local.reduce((s, v) => s + (v.usedBytes ?? 0), 0),
                         ),
                       },
+                      ...(volume.length ? { volume } : {}),
                       process_stats: { process_count: p.containers.length },
                     }),
               };

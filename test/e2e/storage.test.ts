@@ -50,6 +50,19 @@ spec:
     assert.ok(path.startsWith(LOCAL_PATH_DIRECTORY));
     assert.ok(existsSync(onNode(node, path)), 'the directory is there');
 
+    const proxied = `/api/v1/nodes/${node}/proxy`;
+    await eventually(async () => {
+      const summary = JSON.parse(await cluster.run('get', '--raw', `${proxied}/stats/summary`)) as {
+        pods: { podRef: { name: string }; volume?: { pvcRef?: { name: string }; capacityBytes: number }[] }[];
+      };
+      const volumes = summary.pods.find((p) => p.podRef.name === 'db-0')?.volume;
+      return volumes?.some((v) => v.pvcRef?.name === 'data-db-0' && v.capacityBytes > 0) ? undefined : 'no statistics';
+    });
+    assert.match(
+      await cluster.run('get', '--raw', `${proxied}/metrics`),
+      /kubelet_volume_stats_available_bytes\{namespace="storage",persistentvolumeclaim="data-db-0"\} \d+/,
+    );
+
     process.kill(pidOf(`${node}/agent`, 'kubelet'), 'SIGKILL');
     await k.run('delete', 'pod', 'db-0', '--wait=true', '--timeout=120s');
     await ready('1');
