@@ -75,9 +75,10 @@ describe('limits', () => {
     socket.on('close', () => (closed = true));
     socket.on('error', () => {});
     await new Promise((resolve) => socket.once('secureConnect', resolve));
-    socket.pause();
-    socket.write('GET /api/v1/namespaces/lim/configmaps?watch=true HTTP/1.1\r\nHost: x\r\n\r\n');
     const before = server.app.chain.inFlight;
+    socket.write('GET /api/v1/namespaces/lim/configmaps?watch=true HTTP/1.1\r\nHost: x\r\n\r\n');
+    await new Promise((resolve) => socket.once('data', resolve)); // the watch has begun
+    socket.pause();
     await flood('slow1', () => closed);
     // The server has broken off: what is left to read ends without the last chunk.
     let tail = Buffer.alloc(0);
