@@ -12,7 +12,7 @@ import type { Authenticator } from './authentication/types.ts';
 import type { Authorizer } from './authorization/types.ts';
 import { createChain, type Chain, type ChainSeams, type RequestAudit } from './http/chain.ts';
 import { serverMetrics, type ServerMetrics } from './http/metrics.ts';
-import { healthRoutes, type HealthCheck } from './http/health.ts';
+import { healthMetrics, healthRoutes, type HealthCheck } from './http/health.ts';
 import { registerComponentStatuses } from './http/component-statuses.ts';
 import { registerPodHandlers } from './http/pod-handlers.ts';
 import { Aggregation } from './http/aggregation.ts';
@@ -96,7 +96,7 @@ export interface AppOptions {
   /** --service-node-port-range, both inclusive; defaults to 30000-32767. */
   serviceNodePorts?: readonly [number, number];
   /** Runs before the server is ready; each is a readiness check under its name. */
-  hooks?: readonly { name: string; run(app: App): Promise<void> }[];
+  hooks?: readonly StartHook[];
   /** Follows requests for the audit log; whoever made it closes it. */
   audit?: RequestAudit;
   /** More that must be well for the server to be (KMS plugins). */
@@ -118,6 +118,16 @@ export interface AppOptions {
   historyEvents?: number;
   /** Bytes that may wait for one watcher before it is cut off; defaults to 16 MiB. */
   maxWatchBytes?: number;
+}
+
+/** Work that is over before the server is ready; a health check each, under upstream's names. */
+export interface StartHook {
+  readonly name: string;
+  /** Hooks of upstream whose work this one does too. */
+  readonly also?: readonly string[];
+  /** Checks of upstream that are no hooks, and hold when this is over. */
+  readonly checks?: readonly string[];
+  run(app: App): Promise<void>;
 }
 
 export interface App extends AppParts {
@@ -220,8 +230,13 @@ export async function createApp(options: AppOptions): Promise<App> {
     cidrs: options.serviceCidrs ?? ['10.0.0.0/24'],
     nodePorts: options.serviceNodePorts,
   });
-  const hooks = [
-    { name: 'start-system-namespaces-controller', run: () => ensureSystemNamespaces(reader, writer) },
+  const hooks: StartHook[] = [
+    {
+      name: 'start-system-namespaces-controller',
+      // all caches are loaded and admission is made before the first hook
+      also: ['storage-readiness', 'generic-apiserver-start-informers', 'start-apiserver-admission-initializer'],
+      run: () => ensureSystemNamespaces(reader, writer),
+    },
     ...(options.hooks ?? []),
   ];
   const stopping = new AbortController();
@@ -302,12 +317,15 @@ export async function createApp(options: AppOptions): Promise<App> {
   let shuttingDown = false;
   const ping: HealthCheck = { name: 'ping', check() {} };
   const storage: HealthCheck = { name: 'etcd', check: () => store.ping() };
-  const hookChecks: HealthCheck[] = hooks.map((h) => ({
-    name: `poststarthook/${h.name}`,
-    check() {
-      if (pending.has(h.name)) throw new Error('not finished');
-    },
-  }));
+  const log: HealthCheck = { name: 'log', check() {} };
+  const hookChecks: HealthCheck[] = hooks.flatMap((h) =>
+    [...[h.name, ...(h.also ?? [])].map((name) => `poststarthook/${name}`), ...(h.checks ?? [])].map((name) => ({
+      name,
+      check() {
+        if (pending.has(h.name)) throw new Error('not finished');
+      },
+    })),
+  );
   const informers: HealthCheck = {
     name: 'informer-sync',
     check() {
@@ -321,9 +339,10 @@ export async function createApp(options: AppOptions): Promise<App> {
     },
   };
   const more = options.checks ?? [];
-  healthRoutes(paths, '/healthz', () => [ping, storage, ...more, ...hookChecks]);
-  healthRoutes(paths, '/livez', () => [ping, storage, ...hookChecks]);
-  healthRoutes(paths, '/readyz', () => [ping, storage, informers, ...more, ...hookChecks, shutdown]);
+  const noted = healthMetrics(paths);
+  healthRoutes(paths, '/healthz', () => [ping, log, storage, ...more, ...hookChecks], noted);
+  healthRoutes(paths, '/livez', () => [ping, log, storage, ...hookChecks], noted);
+  healthRoutes(paths, '/readyz', () => [ping, log, storage, informers, ...more, ...hookChecks, shutdown], noted);
   discoveryRoutes(paths, catalog, parts.discovery);
   openApiRoutes(paths, parts.openapi);
 

@@ -191,6 +191,7 @@ export async function optionsFromFlags(
         },
         {
           name: 'bootstrap-controller',
+          also: ['start-service-ip-repair-controllers'],
           async run(app) {
             const { store, reader, writer } = app;
             const service = await startKubernetesService({

@@ -1,6 +1,7 @@
-/** Health endpoints: the proxy's own (/healthz, /livez) and one per Service with a healthCheckNodePort. */
+/** Health endpoints: the proxy's own (/healthz, /livez) and one per Service with a healthCheckNodePort; its metrics. */
 import http from 'node:http';
 import type { Logger } from '../base/log.ts';
+import { MetricsRegistry, processMetrics } from '../base/metrics.ts';
 import type { ServicePort } from './rules/model.ts';
 import { chooseBackends } from './rules/translate.ts';
 
@@ -76,6 +77,40 @@ export function createProxyHealth(options: {
       const time = (ms: number) => new Date(ms).toISOString();
       res.writeHead(h.ok ? 200 : 503, { 'Content-Type': 'application/json' });
       res.end(JSON.stringify({ lastUpdated: time(h.lastUpdated), currentTime: time(h.now) }));
+    },
+    options.port,
+    options.host,
+    options.logger,
+  );
+}
+
+/** What the proxy tells of itself: /metrics, /proxyMode, /healthz. */
+export function createProxyMetrics(options: {
+  port: number;
+  host: string;
+  startedAt: number;
+  /** Of the last sync, in ms. */
+  lastUpdated(): number;
+  logger: Logger;
+}): http.Server {
+  const registry = new MetricsRegistry();
+  processMetrics(registry, options.startedAt);
+  const last = registry.gauge(
+    'kubeproxy_sync_proxy_rules_last_timestamp_seconds',
+    'When rules were last brought to the kernel, in seconds since the epoch.',
+  );
+  registry.onCollect(() => last.set([], options.lastUpdated() / 1000));
+  const pages: Record<string, () => string> = {
+    '/metrics': () => registry.text(),
+    '/proxyMode': () => 'nftables',
+    '/healthz': () => 'ok',
+  };
+  return listen(
+    (req, res) => {
+      const page = pages[(req.url ?? '').split('?')[0]!];
+      if (!page) return void res.writeHead(404).end();
+      res.writeHead(200, { 'Content-Type': 'text/plain; charset=utf-8', 'X-Content-Type-Options': 'nosniff' });
+      res.end(page());
     },
     options.port,
     options.host,

@@ -18,6 +18,8 @@ export interface ProxyOptions {
   masqueradeAll: boolean;
   nodePortAddresses: string[];
   healthzBindAddress: string;
+  /** Where /metrics and /proxyMode are; '' for nowhere. */
+  metricsBindAddress: string;
   verbose: boolean;
 }
 
@@ -40,6 +42,7 @@ export function parseFlags(argv: readonly string[], hostname: string): ProxyOpti
       'masquerade-all': { type: 'string', default: 'false' },
       'nodeport-addresses': { type: 'string', default: '' },
       'healthz-bind-address': { type: 'string', default: '0.0.0.0:10256' },
+      'metrics-bind-address': { type: 'string', default: '127.0.0.1:10249' },
       v: { type: 'string', default: '0' },
     },
   });
@@ -57,6 +60,7 @@ export function parseFlags(argv: readonly string[], hostname: string): ProxyOpti
     masqueradeAll: values['masquerade-all'] === 'true',
     nodePortAddresses: values['nodeport-addresses'].split(',').filter(Boolean),
     healthzBindAddress: values['healthz-bind-address'],
+    metricsBindAddress: values['metrics-bind-address'],
     verbose: Number(values.v) >= 4,
   };
 }

@@ -6,7 +6,7 @@ import { createClient } from '../client/client.ts';
 import { createInformer } from '../client/informer.ts';
 import { followKubeconfig, loadKubeconfig } from '../client/kubeconfig.ts';
 import { endpointSlices, nodes as nodeResource, services as serviceResource } from '../client/resources.ts';
-import { createProxyHealth, createServiceHealth } from './health.ts';
+import { createProxyHealth, createProxyMetrics, createServiceHealth } from './health.ts';
 import { followNodes } from './network/nodes.ts';
 import { startVips } from './network/vips.ts';
 import type { ProxyOptions } from './options.ts';
@@ -72,10 +72,8 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
     : undefined;
   services.start();
   slices.start();
-  const colon = options.healthzBindAddress.lastIndexOf(':');
   const own = createProxyHealth({
-    host: options.healthzBindAddress.slice(0, colon),
-    port: Number(options.healthzBindAddress.slice(colon + 1)),
+    ...hostAndPort(options.healthzBindAddress),
     healthy: () => ({
       ok: sync.waitingSince === 0 || clock.now() - sync.waitingSince < UNHEALTHY_MS,
       lastUpdated: sync.lastRun,
@@ -83,6 +81,15 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
     }),
     logger,
   });
+  const metrics =
+    options.metricsBindAddress === ''
+      ? undefined
+      : createProxyMetrics({
+          ...hostAndPort(options.metricsBindAddress),
+          startedAt: clock.now(),
+          lastUpdated: () => sync.lastRun,
+          logger,
+        });
   return {
     async stop() {
       sync.stop();
@@ -93,7 +100,13 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
       followed.close();
       client.close();
       own.close();
+      metrics?.close();
       await health.close();
     },
   };
+}
+
+function hostAndPort(address: string): { host: string; port: number } {
+  const colon = address.lastIndexOf(':');
+  return { host: address.slice(0, colon), port: Number(address.slice(colon + 1)) };
 }

@@ -1,5 +1,5 @@
 /** Start-up hooks: the server is ready once they are over. Their names are upstream's. */
-import type { App } from '../app.ts';
+import type { StartHook } from '../app.ts';
 import { ensureBootstrapObjects, ensureFlowObjects, type BootstrapOptions } from './bootstrap.ts';
 
 /** Flow schemas and priority levels that somebody removed are made again this often. */
@@ -8,10 +8,11 @@ const FLOW_REPAIR_MS = 60_000;
 /** Options for `start`: `hooks: bootstrapHooks({ serviceCidrs: ['10.96.0.0/16'] })`. */
 export function bootstrapHooks(
   o: Pick<BootstrapOptions, 'serviceCidrs' | 'clientCa' | 'requestHeader' | 'facts'>,
-): { name: string; run(app: App): Promise<void> }[] {
+): StartHook[] {
   return [
     {
       name: 'rbac/bootstrap-roles',
+      also: ['scheduling/bootstrap-system-priority-classes', 'start-cluster-authentication-info-controller'],
       run: (app) =>
         ensureBootstrapObjects({ ...o, clock: app.clock, logger: app.logger, reader: app.reader, writer: app.writer }),
     },

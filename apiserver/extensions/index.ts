@@ -1,6 +1,6 @@
 /** Resources that aren't built in: custom resources and aggregated API servers. */
 import { followFiles } from '../../base/tls.ts';
-import type { App } from '../app.ts';
+import type { App, StartHook } from '../app.ts';
 import { Aggregator } from './aggregation/aggregator.ts';
 import { Registration } from './aggregation/registration.ts';
 import { CrdController } from './crd/controller.ts';
@@ -15,11 +15,12 @@ export interface ExtensionOptions {
 }
 
 /** Start-up hooks that serve custom resources and follow APIServices. */
-export function extensionHooks(options: ExtensionOptions = {}): { name: string; run(app: App): Promise<void> }[] {
+export function extensionHooks(options: ExtensionOptions = {}): StartHook[] {
   let registration: Registration | undefined;
   return [
     {
       name: 'start-apiextensions-controllers',
+      also: ['start-apiextensions-informers', 'crd-informer-synced'],
       async run(app) {
         registration = new Registration(app);
         const controller = startCustomResources(app, () => void registration?.sync());
@@ -29,12 +30,21 @@ export function extensionHooks(options: ExtensionOptions = {}): { name: string; 
     },
     {
       name: 'kube-apiserver-autoregistration',
+      checks: ['autoregister-completion'],
       async run() {
         await registration?.sync();
       },
     },
     {
       name: 'apiservice-registration-controller',
+      also: [
+        'start-kube-aggregator-informers',
+        'apiservice-status-local-available-controller',
+        'apiservice-status-remote-available-controller',
+        'apiservice-discovery-controller',
+        'apiservice-openapi-controller',
+        'apiservice-openapiv3-controller',
+      ],
       async run(app) {
         const { clock, logger, reader, rand, writer, discovery, aggregation, openapi } = app;
         const files =

@@ -1,4 +1,5 @@
 /** /healthz, /livez and /readyz: named checks, each on its own path too. */
+import { MetricsRegistry } from '../../base/metrics.ts';
 import type { ApiRequest, Reply } from './request.ts';
 import type { PathRoutes } from './paths.ts';
 
@@ -8,9 +9,46 @@ export interface HealthCheck {
   check(): Promise<void> | void;
 }
 
+/** Hears how each check of a path went. */
+export type CheckSeen = (path: string, check: string, ok: boolean) => void;
+
+/** Counts what checks say, for /metrics/slis (KEP-3466). */
+export function healthMetrics(routes: PathRoutes): CheckSeen {
+  const registry = new MetricsRegistry();
+  const state = registry.gauge('kubernetes_healthcheck', 'What each health check said last.', ['name', 'type']);
+  const total = registry.counter('kubernetes_healthchecks_total', 'Health checks by result.', [
+    'name',
+    'status',
+    'type',
+  ]);
+  routes.exact('/metrics/slis', (_request, reply) =>
+    reply.send(200, 'text/plain; version=0.0.4; charset=utf-8', Buffer.from(registry.text())),
+  );
+  return (path, check, ok) => {
+    const type = path.slice(1);
+    state.set([check, type], ok ? 1 : 0);
+    total.add([check, ok ? 'success' : 'error', type]);
+  };
+}
+
 /** Registers the endpoints of one group of checks: `/readyz`, `/readyz/NAME`, `?verbose`, `?exclude=NAME`. */
-export function healthRoutes(routes: PathRoutes, path: string, checks: () => readonly HealthCheck[]): void {
-  routes.exact(path, (request, reply) => answer(request, reply, path, checks()));
+export function healthRoutes(
+  routes: PathRoutes,
+  path: string,
+  checks: () => readonly HealthCheck[],
+  seen: CheckSeen,
+): void {
+  const passes = async (check: HealthCheck): Promise<boolean> => {
+    let ok = true;
+    try {
+      await check.check();
+    } catch {
+      ok = false;
+    }
+    seen(path, check.name, ok);
+    return ok;
+  };
+  routes.exact(path, (request, reply) => answer(request, reply, path, checks(), passes));
   routes.prefix(`${path}/`, async (request, reply) => {
     const name = request.path.slice(path.length + 1);
     const one = checks().find((c) => c.name === name);
@@ -24,16 +62,13 @@ export function healthRoutes(routes: PathRoutes, path: string, checks: () => rea
   });
 }
 
-async function passes(check: HealthCheck): Promise<boolean> {
-  try {
-    await check.check();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-async function answer(request: ApiRequest, reply: Reply, path: string, checks: readonly HealthCheck[]): Promise<void> {
+async function answer(
+  request: ApiRequest,
+  reply: Reply,
+  path: string,
+  checks: readonly HealthCheck[],
+  passes: (check: HealthCheck) => Promise<boolean>,
+): Promise<void> {
   const excluded = new Set(request.query.getAll('exclude'));
   const lines: string[] = [];
   const failed: string[] = [];

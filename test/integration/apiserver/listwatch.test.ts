@@ -145,6 +145,17 @@ describe('lists and watches', () => {
     await Promise.all(seen);
   });
 
+  it('names its health checks as upstream does, and counts what they said', async () => {
+    for (const path of ['/livez', '/readyz']) {
+      const { body } = await ask(server, { path: `${path}?verbose` });
+      for (const check of ['log', 'etcd', 'poststarthook/storage-readiness', 'poststarthook/rbac/bootstrap-roles'])
+        assert.ok(body.toString().includes(`[+]${check} ok\n`), `${path} ${check}`);
+    }
+    const { body } = await ask(server, { path: '/metrics/slis' });
+    assert.match(body.toString(), /^kubernetes_healthcheck\{name="etcd",type="livez"\} 1$/m);
+    assert.match(body.toString(), /^kubernetes_healthchecks_total\{name="log",status="success",type="readyz"\} 1$/m);
+  });
+
   it('refuses a timeout that is no duration', async () => {
     const wrong = await ask(server, { path: '/version?timeout=soon' });
     assert.equal(wrong.code, 400);
