@@ -82,6 +82,8 @@ export interface KubeletConfiguration {
   nodeStatusMaxImages: number;
   serializeImagePulls: boolean;
   maxParallelImagePulls?: number;
+  failSwapOn: boolean;
+  memorySwap: { swapBehavior?: 'NoSwap' | 'LimitedSwap' };
   evictionHard: Record<string, string>;
   evictionSoft: Record<string, string>;
   evictionSoftGracePeriod: Record<string, string>;
@@ -156,6 +158,8 @@ export function defaultConfiguration(): KubeletConfiguration {
     cpuCFSQuotaPeriod: '100ms',
     nodeStatusMaxImages: 50,
     serializeImagePulls: true,
+    failSwapOn: true,
+    memorySwap: {},
     evictionHard: {
       'memory.available': '100Mi',
       'nodefs.available': '10%',

@@ -19,6 +19,7 @@ import * as id from './identity.ts';
 import { hostsFile } from './network.ts';
 import { amountsOf, cpuQuota, cpuShares, oomScoreAdjust } from './resources.ts';
 import { containerSecurity } from './security.ts';
+import { swapLimit } from './swap.ts';
 
 type ReadPod = DeepReadonly<Pod>;
 type ReadContainer = DeepReadonly<Container>;
@@ -33,7 +34,7 @@ const PROPAGATION: Record<string, MountPropagation> = {
 export function containerResources(
   pod: ReadPod,
   c: ReadContainer,
-  deps: Pick<PodDeps, 'memoryCapacity' | 'quotaPeriodMicros' | 'enforceQuota'>,
+  deps: Pick<PodDeps, 'memoryCapacity' | 'quotaPeriodMicros' | 'enforceQuota' | 'swap'>,
 ): LinuxContainerResources {
   const requests = amountsOf(c.resources?.requests);
   const limits = amountsOf(c.resources?.limits);
@@ -46,6 +47,7 @@ export function containerResources(
     out.cpu_quota = cpuQuota(limits['cpu'], deps.quotaPeriodMicros);
     out.cpu_period = deps.quotaPeriodMicros;
   }
+  if (deps.swap) out.unified = { 'memory.swap.max': String(swapLimit(pod, c, deps.swap)) };
   const pages = Object.entries(limits).filter(([k]) => k.startsWith('hugepages-'));
   if (pages.length)
     out.hugepage_limits = pages.map(([k, limit]) => ({

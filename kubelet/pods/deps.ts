@@ -15,6 +15,7 @@ import type { Backoff } from './backoff.ts';
 import type { DnsSettings } from './network.ts';
 import type { NodeResources } from './node-resources.ts';
 import type { PodPaths } from './identity.ts';
+import type { SwapSettings } from './swap.ts';
 import type { UserNamespaces } from './user-namespaces.ts';
 
 export interface PodDeps {
@@ -62,6 +63,8 @@ export interface PodDeps {
   hollow: boolean;
   seccompDefault: boolean;
   seccompRoot: string;
+  /** Undefined where swap can't be bounded: cgroup v1, or a machine without any. */
+  swap: SwapSettings | undefined;
   quotaPeriodMicros: number;
   enforceQuota: boolean;
   /** Milliseconds between two looks at a pod when nothing happens. */

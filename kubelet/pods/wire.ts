@@ -29,6 +29,7 @@ import type { PodDeps } from './deps.ts';
 import { podPaths } from './identity.ts';
 import type { PodManager } from './manager.ts';
 import { parseResolvConf } from './network.ts';
+import { swapCapacity } from './swap.ts';
 import { createUserNamespaces } from './user-namespaces.ts';
 import type { NodeResources } from './node-resources.ts';
 
@@ -190,6 +191,9 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
           logger,
         });
   await cgroups?.prepare(health.nodeLimits());
+  const swap = input.hollow ? 0 : swapCapacity();
+  if (swap > 0 && config.failSwapOn)
+    throw new Error('running with swap on is not supported: turn it off, or set failSwapOn to false');
   const maxRestart = config.crashLoopBackOff?.maxContainerRestartPeriod;
   const maxBackoff = maxRestart ? parseDuration(maxRestart) : 300_000;
 
@@ -237,6 +241,10 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
     hollow: input.hollow,
     seccompDefault: config.seccompDefault,
     seccompRoot: join(rootDir, 'seccomp'),
+    swap:
+      cgroups?.version === 2 && swap > 0
+        ? { behavior: config.memorySwap.swapBehavior || 'NoSwap', memory: machine.memoryBytes, swap }
+        : undefined,
     quotaPeriodMicros,
     enforceQuota: config.cpuCFSQuota,
     syncMs: parseDuration(config.syncFrequency),

@@ -6,6 +6,7 @@ import { formatCpus, parseCpus } from '../../../kubelet/cpus/cpuset.ts';
 import { createCpuManager } from '../../../kubelet/cpus/manager.ts';
 import { takeCpus, type Cpu } from '../../../kubelet/cpus/topology.ts';
 import { resolveCdi } from '../../../kubelet/devices/cdi.ts';
+import { swapCapacity, swapLimit } from '../../../kubelet/pods/swap.ts';
 import { pod } from './pods.ts';
 
 /** Two sockets of two cores with two threads: CPU n and n+4 share a core. */
@@ -72,6 +73,31 @@ describe('CPUs of containers', () => {
     const resources = { requests: { cpu: '6', memory: '1Mi' }, limits: { cpu: '6', memory: '1Mi' } };
     m.allocate(asks('a', '6', { initContainers: [{ name: 'i', image: 'i', resources }] }));
     assert.deepEqual(m.exclusive('a', 'i'), m.exclusive('a', 'c'));
+  });
+});
+
+describe('swap of containers', () => {
+  it('goes to burstable pods by their share of the memory', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'kubelet-swap-'));
+    try {
+      writeFileSync(
+        join(dir, 'swaps'),
+        'Filename Type Size Used Priority\n/swap file 1024 0 -2\n/swap2 file 1024 0 -3\n',
+      );
+      assert.equal(swapCapacity(join(dir, 'swaps')), 2 << 20);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+    const settings = { behavior: 'LimitedSwap', memory: 1000, swap: 500 } as const;
+    const of = (requests: Record<string, string>, limits: Record<string, string> = {}) => {
+      const p = pod({ containers: [{ name: 'c', image: 'i', resources: { requests, limits } }] });
+      return swapLimit(p, p.spec!.containers[0]!, settings);
+    };
+    assert.equal(of({ memory: '100' }), 50);
+    assert.equal(of({ memory: '100', cpu: '1' }, { memory: '100' }), 0, 'all of it in memory');
+    assert.equal(of({}), 0, 'best effort');
+    const p = pod({ containers: [{ name: 'c', image: 'i', resources: { requests: { memory: '100' } } }] });
+    assert.equal(swapLimit(p, p.spec!.containers[0]!, { ...settings, behavior: 'NoSwap' }), 0);
   });
 });
 
