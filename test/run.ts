@@ -98,16 +98,16 @@ async function runTier(tier: Tier): Promise<void> {
       break;
     }
     case 'unit':
-      mocha('unit', full ? 30 : 5);
+      mocha('unit', full ? 30 : 15);
       break;
     case 'integration':
-      mocha('integration', full ? 90 : 10);
+      mocha('integration', full ? 120 : 30);
       break;
     case 'parity':
-      mocha('parity', full ? 30 : 12);
+      mocha('parity', full ? 60 : 30);
       break;
     case 'e2e':
-      if (!full) mocha('e2e', 30);
+      if (!full) mocha('e2e', 45);
       else
         for (const store of ['lmdb', 'etcd'])
           mocha('e2e', 60, { K8TS_E2E_STORE: store, K8TS_KUBECTLS: (await upstream()).kubectls });
