@@ -2,24 +2,16 @@
  * YAML as Kubernetes reads it: YAML 1.1 with the scalars of Go's yaml.v2 (`yes`, `0o17`, `1_000`; dates stay texts),
  * turned into the JSON value it stands for. https://yaml.org/spec/1.1/
  */
-import {
-  Composer,
-  isAlias,
-  isMap,
-  isScalar,
-  isSeq,
-  Lexer,
-  Parser,
-  Scalar,
-  visit,
-  Document,
-  type Node,
-  type Tags,
-} from 'yaml';
+import { createRequire } from 'node:module';
+import type { Composer, Document, Node, Scalar, Tags } from 'yaml';
 import type { JsonObject, JsonValue } from '../types.ts';
 import { DecodeError } from './errors.ts';
 import { integerValue } from './json-parser.ts';
 import { decodeJson, type Decoded } from './json.ts';
+
+/** The parser is loaded with the first text that needs it: most clients send JSON, and programs start sooner. */
+let parser: typeof import('yaml') | undefined;
+const lib = (): typeof import('yaml') => (parser ??= createRequire(import.meta.url)('yaml') as typeof import('yaml'));
 
 /** Values that aliases may add to a document, at least; large documents may add ten times their own number. */
 const ALIAS_ALLOWANCE = 10_000;
@@ -53,7 +45,7 @@ function fail(message: string): DecodeError {
 
 function firstDocument(text: string): Document.Parsed | undefined {
   // The failsafe schema leaves every scalar the text it is; what it means is decided below.
-  const composer = new Composer({
+  const composer = new (lib().Composer)({
     version: '1.1',
     schema: 'failsafe',
     uniqueKeys: false,
@@ -101,8 +93,8 @@ function lineAt(text: string): (offset: number) => number {
 
 /** Token by token, so that nesting is bounded before anything is built of it. */
 function* documents(text: string, composer: Composer): Generator<Document.Parsed> {
-  const parser = new Parser();
-  for (const lexeme of new Lexer().lex(text)) {
+  const parser = new (lib().Parser)();
+  for (const lexeme of new (lib().Lexer)().lex(text)) {
     // A collection and the item in it are two levels of the parser's stack at most.
     if (parser.stack.length > 2 * MAX_DEPTH) throw tooDeep();
     for (const token of parser.next(lexeme)) yield* composer.next(token);
@@ -129,17 +121,17 @@ class Resolver {
       if (++this.#aliased > ALIAS_ALLOWANCE + this.#direct * 10) throw fail('document contains excessive aliasing');
     } else this.#direct++;
     if (node === null || node === undefined) return null;
-    if (isAlias(node)) return this.#alias(node.source, path, depth);
+    if (lib().isAlias(node)) return this.#alias(node.source, path, depth);
     const anchor = (node as Node & { anchor?: string }).anchor;
     if (anchor !== undefined) this.#anchors.set(anchor, node as Node);
-    if (isScalar(node)) return scalar(node);
-    if (isSeq(node)) {
+    if (lib().isScalar(node)) return scalar(node);
+    if (lib().isSeq(node)) {
       this.#open.add(node);
       const out = node.items.map((item, i) => this.value(item, `${path}[${i}]`, depth + 1));
       this.#open.delete(node);
       return out;
     }
-    if (isMap(node)) {
+    if (lib().isMap(node)) {
       this.#open.add(node);
       const out = this.#map(node, path, depth);
       this.#open.delete(node);
@@ -198,7 +190,7 @@ function set(out: JsonObject, key: string, value: JsonValue): void {
 }
 
 const isMergeKey = (key: unknown) =>
-  isScalar(key) && key.value === '<<' && (key.type === Scalar.PLAIN || key.type === undefined);
+  lib().isScalar(key) && key.value === '<<' && (key.type === lib().Scalar.PLAIN || key.type === undefined);
 
 function keyText(key: JsonValue): string {
   if (typeof key === 'string') return key;
@@ -216,7 +208,7 @@ function scalar(node: Scalar): JsonValue {
     case '!!binary':
       return Buffer.from(text, 'base64').toString('latin1');
     case undefined:
-      return node.type === Scalar.PLAIN ? plainScalar(text) : text;
+      return node.type === lib().Scalar.PLAIN ? plainScalar(text) : text;
     default: {
       const v = plainScalar(text);
       if (tag === '!!float' && typeof v === 'number') return v;
@@ -276,16 +268,16 @@ export function splitYaml(text: string): string[] {
 
 /** Writes a value as YAML with sorted keys, as Kubernetes does. */
 export function encodeYaml(value: unknown): string {
-  const doc = new Document(value, {
+  const doc = new (lib().Document)(value, {
     version: '1.1',
     sortMapEntries: true,
     aliasDuplicateObjects: false,
     customTags: withoutLonePoint,
   });
-  visit(doc, {
+  lib().visit(doc, {
     Scalar(_key, node) {
       // Whatever a reader of these rules would take for something else than a text is quoted.
-      if (typeof node.value === 'string' && !isPlainText(node.value)) node.type = Scalar.QUOTE_DOUBLE;
+      if (typeof node.value === 'string' && !isPlainText(node.value)) node.type = lib().Scalar.QUOTE_DOUBLE;
     },
   });
   return doc.toString({ lineWidth: 0, indentSeq: false });

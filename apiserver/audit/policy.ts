@@ -1,5 +1,5 @@
 /** audit.k8s.io/v1 Policy: which requests are noted, and how much of them. */
-import { parse } from 'yaml';
+import { decodeYaml } from '../../api/codec/yaml.ts';
 import type { UserInfo } from '../authentication/types.ts';
 import type { RequestInfo } from '../http/request-info.ts';
 
@@ -87,7 +87,7 @@ const RULE = [
 export function parsePolicy(text: string): AuditPolicy {
   let document: unknown;
   try {
-    document = parse(text);
+    document = decodeYaml(text).value;
   } catch (error) {
     return fail('Policy', `is no YAML: ${(error as Error).message}`);
   }

@@ -2,7 +2,7 @@
  * The listening side: one TLS port for HTTP/2 and HTTP/1.1. Express stands in front of HTTP/1.1 only
  * (docs/decisions/http.md); both lead into the same chain.
  */
-import express from 'express';
+import { createRequire } from 'node:module';
 import http2 from 'node:http2';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -62,9 +62,6 @@ const tlsOptions = (tls: TlsFiles) => ({
 /** Listens on `host`:`port` (0 takes any free port). */
 export async function listen(options: ServerOptions, host: string, port: number): Promise<ListeningServer> {
   const { clock } = options;
-  const app = express();
-  app.disable('x-powered-by');
-  app.disable('etag');
   /** Answers that aren't over yet. */
   let open = 0;
   let settled: (() => void) | undefined;
@@ -77,8 +74,8 @@ export async function listen(options: ServerOptions, host: string, port: number)
     });
     void options.handle(request, new Reply(res, clock));
   };
-  const handleHttp1 = (req: IncomingMessage, res: ServerResponse) => begin(req, res);
-  app.use(handleHttp1);
+  let app: ((req: IncomingMessage, res: ServerResponse) => void) | undefined;
+  const handleHttp1 = (req: IncomingMessage, res: ServerResponse) => (app ??= expressFor(begin))(req, res);
 
   const headersTimeout = options.headersTimeoutMs ?? 32_000;
   const idleTimeout = options.idleTimeoutMs ?? 90_000;
@@ -132,7 +129,7 @@ export async function listen(options: ServerOptions, host: string, port: number)
     if (req.httpVersionMajor >= 2) {
       res.stream?.on('error', ignore);
       begin(req, res);
-    } else (app as unknown as (a: unknown, b: unknown) => void)(req, res);
+    } else handleHttp1(req as unknown as IncomingMessage, res as unknown as ServerResponse);
   });
   server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', ignore);
@@ -180,6 +177,16 @@ export async function listen(options: ServerOptions, host: string, port: number)
       force.cancel();
     },
   };
+}
+
+/** Express with one route for everything. It is loaded for the first client that speaks HTTP/1.1. */
+function expressFor(handle: (req: IncomingMessage, res: ServerResponse) => void) {
+  const express = createRequire(import.meta.url)('express') as () => import('express').Express;
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.use((req: IncomingMessage, res: ServerResponse) => handle(req, res));
+  return app as unknown as typeof handle;
 }
 
 function ignore(): void {}

@@ -2,9 +2,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { EtcdOptions } from './etcd/connection.ts';
-import { createEtcdStore } from './etcd/store.ts';
-import { openLmdbStore } from './lmdb/store.ts';
-import { createMemoryStore } from './memory/store.ts';
 import type { Store } from './store.ts';
 import { transformValues, type ValueTransformer } from './transform.ts';
 
@@ -29,15 +26,16 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   return options.transformer ? transformValues(store, options.transformer) : store;
 }
 
+/** Only the engine that is used is loaded. */
 async function openEngine({ backend, clock, logger, dataDir, etcd }: StoreOptions): Promise<Store> {
   switch (backend) {
     case 'memory':
-      return createMemoryStore({ clock });
+      return (await import('./memory/store.ts')).createMemoryStore({ clock });
     case 'lmdb':
       if (!dataDir) throw new Error('the lmdb storage backend needs a data directory (--data-dir)');
-      return openLmdbStore({ dataDir, clock, logger });
+      return (await import('./lmdb/store.ts')).openLmdbStore({ dataDir, clock, logger });
     case 'etcd3':
       if (!etcd?.servers.length) throw new Error('the etcd3 storage backend needs --etcd-servers');
-      return createEtcdStore({ ...etcd, clock });
+      return (await import('./etcd/store.ts')).createEtcdStore({ ...etcd, clock });
   }
 }

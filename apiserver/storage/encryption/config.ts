@@ -1,5 +1,5 @@
 /** EncryptionConfiguration of apiserver.config.k8s.io/v1: read and checked. */
-import { parse } from 'yaml';
+import { decodeYaml } from '../../../api/codec/yaml.ts';
 
 export interface ConfigKey {
   readonly name: string;
@@ -54,7 +54,7 @@ const API_VERSIONS = ['apiserver.config.k8s.io/v1'];
 export function parseEncryptionConfig(text: string): ResourceRule[] {
   let document: unknown;
   try {
-    document = parse(text);
+    document = decodeYaml(text).value;
   } catch (error) {
     return fail('EncryptionConfiguration', `is no YAML: ${(error as Error).message}`);
   }

@@ -5,7 +5,7 @@ import type { Logger } from '../../../base/log.ts';
 import { followFiles, type ReloadingFiles } from '../../../base/tls.ts';
 import type { ValueTransformer } from '../transform.ts';
 import { parseEncryptionConfig } from './config.ts';
-import { createKms, type Kms } from './kms.ts';
+import type { Kms } from './kms.ts';
 import { createTransformer } from './transformer.ts';
 
 export interface EncryptionOptions {
@@ -48,10 +48,13 @@ export async function openEncryption(options: EncryptionOptions): Promise<Encryp
   async function load(text: string): Promise<Loaded> {
     const rules = parseEncryptionConfig(text);
     const plugins: Kms[] = [];
+    // Most servers have no plugin, and its library takes long to load.
+    const isKms = (p: { type: string }) => p.type === 'kms';
+    const kmsModule = rules.some((r) => r.providers.some(isKms)) ? await import('./kms.ts') : undefined;
     const transformer = createTransformer(rules, {
       keyPrefix: options.keyPrefix ?? '/registry',
       kms(config) {
-        const kms = createKms(config, options);
+        const kms = kmsModule!.createKms(config, options);
         plugins.push(kms);
         return kms;
       },
