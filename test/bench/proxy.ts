@@ -66,6 +66,9 @@ function relay(port: number): Promise<{ port: number; close(): void }> {
 
 const status = (pid: number, field: string) =>
   Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+/** Pages shared with other processes (the program itself) count in part. */
+const proportional = (pid: number) =>
+  Number(/Pss:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0) / 1024;
 const cpuSeconds = (pid: number) => {
   const f = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
   // with the children it has waited for: nft is one
@@ -77,7 +80,16 @@ const percentile = (list: readonly number[], p: number) => {
 };
 const sleep = (ms: number) => new Promise((r) => setTimeout(r, ms));
 
-rmSync(`/run/netns/${NETNS}`, { force: true });
+// what a run that was killed has left
+for (const left of [
+  ['netns', 'del', NETNS],
+  ['link', 'del', 'k8ts-bp'],
+])
+  try {
+    execFileSync('ip', left, { stdio: 'ignore' });
+  } catch {
+    // nothing there
+  }
 ip('netns', 'add', NETNS);
 ip('link', 'add', 'k8ts-bp', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', NETNS);
 ip('addr', 'add', `${HOST}/24`, 'dev', 'k8ts-bp');
@@ -228,6 +240,7 @@ try {
         connectMs: { p50: percentile(ms, 0.5), p99: percentile(ms, 0.99) },
         rssMiB: Math.round(status(pid, 'VmRSS')),
         peakMiB: Math.round(status(pid, 'VmHWM')),
+        pssMiB: Math.round(proportional(pid)),
       };
       process.stdout.write(`${JSON.stringify(line)}\n`);
       child.kill('SIGTERM');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { EndpointSlice, Service } from '../../../api/types.ts';
-import { staleConnections } from '../../../proxy/conntrack.ts';
+import { parseFlows, staleFlows } from '../../../proxy/conntrack.ts';
 import { cniConfig } from '../../../proxy/network/cni.ts';
 import { macOf } from '../../../proxy/network/overlay.ts';
 import { egressRules, planNetwork } from '../../../proxy/network/routes.ts';
@@ -181,24 +181,34 @@ describe('the rules of all services', () => {
 });
 
 describe('connections to be forgotten', () => {
-  it('are those of UDP backends that left, and of services that had none', () => {
-    const before = ports(
-      { ports: [{ port: 53, protocol: 'UDP' }] },
-      [{ ip: '10.244.0.2' }, { ip: '10.244.0.3' }],
+  const spec = { ports: [{ port: 53, protocol: 'UDP', nodePort: 30053 }] };
+  const udp = (...ips: string[]) =>
+    ports(
+      spec,
+      ips.map((ip) => ({ ip })),
       'UDP',
     );
-    const after = ports({ ports: [{ port: 53, protocol: 'UDP' }] }, [{ ip: '10.244.0.3' }], 'UDP');
-    assert.deepEqual(staleConnections(before, after), [
-      '-D -p udp --orig-dst 10.96.0.5 --dport 53 --dst-nat 10.244.0.2 --reply-port-src 8080'.split(' '),
-    ]);
-    const moved = before.map((p) => ({ ...p, backends: p.backends.map((b) => ({ ...b, port: 9090 })) }));
-    assert.deepEqual(
-      staleConnections(before, moved).map((command) => command.slice(7)),
-      ['10.244.0.2', '10.244.0.3'].map((ip) => ['--dst-nat', ip, '--reply-port-src', '8080']),
-    );
-    assert.deepEqual(staleConnections([], after), [['-D', '-p', 'udp', '--orig-dst', '10.96.0.5', '--dport', '53']]);
-    assert.deepEqual(staleConnections(ports({}, [{ ip: '10.244.0.2' }]), []), []);
-  });
+  const flows = parseFlows(
+    [
+      'udp 17 29 src=10.244.0.9 dst=10.96.0.5 sport=1 dport=53 src=10.244.0.2 dst=10.244.0.9 sport=8080 dport=1 [ASSURED] mark=0 use=1',
+      'udp 17 29 src=10.244.0.9 dst=10.96.0.5 sport=2 dport=53 src=10.244.0.3 dst=10.244.0.9 sport=8080 dport=2 mark=0 use=1',
+      'udp 17 29 src=10.244.0.9 dst=10.96.0.5 sport=3 dport=53 [UNREPLIED] src=10.96.0.5 dst=10.244.0.9 sport=53 dport=3 use=1',
+      'udp 17 29 src=192.0.2.1 dst=10.0.0.1 sport=4 dport=30053 src=10.244.0.2 dst=10.0.0.1 sport=9090 dport=4 use=1',
+      'udp 17 29 src=192.0.2.1 dst=198.51.100.1 sport=4 dport=30053 src=198.51.100.1 dst=192.0.2.1 sport=30053 dport=4 use=1',
+      'conntrack v1.4.7 (conntrack-tools): 5 flow entries have been shown.',
+    ].join('\n'),
+  );
+  const stale = (...ips: string[]) => staleFlows(flows, udp(...ips)).map((f) => `${f.dst}:${f.dport} ${f.replySrc}`);
+  it('are those whose backend has left, and those from before there was any', () =>
+    assert.deepEqual(stale('10.244.0.3'), [
+      '10.96.0.5:53 10.244.0.2',
+      '10.96.0.5:53 10.96.0.5',
+      '10.0.0.1:30053 10.244.0.2',
+    ]));
+  it('are not those that lead right; another port is another backend', () =>
+    assert.deepEqual(stale('10.244.0.2', '10.244.0.3'), ['10.96.0.5:53 10.96.0.5', '10.0.0.1:30053 10.244.0.2']));
+  it('are all that were led anywhere when no backend is left', () =>
+    assert.deepEqual(stale(), ['10.96.0.5:53 10.244.0.2', '10.96.0.5:53 10.244.0.3', '10.0.0.1:30053 10.244.0.2']));
 });
 
 describe('the pod network', () => {
