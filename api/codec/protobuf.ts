@@ -82,6 +82,11 @@ export function protobufEnvelope(kind: GroupVersionKind, message: Buffer): Buffe
 
 function finishEnvelope(w: WireWriter, mark: number, kind: GroupVersionKind): void {
   w.lengthSince(mark);
+  envelopeHead(w, kind);
+}
+
+/** What comes before the message and its length. */
+function envelopeHead(w: WireWriter, kind: GroupVersionKind): void {
   w.varint(18);
   const meta = w.length;
   w.string(kind.kind);
@@ -93,24 +98,28 @@ function finishEnvelope(w: WireWriter, mark: number, kind: GroupVersionKind): vo
   w.bytes(PROTOBUF_MAGIC);
 }
 
-/** A list of ready messages (see encodeMessage), enveloped; `kind` is the list's (`PodList`). */
-export function encodeProtobufList(kind: GroupVersionKind, metadata: ListMeta, items: readonly Buffer[]): Buffer {
-  let size = 256;
-  for (const i of items) size += i.length + 8;
-  const w = new WireWriter(size);
-  w.bytes(NO_ENCODING_NOR_TYPE);
-  const mark = w.length;
-  for (let i = items.length - 1; i >= 0; i--) {
-    w.bytes(items[i]!);
-    w.varint(items[i]!.length);
-    w.varint(18);
-  }
-  const meta = w.length;
-  messageWriter(builtinSchemas().type(LIST_META))(w, metadata as JsonObject);
-  w.lengthSince(meta);
-  w.varint(10);
-  finishEnvelope(w, mark, kind);
+/** A message (see encodeMessage) as an item of a list. */
+export function protobufListItem(message: Buffer): Buffer {
+  const w = new WireWriter(message.length + 8);
+  w.bytes(message);
+  w.varint(message.length);
+  w.varint(18);
   return w.finish();
+}
+
+/** What stands before and after a list's items, which take `size` bytes; `kind` is the list's (`PodList`). */
+export function protobufListEnds(
+  kind: GroupVersionKind,
+  metadata: ListMeta,
+  size: number,
+): { front: Buffer; back: Buffer } {
+  const w = new WireWriter();
+  messageWriter(builtinSchemas().type(LIST_META))(w, metadata as JsonObject);
+  w.lengthSince(0);
+  w.varint(10);
+  w.varint(w.length + size);
+  envelopeHead(w, kind);
+  return { front: w.finish(), back: NO_ENCODING_NOR_TYPE };
 }
 
 /** Whether the bytes start as a protobuf envelope. */

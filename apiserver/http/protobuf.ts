@@ -3,14 +3,15 @@ import {
   decodeProtobuf as decode,
   encodeProtobuf as encode,
   encodeMessage,
-  encodeProtobufList,
   hasProtobuf,
+  protobufListEnds,
+  protobufListItem,
 } from '../../api/codec/protobuf.ts';
 import { DecodeError } from '../../api/codec/errors.ts';
 import { badRequest, notAcceptable } from '../../api/status.ts';
 import { parseApiVersion, type GroupVersionKind, type KubeObject } from '../../api/types.ts';
 
-export { encodeMessage, encodeProtobufList };
+export { encodeMessage, protobufListEnds, protobufListItem };
 
 /** Encodes an object with the envelope that Go clients expect; 406 for kinds without a protobuf form. */
 export function encodeProtobuf(object: KubeObject): Buffer {

@@ -4,9 +4,9 @@ import { encodeYaml } from '../../api/codec/yaml.ts';
 import type { DeepReadonly, JsonObject, KubeObject, ListMeta } from '../../api/types.ts';
 import type { Entry } from '../storage/cache.ts';
 import type { ServedResource } from '../registry/catalog.ts';
-import { JoinedList, type ByteSource } from './byte-source.ts';
+import { JoinedList, Pieces, type ByteSource } from './byte-source.ts';
 import { MEDIA_TYPES, type View } from './negotiate.ts';
-import { encodeMessage, encodeProtobuf, encodeProtobufList } from './protobuf.ts';
+import { encodeMessage, encodeProtobuf, protobufListEnds, protobufListItem } from './protobuf.ts';
 import { tableColumns, tableRow } from './table.ts';
 
 /** Anything with a kind and an apiVersion. */
@@ -79,16 +79,13 @@ export function entryProtobuf(served: ServedResource, entry: Entry): Buffer {
   return bytes;
 }
 
-/** An entry's protobuf message without its envelope, for lists; made once. */
-function entryMessage(served: ServedResource, entry: Entry): Buffer {
-  const key = `message@${served.apiVersion}`;
+/** An entry's protobuf as an item of a list; made once. */
+function entryItem(served: ServedResource, entry: Entry): Buffer {
+  const key = `item@${served.apiVersion}`;
   let bytes = entry.views.get(key);
   if (!bytes) {
-    bytes = encodeMessage(servedObject(served, entry.object()), {
-      group: served.group,
-      version: served.version,
-      kind: served.kind,
-    });
+    const { group, version, kind } = served;
+    bytes = protobufListItem(encodeMessage(servedObject(served, entry.object()), { group, version, kind }));
     entry.views.set(key, bytes);
   }
   return bytes;
@@ -154,12 +151,7 @@ export function renderList(
   if (served.custom && view.as === '') meta = { ...meta, continue: meta.continue ?? '' };
   if (view.as === '' && view.media === 'json' && !view.pretty) return joinList(served, entries, meta);
   const kind = listKind(served);
-  if (view.as === '' && view.media === 'protobuf' && served.type?.native)
-    return encodeProtobufList(
-      { group: served.group, version: served.version, kind },
-      meta,
-      entries.map((e) => entryMessage(served, e)),
-    );
+  if (view.as === '' && view.media === 'protobuf' && served.type?.native) return joinMessages(served, entries, meta);
   if (view.as === '') {
     const items = entries.map((e) => {
       if (served.custom) return servedObject(served, e.object());
@@ -213,3 +205,13 @@ function joinList(served: ServedResource, entries: readonly Entry[], meta: ListM
   return new JoinedList(Buffer.from(front), pieces, itemHead(served), BACK);
 }
 const BACK = Buffer.from(']}\n');
+
+/** The same in protobuf. */
+function joinMessages(served: ServedResource, entries: readonly Entry[], meta: ListMeta): ByteSource {
+  const items = entries.map((e) => entryItem(served, e));
+  let size = 0;
+  for (const i of items) size += i.length;
+  const { group, version } = served;
+  const { front, back } = protobufListEnds({ group, version, kind: listKind(served) }, meta, size);
+  return new Pieces([front, ...items, back]);
+}

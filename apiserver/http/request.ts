@@ -7,7 +7,7 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { Writable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { badRequest, requestEntityTooLarge } from '../../api/status.ts';
-import { BufferSource, pump, type ByteSource } from './byte-source.ts';
+import { Pieces, pump, type ByteSource } from './byte-source.ts';
 import type { Clock } from '../../base/clock.ts';
 import { isUnwanted, sendEarly } from './early.ts';
 import type { UserInfo } from '../authentication/types.ts';
@@ -190,7 +190,7 @@ export class Reply {
     native.writeHead(code, h);
     if (body.length === 0) native.end();
     else if (body.length <= LONG) native.end(body);
-    else pump(native, new BufferSource(body));
+    else pump(native, new Pieces([body]));
   }
 
   /** Sends a body that is put together on the way. */

@@ -30,7 +30,7 @@ export interface WatchCacheOptions {
   historyMs?: number;
   /** Events kept over all resources; defaults to 100,000. */
   historyEvents?: number;
-  /** Bytes of events kept over all resources; defaults to 256 MiB. */
+  /** Bytes of events kept over all resources; defaults to 128 MiB. */
   historyBytes?: number;
   /** Changes from before the start that watches may resume from, at most; defaults to 10,000. */
   pastEvents?: number;
@@ -93,7 +93,7 @@ class StoreWatchCache implements WatchCache, Feed {
     this.bookmarkMs = options.bookmarkMs ?? 60_000;
     this.#historyMs = options.historyMs ?? 300_000;
     this.#maxEvents = options.historyEvents ?? 100_000;
-    this.#maxBytes = options.historyBytes ?? 256 * 1024 * 1024;
+    this.#maxBytes = options.historyBytes ?? 128 * 1024 * 1024;
     this.#pastEvents = options.pastEvents ?? 10_000;
     const current = () => this.#revision;
     this.#waits = new RevisionWaits(this.#clock, current);

@@ -7,7 +7,8 @@ import {
   decodeProtobuf,
   encodeMessage,
   encodeProtobuf,
-  encodeProtobufList,
+  protobufListEnds,
+  protobufListItem,
   isProtobuf,
   openEnvelope,
   protobufEnvelope,
@@ -128,11 +129,10 @@ describe('protobuf', () => {
       metadata: { resourceVersion: '5' },
       items: [item('x'), item('y')],
     });
-    const joined = encodeProtobufList({ ...configMap, kind: 'ConfigMapList' }, { resourceVersion: '5' }, [
-      encodeMessage(item('x'), configMap),
-      encodeMessage(item('y'), configMap),
-    ]);
-    assert.ok(joined.equals(whole));
+    const items = Buffer.concat(['x', 'y'].map((n) => protobufListItem(encodeMessage(item(n), configMap))));
+    const kind = { ...configMap, kind: 'ConfigMapList' };
+    const { front, back } = protobufListEnds(kind, { resourceVersion: '5' }, items.length);
+    assert.ok(Buffer.concat([front, items, back]).equals(whole));
     const one = encodeMessage(item('x'), configMap);
     assert.ok(protobufEnvelope(configMap, one).equals(encodeProtobuf(item('x'), configMap)));
   });
