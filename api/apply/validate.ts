@@ -1,8 +1,9 @@
 /** Whether an applied configuration fits its type. The words are those of kube-apiserver, which kubectl prints. */
 import { isObject } from '../patch/value.ts';
+import type { SchemaNode } from '../schema/model.ts';
 import type { JsonObject, JsonValue } from '../types.ts';
 import { canonicalJson, compareText, showPath } from './path-element.ts';
-import { ANY, FieldPathError, itemElement, type LeafShape, type ListShape, type Plan, type Shape } from './shape.ts';
+import { ANY, FieldPathError, itemElement, type ListShape, type Plan, type Shape } from './shape.ts';
 
 /** What is wrong with the configuration, one line for each value (`.spec.foo: field not declared in schema`); empty: nothing. */
 export function validateConfig(plan: Plan, config: JsonObject): string[] {
@@ -19,8 +20,9 @@ function validate(shape: Shape, value: JsonValue, path: string[], errors: string
   const complain = (message: string) => errors.push(path.length === 0 ? message : `${showPath(path)}: ${message}`);
   if (value === null || shape.kind === 'any') return;
   if (shape.kind === 'leaf') {
-    const message = wrongLeaf(shape, value);
+    const message = wrongLeaf(shape.node, value);
     if (message !== undefined) complain(message);
+    else validateWithin(shape.node, value, path, errors);
   } else if (shape.kind === 'list') {
     if (Array.isArray(value)) validateItems(shape, value, path, errors);
     else complain(`expected list, got ${show(value)}`);
@@ -57,14 +59,34 @@ function validateItems(shape: ListShape, list: readonly JsonValue[], path: strin
   }
 }
 
-function wrongLeaf(shape: LeafShape, value: JsonValue): string | undefined {
-  const { form } = shape.node;
+/** What is owned as a whole has a form all the same: the parts of an atomic list, map or struct of a built-in kind. */
+function validateWithin(node: SchemaNode, value: JsonValue, path: string[], errors: string[]): void {
+  const part = (element: string, inner: SchemaNode | undefined, v: JsonValue | undefined) => {
+    if (v === null || v === undefined) return;
+    path.push(element);
+    const message = inner ? wrongLeaf(inner, v) : 'field not declared in schema';
+    if (message !== undefined) errors.push(`${showPath(path)}: ${message}`);
+    else validateWithin(inner!, v, path, errors);
+    path.pop();
+  };
+  if (node.form === 'list') (value as JsonValue[]).forEach((v, i) => part(`i:${i}`, node.items, v));
+  else if (node.form === 'map')
+    for (const k of Object.keys(value as JsonObject).sort(compareText))
+      part(`f:${k}`, node.values, (value as JsonObject)[k]);
+  else if (node.form === 'object' && node.type.native && node.type.fields.length > 0)
+    for (const k of Object.keys(value as JsonObject).sort(compareText))
+      part(`f:${k}`, node.type.field(k)?.node, (value as JsonObject)[k]);
+}
+
+function wrongLeaf(node: SchemaNode, value: JsonValue): string | undefined {
+  const { form } = node;
   switch (form) {
     case 'list':
       return Array.isArray(value) ? undefined : `expected list, got ${show(value)}`;
     case 'map':
     case 'object':
       return isObject(value) ? undefined : `expected map, got ${show(value)}`;
+    case 'union':
     case 'raw':
     case 'any':
     case 'fieldsV1':

@@ -13,7 +13,7 @@ import { updateObject } from '../registry/update.ts';
 import { fieldValidationOf, readObject, type ExpectedKind } from './body.ts';
 import { servedObject } from './render.ts';
 import type { ApiRequest } from './request.ts';
-import { checkNames, readPatch, showPatch, typedPatch, writeRequest } from './write-options.ts';
+import { checkNames, invalidPatch, readPatch, showPatch, typedPatch, writeRequest } from './write-options.ts';
 import { ageSince } from './table.ts';
 
 interface Scale extends KubeObject {
@@ -135,7 +135,7 @@ export async function writeScale(
             expected,
             [],
             validation,
-            () => showPatch(patch.kind, patch.patch),
+            (why) => invalidPatch(() => showPatch(patch.kind, patch.patch), why),
             (t) => request.warn(t),
           );
         } else scale = { ...sent!, metadata: { ...sent!.metadata } };

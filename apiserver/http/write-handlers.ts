@@ -1,4 +1,5 @@
 /** POST, PUT and PATCH of stored resources. */
+import { StatusError } from '../../api/status.ts';
 import type { DeepReadonly, KubeObject } from '../../api/types.ts';
 import type { ServedResource } from '../registry/catalog.ts';
 import { createObject } from '../registry/create.ts';
@@ -82,12 +83,17 @@ export async function handlePatch(
   const shown = () => showPatch(kind, patch);
   if (validation === 'Strict' && notes.length > 0)
     throw invalidPatch(shown, `yaml: unmarshal errors:\n  ${notes.join('\n  ')}`);
+  // What was applied fits the schema, or was refused before; only a text's inner form can still be wrong.
+  const refuse = (why: string) =>
+    kind === 'apply' && duplicates.length === 0
+      ? new StatusError(500, '', `failed to convert new object to proper version: ${why}`)
+      : invalidPatch(shown, why);
   const source = patchSource(deps.registry, write, {
     kind,
     patch,
     force,
     typed(value) {
-      const object = typedPatch(checkedKind(value, served, shown), served, duplicates, validation, shown, (t) =>
+      const object = typedPatch(checkedKind(value, served, shown), served, duplicates, validation, refuse, (t) =>
         request.warn(t),
       );
       checkNames(request, served, object);

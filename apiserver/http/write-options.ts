@@ -82,7 +82,7 @@ function managerOfAgent(agent: string): string {
 /** The name in the body is the one in the URL; patches needn't say it. */
 export function checkNames(request: ApiRequest, served: ServedResource, object: KubeObject): void {
   const meta = (object.metadata ??= {});
-  if (!meta.name && request.info.verb === 'update')
+  if (!meta.name)
     throw badRequest(
       `the name of the object (${request.info.name} based on URL) was undeterminable: name must be provided`,
     );
@@ -117,14 +117,14 @@ export function typedPatch(
   expected: ExpectedKind,
   duplicates: readonly string[],
   validation: FieldValidation,
-  shown: () => string,
+  refuse: (why: string) => StatusError,
   warn: (text: string) => void,
 ): KubeObject {
   try {
     return decodeTyped(value, expected, duplicates, validation, warn);
   } catch (error) {
     if (!(error instanceof StatusError) || error.reason !== 'BadRequest') throw error;
-    throw invalidPatch(shown, error.message);
+    throw refuse(error.message);
   }
 }
 
