@@ -3,7 +3,6 @@ import http from 'node:http';
 import type { Logger } from '../base/log.ts';
 import { MetricsRegistry, processMetrics } from '../base/metrics.ts';
 import type { ServicePort } from './rules/model.ts';
-import { chooseBackends } from './rules/translate.ts';
 
 export interface HealthServer {
   update(ports: readonly ServicePort[]): void;
@@ -30,7 +29,10 @@ export function createServiceHealth(nodeName: string, logger: Logger): HealthSer
           servers.delete(port);
         }
       for (const [port, list] of wanted) {
-        const counts = new Map(list.map((p) => [p.id, chooseBackends(p, nodeName, '').local.length]));
+        // those that end still get traffic when there are no others, but shall not be sent any more
+        const counts = new Map(
+          list.map((p) => [p.id, p.backends.filter((b) => b.ready && b.node === nodeName).length]),
+        );
         const have = servers.get(port);
         if (have) {
           have.counts = counts;
