@@ -9,12 +9,26 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
+/** Whether what lies in node_modules is what the lock asks for on this platform; more may lie there. */
+function packagesAreThere(lock) {
+  const installed = join(root, 'node_modules', '.package-lock.json');
+  if (!existsSync(installed)) return false;
+  const have = JSON.parse(readFileSync(installed, 'utf8')).packages ?? {};
+  const fits = (list, own) => !list || list.includes(own);
+  return Object.entries(JSON.parse(lock).packages).every(([path, wanted]) => {
+    if (path === '' || have[path]?.version === wanted.version) return true;
+    if (!wanted.optional || have[path]) return false;
+    const elsewhere = !fits(wanted.os, process.platform) || !fits(wanted.cpu, process.arch);
+    return elsewhere || !fits(wanted.libc, 'glibc');
+  });
+}
+
 function installPackages() {
-  const want = createHash('sha256')
-    .update(readFileSync(join(root, 'package-lock.json')))
-    .digest('hex');
+  const lock = readFileSync(join(root, 'package-lock.json'), 'utf8');
+  const want = createHash('sha256').update(lock).digest('hex');
   const stamp = join(root, 'node_modules', '.k8ts-lock');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === want) return;
+  if (packagesAreThere(lock)) return writeFileSync(stamp, want);
   process.stderr.write('installing packages (npm ci) ...\n');
   const done = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
