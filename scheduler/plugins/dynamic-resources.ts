@@ -242,9 +242,15 @@ export function dynamicResources(args: DynamicResourcesArgs, deps: PluginDeps): 
       { resource: 'Node', actions: Action.Add | Action.UpdateNodeLabel | Action.UpdateNodeAllocatable },
       {
         resource: 'ResourceClaim',
-        actions: Action.Add | Action.Update,
+        actions: Action.Add | Action.Update | Action.Delete,
         hint(pod, before, after) {
           const was = before as Claim | undefined;
+          // Gone with its devices; or it was what an earlier attempt for this pod had left.
+          if (after === undefined)
+            return (
+              Boolean(was?.status?.allocation) ||
+              was?.metadata?.ownerReferences?.some((o) => o.uid === pod.uid) === true
+            );
           const is = after as Claim;
           const own = names(pod, is);
           if (own === undefined) return false;

@@ -129,6 +129,37 @@ describe('scheduling with devices', function () {
     assert.equal(await c.placed('another'), 'b');
   });
 
+  it('throws away the claim that an attempt which was cut off has left, and begins anew', async () => {
+    await c.client.delete(pods, 'another', { namespace: 'test' });
+    const requests = { 'example.com/gpu': '1' };
+    const gated = await c.pod(
+      'resumed',
+      { schedulingGates: [{ name: 'example.com/wait' }] },
+      { container: { resources: { requests, limits: requests } } },
+    );
+    const owner = { apiVersion: 'v1', kind: 'Pod', name: 'resumed', uid: gated.metadata!.uid!, controller: true };
+    await c.client.create(resourceClaims, {
+      metadata: {
+        name: 'left-over',
+        namespace: 'test',
+        annotations: { 'resource.kubernetes.io/extended-resource-claim': 'true' },
+        ownerReferences: [owner],
+        finalizers: ['resource.kubernetes.io/delete-protection'],
+      },
+      spec: { devices: { requests: [{ name: 'r', exactly: { deviceClassName: 'gpu', count: 1 } }] } },
+    });
+    for (const other of (await c.client.list(resourceClaims, { namespace: 'test' })).items)
+      if (other.metadata!.name!.startsWith('another-')) await free(other.metadata!.name!);
+    await c.client.update(pods, { ...gated, spec: { ...gated.spec!, schedulingGates: undefined } });
+    assert.equal(await c.placed('resumed'), 'b');
+    const names = (await c.client.list(resourceClaims, { namespace: 'test' })).items.map((x) => x.metadata!.name!);
+    assert.ok(!names.includes('left-over'), names.join());
+    assert.ok(
+      names.some((n) => n.startsWith('resumed-extended-resources-')),
+      names.join(),
+    );
+  });
+
   it('waits until the driver has made a device ready, and says meanwhile where the pod will go', async () => {
     await c.client.create(resourceSlices, {
       metadata: { name: 'fabric' },
