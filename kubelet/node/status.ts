@@ -12,6 +12,9 @@ type Condition = NonNullable<NodeStatus['conditions']>[number];
 
 /** The release whose behaviour and API this is. */
 
+/** What pods may need of a kubelet, and this one has (KEP-5328); sorted. */
+const DECLARED_FEATURES = ['RestartAllContainersOnContainerExits'];
+
 export interface NodeFacts {
   now: number;
   nodeName: string;
@@ -178,6 +181,7 @@ export function nodeStatus(f: NodeFacts): NodeStatus {
         }
       : {}),
     features: { supplementalGroupsPolicy: false },
+    declaredFeatures: [...DECLARED_FEATURES],
   };
 }
 
@@ -193,6 +197,7 @@ export function differs(a: DeepReadonly<NodeStatus> | undefined, b: NodeStatus):
       images: s.images,
       daemonEndpoints: s.daemonEndpoints,
       volumesInUse: s.volumesInUse ?? [],
+      declaredFeatures: s.declaredFeatures ?? [],
     };
     return JSON.stringify([own, s.conditions?.map((c) => [c.type, c.status, c.reason, c.message])]);
   };

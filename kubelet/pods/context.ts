@@ -6,6 +6,7 @@ import { generateStatus, type PodCondition, type StatusContext } from '../status
 import type { MountedVolume } from '../volumes/types.ts';
 import type { PodDeps } from './deps.ts';
 import { addMessages } from './messages.ts';
+import { restartTriggers } from './plan.ts';
 import type { Resizer } from './resize.ts';
 import { readPodState, type PodRuntimeState } from './state.ts';
 
@@ -34,6 +35,8 @@ export interface WorkerContext {
   volumes: ReadonlyMap<string, MountedVolume> | undefined;
   readonly waiting: Map<string, WaitingReason>;
   readonly resizer: Resizer;
+  /** When each container that had all start anew was seen to have ended; nanoseconds since the epoch. */
+  readonly restartsOfAll: Map<string, number>;
   /** Aborted when the present step is to be left. */
   signal: AbortSignal;
   wakeAfter(ms: number): void;
@@ -52,6 +55,13 @@ export async function refresh(w: WorkerContext): Promise<void> {
   w.state = await addMessages(await readPodState(w.deps.runtime, w.uid, before), before);
 }
 
+/** Notes containers whose end has all others start anew; containers created before belong to the past. */
+export function restartAllSince(w: WorkerContext): number {
+  for (const id of restartTriggers(w.pod, w.state))
+    if (!w.restartsOfAll.has(id)) w.restartsOfAll.set(id, w.deps.clock.now() * 1e6);
+  return Math.max(0, ...w.restartsOfAll.values());
+}
+
 export function statusContext(w: WorkerContext, terminating: boolean): StatusContext {
   const { deps, ending } = w;
   return {
@@ -65,6 +75,7 @@ export function statusContext(w: WorkerContext, terminating: boolean): StatusCon
     resources: (c) => w.resizer.resources(c),
     resize: w.resizer.condition(),
     terminating,
+    restartAllSince: restartAllSince(w),
     ...(ending
       ? {
           override: {

@@ -137,7 +137,7 @@ export async function perform(w: WorkerContext, actions: readonly Action[]): Pro
           await killContainer(
             w.pod,
             c,
-            probeGrace(w, action) ?? gracePeriod(w.pod),
+            action.graceSeconds ?? probeGrace(w, action) ?? gracePeriod(w.pod),
             action.message,
             podIPs(w)[0] ?? '',
             deps,

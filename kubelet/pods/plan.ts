@@ -15,7 +15,15 @@ export type Action =
   /** Stops whatever runs in the pod, then its sandbox. */
   | { kind: 'killPod' }
   | { kind: 'createSandbox'; attempt: number }
-  | { kind: 'killContainer'; id: string; name: string; message: string; probe?: 'liveness' | 'startup' }
+  | {
+      kind: 'killContainer';
+      id: string;
+      name: string;
+      message: string;
+      probe?: 'liveness' | 'startup';
+      /** In place of the pod's grace period. */
+      graceSeconds?: number;
+    }
   | {
       kind: 'startContainer';
       role: ContainerRole;
@@ -31,6 +39,8 @@ export interface PlanContext {
   started(container: RuntimeContainerState): boolean;
   /** Restarts that the API knew of when the runtime knows nothing of the container any more (a node that booted anew). */
   lostRestarts?(name: string): number | undefined;
+  /** When it was last seen that all containers are to start anew: older ones belong to the past. Nanoseconds since the epoch. */
+  restartAllSince?: number;
 }
 
 /** The action of the first of the container's rules that the exit code meets. */
@@ -58,19 +68,28 @@ function initShouldRestart(pod: ReadPod, c: ReadContainer, exitCode: number): bo
 }
 
 /**
- * When a container last ended in a way that has all containers start anew (restartPolicyRules with the action
- * RestartAllContainers, KEP-5532); nanoseconds, 0 for never. What was created before belongs to the past.
+ * Ids of containers that have ended in a way that has all containers start anew, and have not been started again
+ * (restartPolicyRules with the action RestartAllContainers, KEP-5532).
  */
-export function restartAllAt(pod: ReadPod, state: PodRuntimeState): number {
-  let at = 0;
-  for (const c of [...(pod.spec!.initContainers ?? []), ...pod.spec!.containers]) {
-    if (!c.restartPolicyRules?.length) continue;
-    for (const have of state.containers)
-      if (have.name === c.name && hasExited(have) && ruleFor(c, have.exit_code) === 'RestartAllContainers')
-        at = Math.max(at, have.finished_at);
-  }
-  return at;
+export function restartTriggers(pod: ReadPod, state: PodRuntimeState): string[] {
+  return [...(pod.spec!.initContainers ?? []), ...pod.spec!.containers].flatMap((c) => {
+    const have = c.restartPolicyRules?.length ? latest(state, c.name) : undefined;
+    return hasExited(have) && ruleFor(c, have!.exit_code) === 'RestartAllContainers' ? [have!.id] : [];
+  });
 }
+
+/** Whether some container's rules can have all containers start anew. */
+export const mayRestartAll = (pod: ReadPod): boolean =>
+  [...(pod.spec!.initContainers ?? []), ...pod.spec!.containers].some((c) =>
+    c.restartPolicyRules?.some((r) => r.action === 'RestartAllContainers'),
+  );
+
+/** Whether containers of before `since` (nanoseconds) have still to be replaced. */
+export const isRestartingAll = (pod: ReadPod, state: PodRuntimeState, since: number): boolean =>
+  since > 0 &&
+  [...(pod.spec!.initContainers ?? []), ...pod.spec!.containers].some(
+    (c) => (latest(state, c.name)?.created_at ?? since) < since,
+  );
 
 export interface Plan {
   actions: Action[];
@@ -85,7 +104,7 @@ export function plan(pod: ReadPod, state: PodRuntimeState, context: PlanContext)
   if (!usable) return planNewSandbox(pod, state, context);
 
   const actions: Action[] = [];
-  const since = restartAllAt(pod, state);
+  const since = context.restartAllSince ?? 0;
   const current = (name: string): RuntimeContainerState | undefined => {
     const c = latest(state, name);
     return c?.sandboxId === sandbox.id && c.created_at >= since ? c : undefined;
@@ -98,6 +117,7 @@ export function plan(pod: ReadPod, state: PodRuntimeState, context: PlanContext)
         id: c.id,
         name: c.name,
         message: `Container ${c.name} is restarted with all containers of the pod`,
+        graceSeconds: 0,
       })),
       finished: false,
     };

@@ -7,7 +7,16 @@ import { errorText, isNotFound } from '../cri/client.ts';
 import { terminal } from '../status/generate.ts';
 import { applyResize, grantResize } from './apply-resize.ts';
 import { collectGarbage } from './container-gc.ts';
-import { lastStatus, podIPs, publish, publishEnding, refresh, type EndReason, type WorkerContext } from './context.ts';
+import {
+  lastStatus,
+  podIPs,
+  publish,
+  restartAllSince,
+  publishEnding,
+  refresh,
+  type EndReason,
+  type WorkerContext,
+} from './context.ts';
 import type { PodDeps } from './deps.ts';
 import { isStatic, legacyLogName } from './identity.ts';
 import { mountVolumes, perform } from './perform.ts';
@@ -97,6 +106,7 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
     rejected: options.rejected !== undefined,
     volumes: undefined,
     waiting: new Map(),
+    restartsOfAll: new Map(),
     resizer: createResizer(options.pod, deps.status.get(uid) ?? options.target?.status),
     signal: syncing.signal,
     wakeAfter,
@@ -162,6 +172,7 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
     return {
       unhealthy: deps.probes.unhealthy(uid),
       started: (c) => deps.probes.started(w.pod, c),
+      restartAllSince: restartAllSince(w),
       lostRestarts(name) {
         const said = lastStatus(w);
         const s = [...(said?.containerStatuses ?? []), ...(said?.initContainerStatuses ?? [])].find(

@@ -6,6 +6,7 @@ import { shouldRestart } from '../pods/plan.ts';
 import type { PodRuntimeState, RuntimeContainerState } from '../pods/state.ts';
 import type { ResizeCondition, Resources } from '../pods/resize.ts';
 import { containerStatus, type ContainerView, type WaitingReason } from './containers.ts';
+import { isRestartingAll, mayRestartAll } from '../pods/plan.ts';
 import { podPhase, type Phase } from './phase.ts';
 
 export type PodCondition = NonNullable<PodStatus['conditions']>[number];
@@ -27,6 +28,8 @@ export interface StatusContext {
   /** Nothing is started any more. */
   terminating: boolean;
   /** Said by eviction, deadline, or failed admission. */
+  /** See PlanContext. */
+  restartAllSince?: number;
   override?: { phase: Phase; reason?: string; message?: string; condition?: PodCondition };
 }
 
@@ -207,6 +210,13 @@ function conditions(
     if (closed.length) ready = make('Ready', false, 'ReadinessGatesNotReady', closed.join(', '));
   }
   out.push(ready, make('ContainersReady', containersReady, reason, message), make('PodScheduled', true));
+  if (mayRestartAll(pod)) {
+    const restarting = !terminal(status.phase) && isRestartingAll(pod, runtime, context.restartAllSince ?? 0);
+    const why = restarting
+      ? (['RestartAllContainersStarted', 'container exited with restart policy rule'] as const)
+      : [];
+    out.push(make('AllContainersRestarting', restarting, ...why));
+  }
   const resize = context.resize;
   if (resize) out.push(make(resize.type, true, resize.reason, resize.message));
   const extra =

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Container } from '../../../api/types.ts';
-import { plan, shouldRestart, type PlanContext } from '../../../kubelet/pods/plan.ts';
+import { plan, restartTriggers, shouldRestart, type PlanContext } from '../../../kubelet/pods/plan.ts';
 import type { RuntimeContainerState } from '../../../kubelet/pods/state.ts';
 import { pod, ran, sandbox, state } from './pods.ts';
 
@@ -137,21 +137,31 @@ describe('restart of all containers', () => {
   const i = p.spec!.initContainers![0]!;
   const none: PlanContext = { unhealthy: new Map(), started: () => true };
   const at = (created: number, finished = 0) => ({ created_at: created, finished_at: finished });
-  const steps = (containers: RuntimeContainerState[]) =>
-    plan(p, { uid: 'uid-1', sandboxes: [sandbox()], containers, ips: ['10.0.0.5'] }, none).actions.map((x) =>
+  const view = (containers: RuntimeContainerState[]) => ({
+    uid: 'uid-1',
+    sandboxes: [sandbox()],
+    containers,
+    ips: ['10.0.0.5'],
+  });
+  const steps = (containers: RuntimeContainerState[], restartAllSince?: number) =>
+    plan(p, view(containers), { ...none, restartAllSince }).actions.map((x) =>
       x.kind === 'startContainer' ? `start ${x.container.name} ${x.attempt}` : `${x.kind} ${'name' in x ? x.name : ''}`,
     );
   const ended = ran(a, { exit: 42, ...at(20, 50) });
   const initOnce = ran(i, { exit: 0, ...at(10, 15) });
 
   it('stops the others, then begins again with the init containers, and does so once', () => {
-    assert.deepEqual(steps([ended, ran(b, at(21)), initOnce]), ['killContainer b']);
-    assert.deepEqual(steps([ended, ran(b, { exit: 137, ...at(21, 60) }), initOnce]), ['start i 1']);
+    // b was started after a had ended, but before that was seen
+    const late = ran(b, at(55));
+    assert.deepEqual(restartTriggers(p, view([late, ended, initOnce])), [ended.id]);
+    assert.deepEqual(steps([late, ended, initOnce], 60), ['killContainer b']);
+    const gone = ran(b, { exit: 137, ...at(55, 65) });
+    assert.deepEqual(steps([gone, ended, initOnce], 60), ['start i 1']);
     const again = ran(i, { id: 'i2', exit: 0, restartCount: 1, ...at(70, 80) });
-    const gone = ran(b, { exit: 137, ...at(21, 60) });
-    assert.deepEqual(steps([again, ended, gone, initOnce]), ['start a 1', 'start b 1']);
+    assert.deepEqual(steps([again, gone, ended, initOnce], 60), ['start a 1', 'start b 1']);
     const both = [ran(a, { id: 'a2', ...at(90) }), ran(b, { id: 'b2', ...at(91) })];
-    assert.deepEqual(steps([...both, again, ended, gone, initOnce]), []);
+    assert.deepEqual(steps([...both, again, gone, ended, initOnce], 60), []);
+    assert.deepEqual(restartTriggers(p, view([...both, again, gone, ended, initOnce])), []);
   });
 
   it('leaves other exits to the pod’s policy', () => {
