@@ -76,7 +76,13 @@ export class ResourceStore {
     );
     if (!result.ok) throw alreadyExists(this.definition, name);
     this.#watchCache.wrote({ type: 'put', key, value, revision: result.revision, object: kept });
-    return { revision: result.revision, json: withRevision(value, result.revision) };
+    return this.#written(key, value, result.revision);
+  }
+
+  /** What was written, with its version: the cache's own bytes where they are there already. */
+  #written(key: string, value: Buffer, revision: number): Written {
+    const entry = this.#cache?.peek(key);
+    return { revision, json: entry?.revision === revision ? entry.json : withRevision(value, revision) };
   }
 
   /** Writes over `expected`; the current value is returned when somebody else was faster. */
@@ -95,9 +101,7 @@ export class ResourceStore {
       this.#store.update(key, value, expected, ttlSeconds === undefined ? undefined : { ttlSeconds }),
     );
     if (result.ok) this.#watchCache.wrote({ type: 'put', key, value, revision: result.revision, object: kept });
-    return result.ok
-      ? { revision: result.revision, json: withRevision(value, result.revision) }
-      : conflictOf(result.current);
+    return result.ok ? this.#written(key, value, result.revision) : conflictOf(result.current);
   }
 
   async delete(namespace: string, name: string, expected: number): Promise<{ revision: number } | Conflict> {

@@ -112,6 +112,19 @@ export class SortedList<T extends { readonly key: string }> {
     return (this.#flat ??= ([] as T[]).concat(...this.#chunks));
   }
 
+  /** How many items `range` would give; costs next to nothing. */
+  count(from: string, to: string): number {
+    const first = this.#chunkFor(from);
+    if (first >= this.#chunks.length) return 0;
+    let n = -SortedList.#within(this.#chunks[first]!, from);
+    for (let c = first; c < this.#chunks.length; c++) {
+      const chunk = this.#chunks[c]!;
+      if (to === '' || compareKeys(chunk[chunk.length - 1]!.key, to) < 0) n += chunk.length;
+      else return n + SortedList.#within(chunk, to);
+    }
+    return n;
+  }
+
   /** Items with `from` <= key < `to` ('' for no end). */
   range(from: string, to: string): T[] {
     const out: T[] = [];

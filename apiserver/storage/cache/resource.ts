@@ -21,8 +21,6 @@ import { concerns, type Watcher, Watchers } from './watchers.ts';
 const MAX_LABEL_INDEXES = 32;
 /** Reconstructed past states kept for the following pages of a list. */
 const MAX_PAST = 4;
-/** A label that matches more entries than this is looked up by namespace first when there is one. */
-const SMALL_POSTING = 64;
 
 /** What a resource needs of the cache as a whole. */
 export interface Feed {
@@ -204,11 +202,17 @@ export class CachedResource implements ResourceCache {
     if (byField) return { entries: byField.get(field.value), rest: left({ label, namespace, ...others }) };
     if (label) {
       const postings = this.#labelIndex(label.key);
-      if (namespace === undefined || postings.count(label.value) <= SMALL_POSTING)
+      if (namespace === undefined || postings.count(label.value) <= this.#countIn(namespace))
         return { entries: postings.get(label.value), rest: left({ field, namespace, ...others }) };
     }
     if (namespace === undefined || !this.options.namespaced) return { entries: this.#sorted.all(), rest: scope };
     return { entries: this.#inNamespace(namespace), rest: left({ field, label, ...others }) };
+  }
+
+  #countIn(namespace: string): number {
+    if (!this.options.namespaced) return Infinity;
+    const prefix = `${this.options.prefix}${namespace}/`;
+    return this.#sorted.count(prefix, prefixEnd(prefix));
   }
 
   #inNamespace(namespace: string): CachedEntry[] {

@@ -61,6 +61,8 @@ describe('SortedList', () => {
         assert.deepEqual(list.all(), expected);
         const inside = expected.filter((e) => e.key.startsWith('/7/'));
         assert.deepEqual(list.range('/7/', prefixEnd('/7/')), inside);
+        assert.equal(list.count('/7/', prefixEnd('/7/')), inside.length);
+        assert.equal(list.count('', ''), list.size);
         assert.deepEqual(sliceByPrefix(list.all(), '/7/'), inside);
         assert.equal(list.size, model.size);
         assert.equal(list.get(key)?.n, model.get(key));
