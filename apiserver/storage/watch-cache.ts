@@ -32,7 +32,7 @@ export interface WatchCacheOptions {
   historyEvents?: number;
   /** Bytes of events kept over all resources; defaults to 128 MiB. */
   historyBytes?: number;
-  /** Changes from before the start that watches may resume from, at most; defaults to 10,000. */
+  /** Changes from before the start that watches may resume from, at most; defaults to 5,000. */
   pastEvents?: number;
   /** How long a consistent read waits before the cache writes a key of its own to move on; defaults to 100 ms. */
   patienceMs?: number;
@@ -94,7 +94,7 @@ class StoreWatchCache implements WatchCache, Feed {
     this.#historyMs = options.historyMs ?? 300_000;
     this.#maxEvents = options.historyEvents ?? 100_000;
     this.#maxBytes = options.historyBytes ?? 128 * 1024 * 1024;
-    this.#pastEvents = options.pastEvents ?? 10_000;
+    this.#pastEvents = options.pastEvents ?? 5000;
     const current = () => this.#revision;
     this.#waits = new RevisionWaits(this.#clock, current);
     this.#freshness = new Freshness({

@@ -1,6 +1,6 @@
 /**
  * Measures the storage engines and the watch cache: `node test/bench/store.ts [memory] [lmdb] [etcd] [cache]`.
- * Prints one JSON object a line. etcd is started for it, from the PATH.
+ * Prints one JSON object a line. etcd is started for it: ETCD, or the one on the PATH.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -159,7 +159,7 @@ if (wanted('lmdb')) {
   await rm(dataDir, { recursive: true, force: true });
 }
 if (wanted('etcd')) {
-  const etcd = await startEtcd();
+  const etcd = await startEtcd({ binary: process.env['ETCD'] });
   const store = await openStore({ backend: 'etcd3', etcd: etcd.options, ...common });
   await writes('etcd', store);
   await store.close();
