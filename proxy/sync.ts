@@ -77,9 +77,7 @@ export function startSync(options: SyncOptions): Loop {
     await Promise.all([services.synced(), slices.synced()]);
     const began = clock.monotonic();
     const all = states === undefined;
-    const current = (states ??= new Map(
-      options.families.map((f) => [f, new RuleState(f, options.nodePortAddresses)] as const),
-    ));
+    const current = (states ??= new Map(options.families.map((f) => [f, new RuleState(viewOf(f))] as const)));
     const keys = all ? services.list().map(keyOf) : [...dirty];
     dirty.clear();
     const before: ServicePort[] = [];

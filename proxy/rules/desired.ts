@@ -26,7 +26,11 @@ export const FIXED = {
   'no-endpoint-nodeports': 'map',
   'cluster-ips': 'set',
   hairpin: 'set',
+  /** Front, protocol, port and a number below the count of backends -> a backend. */
+  endpoints: 'map',
 } as const;
+/** Up to so many backends a Service is served by chains that all share; they are there from the start. */
+export const SHARED_SPREADS = 64;
 export type FixedSet = keyof typeof FIXED;
 
 const hash = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 8);
@@ -74,6 +78,19 @@ export function serviceRules(ports: readonly ServicePort[], node: NodeView): Fra
     return name;
   }
 
+  /**
+   * A front without affinity needs no chain of its own: backends stand in one map for all Services, and one chain for
+   * each count of backends picks among them. Ten thousand Services are then ten thousand elements and a few chains,
+   * which is what keeps a change cheap: the nft program reads all chains before it adds an element.
+   */
+  function sharedSpread(key: string, p: ServicePort, backends: readonly Backend[]): string {
+    for (const [i, b] of backends.entries()) put('endpoints', `${key} . ${i}`, `${b.ip} . ${b.port}`);
+    const marks = !p.internalLocal && masqueradeRules(node).length > 0;
+    return `${marks ? 'masquerade' : 'spread'}-${backends.length}`;
+  }
+  const isShared = (p: ServicePort, backends: readonly Backend[]) =>
+    p.affinitySeconds === 0 && backends.length <= SHARED_SPREADS;
+
   for (const p of ports) {
     const { cluster, local } = chooseBackends(p, node.name, node.zone);
     const internal = p.internalLocal ? local : cluster;
@@ -82,20 +99,26 @@ export function serviceRules(ports: readonly ServicePort[], node: NodeView): Fra
     for (const b of cluster) if (b.node === node.name) put('hairpin', `${b.ip} . ${b.ip}`);
     for (const b of local) put('hairpin', `${b.ip} . ${b.ip}`);
 
-    const clusterChain = cluster.length ? backendChain('svc', p, cluster) : undefined;
+    const outside = [...p.externalIPs, ...p.loadBalancerIPs];
+    const reachable = outside.length > 0 || p.nodePort !== 0;
+    const own = (internalUse: boolean) => (internalUse && !isShared(p, internal)) || reachable;
+    const clusterChain = cluster.length && own(!p.internalLocal) ? backendChain('svc', p, cluster) : undefined;
     const localChain =
-      local.length && (p.internalLocal || p.externalLocal) ? backendChain('local', p, local) : undefined;
+      local.length && (p.internalLocal || p.externalLocal) && own(p.internalLocal)
+        ? backendChain('local', p, local)
+        : undefined;
     const internalChain = p.internalLocal ? localChain : clusterChain;
     const nothing = (usesLocal: boolean) => (usesLocal && cluster.length ? 'drop' : 'goto reject-chain');
 
-    if (internal.length && internalChain) {
+    if (internal.length && isShared(p, internal))
+      put('service-ips', key(p.clusterIP), `goto ${sharedSpread(key(p.clusterIP), p, internal)}`);
+    else if (internal.length && internalChain) {
       const front = chainName('in', p);
-      chains.set(front, [...masqueradeFor(node, family, p), `goto ${internalChain}`]);
+      chains.set(front, [...(p.internalLocal ? [] : masqueradeRules(node)), `goto ${internalChain}`]);
       put('service-ips', key(p.clusterIP), `goto ${front}`);
     } else put('no-endpoint-services', key(p.clusterIP), nothing(p.internalLocal));
 
-    const outside = [...p.externalIPs, ...p.loadBalancerIPs];
-    if (outside.length === 0 && p.nodePort === 0) continue;
+    if (!reachable) continue;
     const external = p.externalLocal ? localChain : clusterChain;
     if (clusterChain === undefined || (external === undefined && !p.externalLocal)) {
       for (const ip of outside) put('no-endpoint-services', key(ip), 'goto reject-chain');
@@ -120,11 +143,10 @@ export function serviceRules(ports: readonly ServicePort[], node: NodeView): Fra
 }
 
 /** Connections to a cluster IP that come from outside of the pods leave with this node's address, so that replies return. */
-function masqueradeFor(node: NodeView, family: string, p: ServicePort): string[] {
+export function masqueradeRules(node: Pick<NodeView, 'masqueradeAll' | 'clusterCidr' | 'family'>): string[] {
   const mark = `meta mark set meta mark or ${MASQUERADE_MARK}`;
   if (node.masqueradeAll) return [mark];
-  if (node.clusterCidr === '' || p.internalLocal) return [];
-  return [`${family} saddr != ${node.clusterCidr} ${mark}`];
+  return node.clusterCidr === '' ? [] : [`${node.family === 6 ? 'ip6' : 'ip'} saddr != ${node.clusterCidr} ${mark}`];
 }
 
 function externalRules(

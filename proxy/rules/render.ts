@@ -1,5 +1,6 @@
 /** The part of the service proxy's table that depends on no Service: hooks, empty maps, what happens to unserved traffic. */
-import { MASQUERADE_MARK } from './desired.ts';
+import { MASQUERADE_MARK, masqueradeRules, SHARED_SPREADS } from './desired.ts';
+import type { NodeView } from './model.ts';
 
 export const TABLE = 'k8ts-proxy';
 /** Packets that a load balancer's source ranges or a local policy turn away. */
@@ -15,9 +16,13 @@ export const FAMILIES: Readonly<Record<4 | 6, Family>> = {
   6: { nft: 'ip6', addr: 'ipv6_addr', loopback: '::1/128' },
 };
 
+/** What the table depends on besides Services. */
+export type TableView = Pick<NodeView, 'family' | 'nodePortAddresses' | 'masqueradeAll' | 'clusterCidr'>;
+
 /** Lines that make the table anew, in place of one that an earlier proxy left. */
-export function skeleton(family: 4 | 6, nodePortAddresses: readonly string[]): string[] {
-  const f = FAMILIES[family];
+export function skeleton(view: TableView): string[] {
+  const { nodePortAddresses } = view;
+  const f = FAMILIES[view.family];
   const t = `${f.nft} ${TABLE}`;
   const tuple = `${f.addr} . inet_proto . inet_service`;
   const lines = [
@@ -29,6 +34,7 @@ export function skeleton(family: 4 | 6, nodePortAddresses: readonly string[]): s
     `add map ${t} no-endpoint-services { type ${tuple} : verdict ; }`,
     `add map ${t} no-endpoint-nodeports { type inet_proto . inet_service : verdict ; }`,
     `add set ${t} cluster-ips { type ${f.addr} ; }`,
+    `add map ${t} endpoints { typeof ${f.nft} daddr . meta l4proto . th dport . numgen random mod 2 : ${f.nft} daddr . th dport ; }`,
     `add set ${t} hairpin { type ${f.addr} . ${f.addr} ; }`,
   ];
   const chain = (name: string, hook: string, rules: string[]) => {
@@ -38,6 +44,14 @@ export function skeleton(family: 4 | 6, nodePortAddresses: readonly string[]): s
   const local = nodePortAddresses.length
     ? `${f.nft} daddr { ${nodePortAddresses.join(', ')} }`
     : `fib daddr type local ${f.nft} daddr != ${f.loopback}`;
+  const masquerade = masqueradeRules(view);
+  // made together with the map: nft 1.0 can't add a rule on it later ("conflicting protocols")
+  for (let n = 1; n <= SHARED_SPREADS; n++) {
+    chain(`spread-${n}`, '', [
+      `meta l4proto { tcp, udp, sctp } dnat ${f.nft} addr . port to ${f.nft} daddr . meta l4proto . th dport . numgen random mod ${n} map @endpoints`,
+    ]);
+    if (masquerade.length) chain(`masquerade-${n}`, '', [...masquerade, `goto spread-${n}`]);
+  }
   chain('reject-chain', '', ['reject']);
   chain('services', '', [
     `${f.nft} daddr . meta l4proto . th dport vmap @service-ips`,

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { FixedSet, Fragment } from './desired.ts';
 import { elementLines } from './nft.ts';
-import { FAMILIES, skeleton, TABLE } from './render.ts';
+import { FAMILIES, skeleton, TABLE, type TableView } from './render.ts';
 
 /** What is kept of a Service once its rules are in the kernel: enough to tell what differs and to take it back. */
 interface Kept {
@@ -20,38 +20,45 @@ interface Claim {
   value: string;
 }
 
+/** Sets whose keys hold an address that is one Service's alone: nobody else can claim them. */
+const UNSHARED: ReadonlySet<FixedSet> = new Set<FixedSet>(['endpoints', 'cluster-ips']);
+
 const digest = (rules: readonly string[]) => createHash('sha1').update(rules.join('\n')).digest('base64');
 const NOTHING: Kept = { elements: [], chains: new Map(), affinitySets: new Map() };
 
 export class RuleState {
-  readonly #family: 4 | 6;
-  readonly #nodePortAddresses: readonly string[];
+  readonly #view: TableView;
   readonly #kept = new Map<string, Kept>();
   readonly #claims = new Map<FixedSet, Map<string, Claim | Claim[]>>();
   /** Changes that `take` has not handed out yet. */
   #fresh = true;
   /** Element values before the changes. */
   #before = new Map<FixedSet, Map<string, string | undefined>>();
+  /** Elements of unshared sets before and after the changes. */
+  #own = new Map<FixedSet, Map<string, { was?: string; is?: string }>>();
   #chainLines: string[] = [];
   #newChains: string[] = [];
   #deadChains = new Set<string>();
   #newSets = new Map<string, number>();
   #deadSets = new Set<string>();
 
-  constructor(family: 4 | 6, nodePortAddresses: readonly string[]) {
-    this.#family = family;
-    this.#nodePortAddresses = nodePortAddresses;
+  constructor(view: TableView) {
+    this.#view = view;
   }
 
   get #table(): string {
-    return `${FAMILIES[this.#family].nft} ${TABLE}`;
+    return `${FAMILIES[this.#view.family].nft} ${TABLE}`;
   }
 
   /** Puts a Service's rules in place of those it had; undefined when it is gone. */
   replace(owner: string, next: Fragment | undefined): void {
     const old = this.#kept.get(owner) ?? NOTHING;
-    for (const [set, key] of old.elements) this.#release(owner, set, key);
-    for (const [set, key, value] of next?.elements ?? []) this.#claim(owner, set, key, value);
+    for (const [set, key, value] of old.elements)
+      if (UNSHARED.has(set)) this.#touch(set, key, value).is = undefined;
+      else this.#release(owner, set, key);
+    for (const [set, key, value] of next?.elements ?? [])
+      if (UNSHARED.has(set)) this.#touch(set, key, undefined).is = value;
+      else this.#claim(owner, set, key, value);
     const chains = new Map<string, string>();
     for (const [name, rules] of next?.chains ?? []) {
       const now = digest(rules);
@@ -80,36 +87,46 @@ export class RuleState {
   /** The transaction for all changes since it was last asked; '' without any. Whoever can't apply it starts anew. */
   take(): string {
     const t = this.#table;
-    const lines = this.#fresh ? skeleton(this.#family, this.#nodePortAddresses) : [];
+    const lines = this.#fresh ? skeleton(this.#view) : [];
     for (const [name, seconds] of this.#newSets)
       lines.push(
-        `add set ${t} ${name} { type ${FAMILIES[this.#family].addr} ; flags dynamic,timeout ; timeout ${seconds}s ; size 65535 ; }`,
+        `add set ${t} ${name} { type ${FAMILIES[this.#view.family].addr} ; flags dynamic,timeout ; timeout ${seconds}s ; size 65535 ; }`,
       );
     // every chain must exist before a rule may name it
     for (const name of this.#newChains) lines.push(`add chain ${t} ${name}`);
     for (const line of this.#chainLines) lines.push(line);
     for (const [set, before] of this.#before) {
-      const gone: string[] = [];
-      const come: string[] = [];
-      for (const [key, was] of before) {
-        const is = first(this.#claims.get(set)?.get(key))?.value;
-        if (was === is) continue;
-        if (was !== undefined) gone.push(key);
-        if (is !== undefined) come.push(is === '' ? key : `${key} : ${is}`);
-      }
-      for (const line of elementLines('delete', t, set, gone)) lines.push(line);
-      for (const line of elementLines('add', t, set, come)) lines.push(line);
+      const changes: [string, string | undefined, string | undefined][] = [];
+      for (const [key, was] of before) changes.push([key, was, first(this.#claims.get(set)?.get(key))?.value]);
+      elementChanges(lines, t, set, changes);
     }
+    for (const [set, own] of this.#own)
+      elementChanges(
+        lines,
+        t,
+        set,
+        [...own].map(([key, { was, is }]) => [key, was, is]),
+      );
     for (const name of this.#deadChains) lines.push(`delete chain ${t} ${name}`);
     for (const name of this.#deadSets) lines.push(`delete set ${t} ${name}`);
     this.#fresh = false;
     this.#before = new Map();
+    this.#own = new Map();
     this.#chainLines = [];
     this.#newChains = [];
     this.#deadChains = new Set();
     this.#newSets = new Map();
     this.#deadSets = new Set();
     return lines.length ? lines.join('\n') + '\n' : '';
+  }
+
+  /** The change of an unshared element; `now` is what it is if this is the first that happens to it. */
+  #touch(set: FixedSet, key: string, now: string | undefined): { was?: string; is?: string } {
+    let map = this.#own.get(set);
+    if (!map) this.#own.set(set, (map = new Map()));
+    let change = map.get(key);
+    if (!change) map.set(key, (change = { was: now, is: now }));
+    return change;
   }
 
   #remember(set: FixedSet, key: string, value: string | undefined): void {
@@ -139,6 +156,24 @@ export class RuleState {
     if (at >= 0) have.splice(at, 1);
     if (have.length === 0) map.delete(key);
   }
+}
+
+/** Adds the lines that lead elements from what they were to what they are; of unchanged ones there are none. */
+function elementChanges(
+  lines: string[],
+  table: string,
+  set: string,
+  changes: readonly (readonly [key: string, was: string | undefined, is: string | undefined])[],
+): void {
+  const gone: string[] = [];
+  const come: string[] = [];
+  for (const [key, was, is] of changes) {
+    if (was === is) continue;
+    if (was !== undefined) gone.push(key);
+    if (is !== undefined) come.push(is === '' ? key : `${key} : ${is}`);
+  }
+  for (const line of elementLines('delete', table, set, gone)) lines.push(line);
+  for (const line of elementLines('add', table, set, come)) lines.push(line);
 }
 
 const first = (c: Claim | Claim[] | undefined): Claim | undefined => (Array.isArray(c) ? c[0] : c);

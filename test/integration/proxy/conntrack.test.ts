@@ -54,7 +54,15 @@ describe('UDP connections', function () {
   this.timeout(60_000);
   let child: ChildProcess;
   let lines: AsyncIterator<string>;
-  const state = new RuleState(4, []);
+  const node = {
+    name: 'n1',
+    zone: '',
+    clusterCidr: '',
+    family: 4,
+    masqueradeAll: false,
+    nodePortAddresses: [],
+  } as const;
+  const state = new RuleState(node);
   let served: ServicePort[] = [];
   const plain = createExec({ clock: systemClock, logger: silentLogger });
   const exec: Exec = (command, args, o) => plain('ip', ['netns', 'exec', NS, command, ...args], o);
@@ -62,14 +70,6 @@ describe('UDP connections', function () {
   /** As the proxy does when the Service's endpoints change. */
   async function point(...ips: string[]): Promise<void> {
     const after = [port(ips)];
-    const node = {
-      name: 'n1',
-      zone: '',
-      clusterCidr: '',
-      family: 4,
-      masqueradeAll: false,
-      nodePortAddresses: [],
-    } as const;
     state.replace('ns/dns', serviceRules(after, node));
     await exec('nft', ['-f', '-'], { input: state.take() });
     await cleanUpConnections(exec, served, after);

@@ -97,7 +97,7 @@ describe('service rules in the kernel', function () {
   for (const family of [4, 6] as const)
     it(`are the same by all ways (IPv${family})`, () => {
       const next = numbers(family);
-      const state = new RuleState(family, []);
+      const state = new RuleState(view(family));
       const services = new Map<string, ServicePort[]>();
       const transactions: string[] = [];
       for (let step = 0; step < 60; step++) {
@@ -113,7 +113,7 @@ describe('service rules in the kernel', function () {
         const text = state.take();
         if (text !== '') transactions.push(text);
       }
-      const direct = new RuleState(family, []);
+      const direct = new RuleState(view(family));
       for (const [name, ports] of services) direct.replace(name, serviceRules(ports, view(family)));
       const [long, short] = [blocks(load(transactions)), blocks(load([direct.take()]))];
       assert.ok(short.length > 20, 'there is something to compare');
