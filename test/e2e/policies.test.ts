@@ -128,7 +128,7 @@ describe('network policies', function () {
   it('isolate a pod from its first moment on', async () => {
     await one.apply(policy('deny', '{ podSelector: { matchLabels: { app: late } }, policyTypes: [Egress] }'));
     const target = await one.path('pod a', '{.status.podIP}');
-    const node = await nodeAddress('node1');
+    const [node] = (await nodeAddress('node1')).split(' ');
     await one.apply(`
 apiVersion: v1
 kind: Pod
