@@ -55,7 +55,7 @@ export function startMaintenance(options: MaintenanceOptions): { stop(): void } 
       logger,
     }),
   );
-  const gc = createImageGc(options);
+  const gc = createImageGc({ ...options, forget: (id) => options.deps.images.forget(id) });
   each(5 * 60_000, 'images', () => gc.collect());
   const evictor = createEvictor({ ...options, freeImages: () => gc.collectAll() });
   each(options.evictionMs ?? 10_000, 'eviction', () => evictor.look());

@@ -310,6 +310,8 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     });
   await health.start();
   nodeEvent('Normal', 'Starting', 'Starting kubelet.');
+  // the first status must list what is in use: a volume that it leaves out may be detached
+  await deps.csi?.volumes.recover();
   agent?.start();
   await plugins?.start(deps.csi, agent?.known());
   const localPath =

@@ -28,6 +28,8 @@ export interface ImageManager {
     container: DeepReadonly<Container>,
     sandbox: SandboxConfig | undefined,
   ): Promise<Image>;
+  /** The image was removed from the node. */
+  forget(id: string): void;
 }
 
 export interface ImageOptions {
@@ -98,6 +100,7 @@ export function createImageManager(options: ImageOptions): ImageManager {
   }
 
   return {
+    forget: (id) => options.pulled?.forget(id),
     async ensure(pod, container, sandbox) {
       const given = container.image ?? '';
       const say = (type: 'Normal' | 'Warning', reason: string, message: string) =>

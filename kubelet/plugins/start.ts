@@ -119,10 +119,7 @@ export function createPlugins(input: PluginInput): Plugins {
     devices,
     async start(csi, known) {
       drivers = csi?.drivers;
-      if (csi) {
-        await csi.volumes.recover();
-        handlers['CSIPlugin'] = csi.drivers;
-      }
+      if (csi) handlers['CSIPlugin'] = csi.drivers;
       await devices.start();
       served = await servePodResources({
         dir: join(rootDir, 'pod-resources'),
