@@ -114,13 +114,20 @@ export function createDraManager(options: {
     const more = extended(pod)?.resourceClaimName;
     if (more) names.push(more);
     const open = new Map<string, PreparedClaim[]>();
+    const found: ResourceClaim[] = [];
     for (const name of names) {
       const known = [...claims.values()].find((c) => c.namespace === pod.metadata!.namespace && c.name === name);
       if (known?.pods.includes(uid) && Object.values(known.drivers).every((d) => d !== null)) continue;
-      const claim = await look(pod, name);
+      found.push(await look(pod, name));
+    }
+    // without their drivers nothing is begun: a pod that got nowhere has nothing to undo when it goes
+    for (const claim of found)
+      for (const r of claim.status!.allocation!.devices?.results ?? [])
+        if (!claims.get(claim.metadata!.uid!)?.drivers[r.driver]) need(r.driver);
+    for (const claim of found) {
       const entry: PreparedClaim = claims.get(claim.metadata!.uid!) ?? {
         namespace: pod.metadata!.namespace!,
-        name,
+        name: claim.metadata!.name!,
         uid: claim.metadata!.uid!,
         pods: [],
         drivers: {},

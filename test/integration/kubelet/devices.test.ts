@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../../base/clock.ts';
 import type { DeepReadonly, Pod } from '../../../api/types.ts';
-import { nodes, pods, resourceClaims } from '../../../client/resources.ts';
+import { events, nodes, pods, resourceClaims } from '../../../client/resources.ts';
 import type { ContainerConfig } from '../../../kubelet/cri/types.ts';
 import { connect, loadService, serve } from '../../../kubelet/grpc.ts';
 import { eventually, isReady, phaseIs, startTestNode, type TestNode } from './harness.ts';
@@ -197,6 +197,31 @@ describe('kubelet with device plugins and DRA drivers', function () {
   it('follows the health of devices', async () => {
     send(health({ a: 'Healthy', b: 'Healthy', c: 'Healthy', d: 'Healthy' }));
     await eventually(async () => assert.deepEqual(await numbers(), ['4', '4']));
+  });
+
+  it('lets a pod go whose driver has never come', async () => {
+    const claim = await node.client.create(resourceClaims, {
+      metadata: { name: 'absent', namespace: 'default' },
+      spec: { devices: { requests: [{ name: 'r', exactly: { deviceClassName: 'any' } }] } },
+    });
+    const pod = await node.create('stuck', {
+      resourceClaims: [{ name: 'mine', resourceClaimName: 'absent' }],
+      containers: [{ name: 'c', image: 'busybox:1', resources: { claims: [{ name: 'mine' }] } }],
+    });
+    const result = { request: 'r', driver: 'absent.example.com', pool: 'p', device: 'd' };
+    await node.client.updateStatus(resourceClaims, {
+      ...claim,
+      status: {
+        allocation: { devices: { results: [result] } },
+        reservedFor: [{ resource: 'pods', name: 'stuck', uid: pod.metadata!.uid! }],
+      },
+    });
+    await eventually(async () => {
+      const { items } = await node.client.list(events, { namespace: 'default' });
+      assert.ok(items.some((e) => e.message?.includes('DRA driver absent.example.com is not registered')));
+    });
+    await node.client.delete(pods, 'stuck', { namespace: 'default' });
+    await node.until('stuck', (x) => x === undefined);
   });
 
   it('has claims prepared before the containers start and unprepared after their end', async () => {
