@@ -79,6 +79,13 @@ export class Kubectl {
   path(resource: string, jsonPath: string): Promise<string> {
     return this.run('get', ...resource.split(' '), '-o', `jsonpath=${jsonPath}`);
   }
+  /** Waits for the end of a pod (`kubectl wait` of 1.20 knows conditions only). */
+  async succeeded(pod: string): Promise<void> {
+    await eventually(async () => {
+      const phase = await this.path(`pod ${pod}`, '{.status.phase}');
+      return phase === 'Succeeded' ? undefined : `pod ${pod} is ${phase}`;
+    });
+  }
   spawn(...args: string[]): ChildProcess {
     return spawn(this.binary, ['-n', this.namespace, ...args], {
       env: { ...process.env, KUBECONFIG },

@@ -25,7 +25,7 @@ describe('images', function () {
 
   async function runs(image: string, pod: string): Promise<void> {
     await k.run('run', pod, `--image=${image}`, '--restart=Never', '--', 'cat', '/words');
-    await k.run('wait', '--for=jsonpath={.status.phase}=Succeeded', `pod/${pod}`, '--timeout=60s');
+    await k.succeeded(pod);
     assert.equal(await k.run('logs', pod), words);
   }
 
@@ -65,7 +65,7 @@ describe('images', function () {
     const args = ['--as', name, '--name', CLUSTER, '--cmd', 'cat', '/words'];
     k8ts('image', 'build', layer, ...args);
     await k.run('run', 'tarred', `--image=${name}`, '--restart=Never');
-    await k.run('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/tarred', '--timeout=60s');
+    await k.succeeded('tarred');
     assert.equal(await k.run('logs', 'tarred'), words);
     k8ts('image', 'rm', name, '--name', CLUSTER);
     assert.doesNotMatch(k8ts('image', 'ls', '--name', CLUSTER), /tarred/);

@@ -143,7 +143,7 @@ spec:
       # tries at once and for some time: not one attempt may get through
       command: [sh, -c, "for i in 1 2 3; do nc -w 1 ${target} 8080 </dev/null 2>/dev/null && echo THROUGH; done; nc -w 2 ${node} 10256 </dev/null && echo NODE; true"]
 `);
-    await one.run('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/late', '--timeout=60s');
+    await one.succeeded('late');
     assert.equal((await one.run('logs', 'late')).trim(), 'NODE');
     await one.run('delete', 'networkpolicy', '--all');
   });

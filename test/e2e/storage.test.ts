@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
+import { createClient } from '../../client/client.ts';
+import { loadKubeconfig } from '../../client/kubeconfig.ts';
+import { volumeAttachments } from '../../client/resources.ts';
 import { loadCluster } from '../../deploy/cluster/config.ts';
 import { enter } from '../../deploy/cluster/machine.ts';
 import { LOCAL_PATH_DIRECTORY } from '../../deploy/node/options.ts';
-import { CLUSTER, DIR, eventually, inNamespace, Kubectl, pidOf, ROOT } from './cluster.ts';
+import { CLUSTER, DIR, eventually, inNamespace, Kubectl, KUBECONFIG, pidOf, ROOT } from './cluster.ts';
 
 const cluster = new Kubectl('default');
 const DRIVER = 'e2e.csi.example.com';
@@ -160,15 +163,15 @@ spec:
         attachment = all.items.find((a) => a.spec.attacher === DRIVER)?.metadata.name ?? '';
         return attachment ? undefined : 'nothing is to be attached';
       });
-      await cluster.run(
-        'patch',
-        'volumeattachment',
+      const api = createClient({ ...loadKubeconfig(KUBECONFIG), userAgent: 'e2e' });
+      await api.patch(
+        volumeAttachments,
         attachment,
-        '--subresource=status',
-        '--type=merge',
-        '-p',
-        '{"status":{"attached":true}}',
+        'merge',
+        { status: { attached: true } },
+        { subresource: 'status' },
       );
+      api.close();
       await k.run('wait', 'pod/user', '--for=condition=Ready', '--timeout=60s');
       assert.equal(await k.run('exec', 'user', '--', 'cat', '/v/hello'), 'from the driver\n');
       await k.run('exec', 'user', '--', 'sh', '-c', 'echo more > /v/written');
