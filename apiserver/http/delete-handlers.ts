@@ -40,10 +40,10 @@ async function readDeleteOptions(request: ApiRequest): Promise<DeleteOptions> {
       options.gracePeriodSeconds = Number(grace);
     }
     const policy = query.get('propagationPolicy');
-    if (policy) options.propagationPolicy = policy;
+    if (policy !== null) options.propagationPolicy = policy;
     const orphan = query.get('orphanDependents');
     if (orphan) options.orphanDependents = !(orphan === '0' || orphan.toLowerCase() === 'false');
-    const dry = query.getAll('dryRun').filter((v) => v !== '');
+    const dry = query.getAll('dryRun');
     if (dry.length > 0) options.dryRun = dry;
   }
   validateDeleteOptions(options);

@@ -1,6 +1,7 @@
 /** From stored bytes to the bytes of an answer: views, lists, tables, partial metadata. */
 import { encodeJson } from '../../api/codec/json.ts';
 import { encodeYaml } from '../../api/codec/yaml.ts';
+import { notAcceptable, type StatusError } from '../../api/status.ts';
 import type { DeepReadonly, JsonObject, KubeObject, ListMeta } from '../../api/types.ts';
 import type { Entry } from '../storage/cache.ts';
 import type { ServedResource } from '../registry/catalog.ts';
@@ -65,7 +66,15 @@ export function renderObject(
   if (view.as === '' && view.media === 'json' && !view.pretty)
     return Buffer.concat([servedJson(served, entry), NEWLINE]);
   if (view.as === '' && view.media === 'protobuf') return entryProtobuf(served, entry);
+  if (view.as === 'PartialObjectMetadataList') throw unfit(view, `is no list (${served.kind})`);
   return encodeObject(transformObject(served, entry.object(), view, now, include), view);
+}
+
+/** The form that was asked for isn't one for this answer. */
+function unfit(view: View, what: string): StatusError {
+  const error = notAcceptable(`you requested ${view.as}, but the requested object ${what}`);
+  delete error.status.details;
+  return error;
 }
 
 /** An entry's protobuf, made once. */
@@ -164,6 +173,7 @@ export function renderList(
     });
     return encodeObject({ kind, apiVersion: served.apiVersion, metadata: meta, items } as unknown as JsonObject, view);
   }
+  if (view.as === 'PartialObjectMetadata') throw unfit(view, `is a list (${listKind(served)})`);
   if (view.as === 'Table')
     return encodeObject(
       {

@@ -29,18 +29,8 @@ export function writeRequest(
   const dryRun = dryRunOf(query, kind);
   const validation = query.get('fieldValidation');
   const manager = query.get('fieldManager') ?? '';
-  const errors: FieldError[] = [];
-  if (
-    validation !== null &&
-    validation !== '' &&
-    validation !== 'Ignore' &&
-    validation !== 'Warn' &&
-    validation !== 'Strict'
-  )
-    errors.push(notSupported('fieldValidation', validation, ['', 'Ignore', 'Strict', 'Warn']));
-  if (Buffer.byteLength(manager) > 128) errors.push(tooLong('fieldManager', 128));
-  else if (/[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/u.test(manager))
-    errors.push(invalid('fieldManager', manager, 'should only contain printable characters'));
+  // Who deletes owns no fields, and sends none that could be checked.
+  const errors = kind === 'DeleteOptions' ? [] : fieldErrors(validation, manager);
   if (kind === 'PatchOptions') {
     const apply = (request.header('content-type') ?? '').startsWith('application/apply-patch');
     if (apply && manager === '') errors.push(required('fieldManager', 'is required for apply patch'));
@@ -65,8 +55,18 @@ export function writeRequest(
   };
 }
 
+function fieldErrors(validation: string | null, manager: string): FieldError[] {
+  const errors: FieldError[] = [];
+  if (validation && !['Ignore', 'Warn', 'Strict'].includes(validation))
+    errors.push(notSupported('fieldValidation', validation, ['', 'Ignore', 'Strict', 'Warn']));
+  if (Buffer.byteLength(manager) > 128) errors.push(tooLong('fieldManager', 128));
+  else if (/[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/u.test(manager))
+    errors.push(invalid('fieldManager', manager, 'should only contain printable characters'));
+  return errors;
+}
+
 function dryRunOf(query: URLSearchParams, kind: string): boolean {
-  const values = query.getAll('dryRun').filter((v) => v !== '');
+  const values = query.getAll('dryRun');
   if (values.length === 0) return false;
   const wrong = values.filter((v) => v !== 'All');
   if (wrong.length > 0)

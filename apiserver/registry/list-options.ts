@@ -5,6 +5,7 @@ import type { DeepReadonly, KubeObject } from '../../api/types.ts';
 import type { Entry, Scope } from '../storage/cache.ts';
 import { parseFieldSelector, parseLabelSelector, type FieldTerm, type LabelSelection } from './selection.ts';
 import type { ServedResource } from './catalog.ts';
+import type { ResourceDefinition } from './definition.ts';
 
 export interface ListOptions {
   /** Undefined selects all. */
@@ -105,7 +106,7 @@ export function selectableFieldNames(served: ServedResource): ReadonlySet<string
   let names = fieldNames.get(d);
   if (!names) {
     const own = d.selectableFields?.({ metadata: {}, spec: {}, status: {} } as never) ?? {};
-    fieldNames.set(d, (names = new Set(['metadata.name', 'metadata.namespace', ...Object.keys(own)])));
+    fieldNames.set(d, (names = new Set([...commonFields(d), ...Object.keys(own)])));
   }
   return names;
 }
@@ -120,6 +121,11 @@ function checkFields(terms: readonly FieldTerm[], served: ServedResource): void 
       );
     }
 }
+
+/** Kinds of the core group that have no namespaces and say so; the others take the field, and match nothing by it. */
+const NAME_ONLY = new Set(['namespaces', 'nodes']);
+const commonFields = (d: ResourceDefinition) =>
+  d.group === '' && NAME_ONLY.has(d.resource) ? ['metadata.name'] : ['metadata.name', 'metadata.namespace'];
 
 const isName = (t: FieldTerm) => t.field === 'metadata.name' || t.field === 'metadata.namespace';
 

@@ -1,7 +1,7 @@
 /**
  * Sends the same requests to kube-apiserver and to this API server and reports what was answered differently:
  *
- *     node test/parity/differ.ts [--only REGEX] [--ops create,update,status,patch] [--max N] [--json OUT]
+ *     node test/parity/differ.ts [--only REGEX] [--ops create,update,status,patch,read] [--max N] [--json OUT]
  *                                [--peer URL --peer-pki DIR]
  *
  * Objects come from the recorded corpus beside the project, their variations from the schema: every field of every
@@ -18,6 +18,7 @@ import { parseApiVersion, type JsonObject } from '../../api/types.ts';
 import { serverAt, type Send, type Server } from './differ/client.ts';
 import { differences } from './differ/compare.ts';
 import { changed, mutations, type Mutation } from './differ/mutate.ts';
+import { reads } from './differ/reads.ts';
 import { NAMESPACE, readSeeds, type Seed } from './differ/seeds.ts';
 import { startPeer } from './differ/servers.ts';
 import { startPeerLikeServer } from './server.ts';
@@ -81,7 +82,7 @@ async function casesOf(seed: Seed, index: number, peer: Server, ours: Server): P
   if (ops.has('create'))
     for (const m of spread([...mutations(seed.object, type)]))
       same(id('create', m.label), { method: 'POST', path: seed.path + DRY, body: changed(seed.object, m) });
-  if (!ops.has('update') && !ops.has('status') && !ops.has('patch')) return { cases: out };
+  if (['update', 'status', 'patch', 'read'].every((op) => !ops.has(op))) return { cases: out };
   const item = `${seed.path}/${named(seed.object)}`;
   const post = { method: 'POST', path: seed.path, body: seed.object };
   await Promise.all([peer.send(post), ours.send(post)]);
@@ -102,6 +103,7 @@ async function casesOf(seed: Seed, index: number, peer: Server, ours: Server): P
       // what was stored differs there, which the create has shown
     }
   };
+  if (ops.has('read')) for (const { label, send } of spread([...reads(seed.path, item)])) same(id('read', label), send);
   if (ops.has('update')) for (const m of spread([...mutations(theirs!, type)])) put('update', item, m);
   if (ops.has('status') && type.field('status')) {
     const before = { ...theirs!, status: (theirs!['status'] as JsonObject) ?? {} };

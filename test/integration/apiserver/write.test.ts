@@ -97,6 +97,41 @@ describe('writes', () => {
     assert.deepEqual((await ask(server, { path: `${MAPS}/dry2` })).json.data, { a: '1' });
   });
 
+  it('refuses what a dry run, a name or a form can not be, and writes nothing then', async () => {
+    await make('kept', { data: { a: 'b' } });
+    const path = `${MAPS}/kept`;
+    for (const [method, type] of [
+      ['DELETE', ''],
+      ['PATCH', 'application/merge-patch+json'],
+    ] as const) {
+      const answer = await ask(server, { method, path: `${path}?dryRun=`, ...(type ? { type, body: {} } : {}) });
+      assert.deepEqual([answer.code, answer.json.reason], [422, 'Invalid'], method);
+    }
+    const nameless = await patch(path, 'merge-patch+json', { metadata: { name: null } });
+    assert.deepEqual([nameless.code, nameless.json.reason], [400, 'BadRequest']);
+    const deep = await patch(`${DEPLOYMENTS}/none?fieldManager=m`, 'apply-patch+yaml', {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name: 'none' },
+      spec: { selector: {}, template: { spec: { containers: [{ name: 'c', command: [7] }] } } },
+    });
+    assert.equal(deep.code, 500, String(deep.body));
+    assert.match(String(deep.json.message), /spec\.template\.spec\.containers.*command.*expected string/);
+    const one = await ask(server, {
+      path,
+      headers: { accept: 'application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io' },
+    });
+    assert.deepEqual([one.code, one.json.reason], [406, 'NotAcceptable']);
+    assert.equal((await ask(server, { path })).code, 200);
+  });
+
+  it('keeps what is always shown as null when it is empty', async () => {
+    const path = '/apis/rbac.authorization.k8s.io/v1/namespaces/wr/roles';
+    const role = { metadata: { name: 'empty' }, rules: [] };
+    assert.equal((await ask(server, { path, body: role })).json.rules, null);
+    assert.equal((await ask(server, { path: `${path}/empty` })).json.rules, null);
+  });
+
   it('waits for finalizers', async () => {
     await make('fin', {}, { finalizers: ['x.io/f'] });
     const deleted = await ask(server, { method: 'DELETE', path: `${MAPS}/fin` });

@@ -13,6 +13,7 @@ export interface Send {
   readonly method: string;
   readonly path: string;
   readonly type?: string;
+  readonly accept?: string;
   readonly body?: unknown;
 }
 
@@ -31,11 +32,11 @@ export function serverAt(url: string, pki: string): Server {
     key: read('admin.key'),
   });
   return {
-    send: ({ method, path, type = 'application/json', body }) =>
+    send: ({ method, path, type = 'application/json', accept = 'application/json', body }) =>
       new Promise((resolve, reject) => {
         const bytes =
           body === undefined ? undefined : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
-        const headers: Record<string, string | number> = { 'user-agent': 'differ/1', accept: 'application/json' };
+        const headers: Record<string, string | number> = { 'user-agent': 'differ/1', accept };
         if (bytes) Object.assign(headers, { 'content-type': type, 'content-length': bytes.length });
         const req = request(`${url}${path}`, { method, agent, headers, timeout: 120_000 }, (res) => {
           const chunks: Buffer[] = [];

@@ -1,4 +1,5 @@
 /** Whether two servers said the same, leaving aside what differs from one run to the next. */
+import { decodeYaml } from '../../../api/codec/yaml.ts';
 import type { Answer } from './client.ts';
 
 type Json = null | boolean | number | string | Json[] | { [k: string]: Json };
@@ -18,7 +19,9 @@ function plain(value: Json, key: string, sent: string): Json {
   if (typeof value === 'object' && value !== null) {
     const out: { [k: string]: Json } = {};
     for (const k of Object.keys(value).sort()) {
-      if (k === 'resourceVersion' && typeof value[k] === 'string') continue;
+      if ((k === 'resourceVersion' || k === 'continue') && typeof value[k] === 'string') continue;
+      // what columns are about is told in words of one's own
+      if (k === 'description') continue;
       out[k] = plain(value[k]!, k, sent);
     }
     return out;
@@ -46,6 +49,23 @@ function status(body: { [k: string]: Json }): Json {
   return { status: s, reason, code, name, group, kind, retryAfterSeconds, causes: [...new Set(causes)].sort() } as Json;
 }
 
+/** A watch's lines, a YAML document, or the text itself. */
+function parsed(text: string): Json {
+  try {
+    return text
+      .split('\n')
+      .filter((l) => l !== '')
+      .map((l) => JSON.parse(l) as Json);
+  } catch {
+    // no JSON
+  }
+  try {
+    return decodeYaml(text).value as Json;
+  } catch {
+    return text;
+  }
+}
+
 /** Lines that say what differs (want is the peer's); empty when nothing does. */
 export function differences(want: Answer, got: Answer, sent: unknown): string[] {
   const text = JSON.stringify(sent ?? '');
@@ -53,7 +73,7 @@ export function differences(want: Answer, got: Answer, sent: unknown): string[] 
   if (want.code !== got.code) out.push(`code: want ${want.code}, got ${got.code}`);
   const form = (a: Answer): Json => {
     const body = a.body as { [k: string]: Json } | string;
-    if (typeof body === 'string') return body;
+    if (typeof body === 'string') return plain(parsed(body), '', text);
     return body['kind'] === 'Status' ? status(body) : plain(body, '', text);
   };
   if (want.code === got.code && want.warnings.length !== got.warnings.length)
