@@ -242,6 +242,10 @@ export function createDeviceManager(options: {
       return { capacity, allocatable };
     },
     allocate(pod) {
+      // who wants no device need not wait for a plugin that is slow with another's
+      const all = [...(pod.spec!.initContainers ?? []), ...pod.spec!.containers];
+      if (!all.some((c) => Object.keys(c.resources?.limits ?? {}).some((k) => resources.has(k))))
+        return Promise.resolve();
       const next = last.then(() => allocate(pod));
       last = next.catch(() => {});
       return next;
