@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const ALL = ['apiserver', 'store', 'scheduler', 'podstart', 'proxy', 'dns'];
+const ALL = ['controllers', 'apiserver', 'store', 'scheduler', 'podstart', 'proxy', 'dns'];
 const chosen = process.argv.slice(2);
 const unknown = chosen.find((c) => !ALL.includes(c));
 if (unknown !== undefined) {
