@@ -27,12 +27,12 @@ rules:
   verbs: [create, update, patch, delete]
 - level: None
 `;
-/** Lease duration, renewal deadline and retry period in seconds: short, so that a pause of the leader loses it. */
-const TIMES = [3, 2, 0.3] as const;
+/** Lease duration, renewal deadline and retry period in seconds: a busy machine can keep it, a paused leader loses it. */
+const TIMES = [8, 6, 0.5] as const;
 const DEPOSED_MS = 60_000;
 
 describe('two controllers processes with leader election', function () {
-  this.timeout(FULL ? 15 * 60_000 : 4 * 60_000);
+  this.timeout(FULL ? 30 * 60_000 : 8 * 60_000);
   let dir: string;
   let server: TestServer;
   let auditor: Auditor;
@@ -118,17 +118,21 @@ describe('two controllers processes with leader election', function () {
     const ended = new AbortController();
     for (const n of NAMES) begin(n);
     const working = work(ended.signal);
-    const ways = ['kill', 'pause', 'stop', 'pause'] as const;
-    for (let i = 0; i < (FULL ? 40 : ways.length); i++) {
+    const ways = ['pause', 'stop', 'kill'] as const;
+    for (let i = 0; i < (FULL ? 30 : ways.length);) {
       const { name, identity } = await leader();
       const program = programs.get(name)!;
       const before = audited.length;
+      let deposed = false;
       // It acts before it is deposed.
       await history.until(() => {
         const acted = audited.slice(before).some((e) => e.user.username === name && e.objectRef?.resource === 'pods');
-        return acted ? undefined : `${name} has not acted`;
+        deposed = lease()?.spec?.holderIdentity !== identity;
+        return acted || deposed ? undefined : `${name} has not acted`;
       }, DEPOSED_MS);
-      switch (ways[i % ways.length]!) {
+      // A busy machine may have done it without us.
+      if (deposed) continue;
+      switch (ways[i++ % ways.length]!) {
         case 'kill':
           await program.kill();
           break;
@@ -136,11 +140,11 @@ describe('two controllers processes with leader election', function () {
           await program.stop();
           break;
         case 'pause':
-          process.kill(program.pid, 'SIGSTOP');
+          program.signal('SIGSTOP');
           try {
             await leader(identity);
           } finally {
-            process.kill(program.pid, 'SIGCONT');
+            program.signal('SIGCONT');
           }
           // It finds out and ends; whatever it still tries in between is looked at below.
           break;

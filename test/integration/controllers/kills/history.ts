@@ -16,7 +16,10 @@ export interface History {
   events<T extends object>(r: ResourceRef<T>): readonly HistoryEvent<T>[];
   /** What there is now, as far as the watch has told. */
   list<T extends object>(r: ResourceRef<T>, namespace?: string): T[];
-  /** Resolves when `what` returns nothing; rejects after `ms` with what it returned last. It is asked after each event. */
+  /**
+   * Resolves when `what` returns nothing; it is asked after each event. Rejects with what it returned last when `ms`
+   * have passed without any event: slow is no failure.
+   */
   until(what: () => string | undefined, ms: number): Promise<void>;
   /** Resolves when so many more events have come, or none for `ms`. */
   more(count: number, ms: number): Promise<void>;
@@ -85,9 +88,12 @@ export async function follow(client: Client, kinds: readonly ResourceRef<object>
         const look = () => {
           if (broken) return end(broken);
           last = what();
-          if (last === undefined) end();
+          if (last === undefined) return end();
+          timer.cancel();
+          timer = systemClock.after(ms, stuck);
         };
-        const timer = systemClock.after(ms, () => end(new Error(`not within ${ms} ms: ${last}`)));
+        const stuck = () => end(new Error(`nothing has happened for ${ms} ms: ${last}`));
+        let timer = systemClock.after(ms, stuck);
         waiting.add(look);
         look();
       });

@@ -15,6 +15,8 @@ export interface Program {
   readonly ended: Promise<void>;
   /** Ends it as a crash would; resolves when it is gone. */
   kill(): Promise<void>;
+  /** Sends a signal, if it still runs. */
+  signal(name: NodeJS.Signals): void;
   /** Asks it to end. */
   stop(): Promise<void>;
 }
@@ -50,7 +52,15 @@ export function startControllers(kubeconfig: string, ...flags: string[]): Progra
     child.kill(signal);
     return gone;
   };
-  return { pid: child.pid!, acting, complaints, ended: gone, kill: () => end('SIGKILL'), stop: () => end('SIGTERM') };
+  return {
+    pid: child.pid!,
+    acting,
+    complaints,
+    ended: gone,
+    signal: (name) => void child.kill(name),
+    kill: () => end('SIGKILL'),
+    stop: () => end('SIGTERM'),
+  };
 }
 
 /** Writes a kubeconfig for a member of system:masters. */
