@@ -53,6 +53,12 @@ async function readDeleteOptions(request: ApiRequest): Promise<DeleteOptions> {
 const JOB_DELETE =
   'child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning';
 
+function warnOfOrphans(request: ApiRequest, served: ServedResource, options: DeleteOptions): void {
+  const isJob = served.group === 'batch' && served.definition.defaultPropagation === 'Orphan';
+  if (isJob && options.propagationPolicy === undefined && options.orphanDependents === undefined)
+    request.warn(JOB_DELETE);
+}
+
 /** Kinds whose DELETE answers with the object, where a definition says nothing. */
 const RETURNS_DELETED = new Set([
   'pods',
@@ -77,13 +83,7 @@ export async function handleDelete(
 ): Promise<void> {
   const view = negotiate(request, resourceOffer(served));
   const options = await readDeleteOptions(request);
-  if (
-    served.group === 'batch' &&
-    served.definition.defaultPropagation === 'Orphan' &&
-    options.propagationPolicy === undefined &&
-    options.orphanDependents === undefined
-  )
-    request.warn(JOB_DELETE);
+  warnOfOrphans(request, served, options);
   const write: WriteRequest = {
     ...writeRequest(request, served, '', 'DeleteOptions'),
     dryRun: (options.dryRun?.length ?? 0) > 0,
@@ -112,6 +112,7 @@ export async function handleDeleteCollection(
   const view = negotiate(request, resourceOffer(served));
   const listOptions = optionsOf(request, served);
   const options = await readDeleteOptions(request);
+  warnOfOrphans(request, served, options);
   const base = writeRequest(request, served, '', 'DeleteOptions');
   const { entries, meta } = await listEntries(served, base.namespace, '', listOptions);
   for (const entry of entries) {

@@ -1,6 +1,6 @@
 /** Deleting: preconditions, grace periods, finalizers, propagation. */
 import { invalidObject, invalid, notSupported, type FieldError } from '../../api/field-errors.ts';
-import { conflict } from '../../api/status.ts';
+import { conflict, notFound } from '../../api/status.ts';
 import type { DeepReadonly, KubeObject } from '../../api/types.ts';
 import { formatTime } from '../../base/clock.ts';
 import {
@@ -53,7 +53,7 @@ export async function deleteObject(
   const store = request.served.store!;
   let current: Current | undefined = await store.get(request.namespace, request.name);
   for (;;) {
-    if (!current) throw store.notFound(request.name);
+    if (!current) throw notFound(request.served, request.name);
     const outcome = await tryDelete(deps, request, options, current);
     if (!('conflict' in outcome)) return outcome;
     current = outcome.conflict;

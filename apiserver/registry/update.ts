@@ -1,6 +1,6 @@
 /** Changing an object: PUT, every kind of patch, and subresources that write their parent. */
 import { invalidObject, type FieldError } from '../../api/field-errors.ts';
-import { StatusError, conflict } from '../../api/status.ts';
+import { StatusError, conflict, notFound } from '../../api/status.ts';
 import type { DeepReadonly, KubeObject } from '../../api/types.ts';
 import type { AdmissionAttributes } from '../admission/types.ts';
 import { deepEqual } from '../../api/meta.ts';
@@ -84,9 +84,8 @@ async function tryUpdate(
 ): Promise<WriteOutcome | { conflict: Current | undefined }> {
   const { served } = request;
   const { definition } = served;
-  const store = served.store!;
   if (!current) {
-    if (!source.createWhenAbsent) throw store.notFound(request.name);
+    if (!source.createWhenAbsent) throw notFound(served, request.name);
     return createAbsent(deps, request, source);
   }
   const stored = parseObject(current.json) as DeepReadonly<KubeObject>;
@@ -219,7 +218,7 @@ async function createAbsent(deps: RegistryDeps, request: WriteRequest, source: U
   const object = await source.produce(undefined);
   const meta = (object.metadata ??= {});
   if (source.checkUid && meta.resourceVersion && meta.resourceVersion !== '0')
-    throw request.served.store!.notFound(request.name);
+    throw notFound(request.served, request.name);
   if (source.checkUid && meta.uid)
     throw conflict(
       request.served,

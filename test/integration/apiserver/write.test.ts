@@ -116,7 +116,7 @@ describe('writes', () => {
       spec: { selector: {}, template: { spec: { containers: [{ name: 'c', command: [7] }] } } },
     });
     assert.equal(deep.code, 500, String(deep.body));
-    assert.match(String(deep.json.message), /spec\.template\.spec\.containers.*command.*expected string/);
+    assert.match(deep.body.toString('utf8'), /spec\.template\.spec\.containers.*command.*expected string/);
     const one = await ask(server, {
       path,
       headers: { accept: 'application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io' },
