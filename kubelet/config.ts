@@ -56,6 +56,7 @@ export interface KubeletConfiguration {
   imagePullCredentialsVerificationPolicy: VerificationPolicy;
   preloadedImagesVerificationAllowlist: string[];
   enableDebuggingHandlers: boolean;
+  enableSystemLogHandler: boolean;
   healthzPort: number;
   healthzBindAddress: string;
   clusterDomain?: string;
@@ -135,6 +136,7 @@ export function defaultConfiguration(): KubeletConfiguration {
     imagePullCredentialsVerificationPolicy: 'NeverVerifyPreloadedImages',
     preloadedImagesVerificationAllowlist: [],
     enableDebuggingHandlers: true,
+    enableSystemLogHandler: true,
     healthzPort: 10248,
     healthzBindAddress: '127.0.0.1',
     clusterDNS: [],

@@ -3,6 +3,7 @@ import type { JsonObject, JsonValue } from '../types.ts';
 import { type CustomKind, customOperations, customSchemas } from './custom.ts';
 import { describe } from './describe.ts';
 import { type Operation, type SchemaFacts, successCodes } from './operations.ts';
+import type { Parameter } from './parameters.ts';
 
 const PREFIX = '#/components/schemas/';
 const reference = (name: string): JsonObject => ({ $ref: `${PREFIX}${name}` });
@@ -43,18 +44,11 @@ function operationV3(op: Operation): JsonObject {
   responses['401'] = { description: 'Unauthorized' };
   const body = op.parameters.find((p) => p.in === 'body');
   const request = op.request === undefined ? { type: 'object' } : reference(op.request);
+  const parameters = op.parameters.filter((p) => p.in !== 'body');
   return {
     tags: [op.tag],
     operationId: op.id,
-    parameters: op.parameters
-      .filter((p) => p.in !== 'body')
-      .map((p) => ({
-        name: p.name,
-        in: p.in,
-        ...(p.description === undefined ? {} : { description: p.description }),
-        ...(p.required ? { required: true } : {}),
-        schema: { type: p.type, uniqueItems: true },
-      })),
+    ...(parameters.length === 0 ? {} : { parameters: parameters.map(parameterV3) }),
     ...(body === undefined
       ? {}
       : { requestBody: { content: content(op.consumes, request), ...(body.required ? { required: true } : {}) } }),
@@ -63,6 +57,14 @@ function operationV3(op: Operation): JsonObject {
     ...(op.kind === undefined ? {} : { 'x-kubernetes-group-version-kind': { ...op.kind } }),
   };
 }
+
+const parameterV3 = (p: Parameter): JsonObject => ({
+  name: p.name,
+  in: p.in,
+  ...(p.description === undefined ? {} : { description: p.description }),
+  ...(p.required ? { required: true } : {}),
+  schema: { type: p.type, uniqueItems: true },
+});
 
 /** The document of a group version that custom resources make, with the built-in schemas that they refer to. */
 export function buildCustomV3(version: string, customs: readonly CustomKind[], facts: SchemaFacts): JsonObject {

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import https from 'node:https';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { SecureContextOptions } from 'node:tls';
 import { formatTime, type Clock, type Ids, type Rand } from '../../base/clock.ts';
@@ -23,6 +23,7 @@ import type { PodManager } from '../pods/manager.ts';
 import { createServerAuth } from './auth.ts';
 import { HttpError, sendJson, sendText } from './http.ts';
 import { logContainer, parseLogOptions, sendLog } from './logs.ts';
+import { sendSystemLog } from './system-logs.ts';
 import { kubeletMetrics } from './metrics.ts';
 import { createStats } from './stats.ts';
 import { createStreaming } from './streaming.ts';
@@ -159,9 +160,14 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
       if (rest.length) throw new HttpError(404, '404 page not found');
       sendText(res, 200, await kubeletMetrics({ clock, manager, volumes, counts, nodeName: options.nodeName }), type);
     },
+    logs: (_req, res, rest) => {
+      if (!config.enableSystemLogHandler) throw new HttpError(405, 'Debug endpoints are disabled.');
+      // beside the pods' logs: /var/log, unless these were put elsewhere
+      return sendSystemLog(res, dirname(config.podLogsDir), rest);
+    },
     run: (_req, res, rest, query) => streaming.run(res, rest, query),
   };
-  const DEBUGGING = new Set(['containerLogs', 'exec', 'attach', 'portForward', 'run', 'runningpods']);
+  const DEBUGGING = new Set(['containerLogs', 'exec', 'attach', 'portForward', 'run', 'runningpods', 'logs']);
 
   /** Who asks and whether they may; throws HttpError. */
   async function admit(req: IncomingMessage, path: string): Promise<void> {

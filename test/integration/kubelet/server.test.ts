@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { IncomingMessage } from 'node:http';
 import { Agent } from 'node:https';
 import { clusterRoleBindings, clusterRoles, serviceAccounts } from '../../../client/resources.ts';
@@ -162,6 +162,17 @@ describe("the kubelet's server", () => {
       if (seen.join('') === 'three\nfour\n') break;
     }
     assert.equal(seen.join(''), 'three\nfour\n');
+  });
+
+  it("shows the node's log files", async () => {
+    const folder = mkdtempSync(join(logs, 'system-'));
+    writeFileSync(join(folder, 'a&b.log'), 'hello\n');
+    mkdirSync(join(folder, 'more'));
+    const path = `/logs/${basename(logs)}/${basename(folder)}`;
+    assert.match((await get(path)).text, /<a href="a&amp;b\.log">a&amp;b\.log<\/a>\n<a href="more\/">/);
+    assert.deepEqual(await get(`${path}/a&b.log`), { status: 200, text: 'hello\n' });
+    assert.equal((await get(`${path}/none.log`)).status, 404);
+    assert.equal((await get('/logs/%2e%2e%2fetc/passwd')).status, 400);
   });
 
   it('is reached through the API server', async () => {
