@@ -1,4 +1,5 @@
 /** Admission of connections (exec, attach, port-forward, proxy): the options are the object. */
+import { badRequest } from '../../api/status.ts';
 import type { KubeObject } from '../../api/types.ts';
 import type { ApiRequest } from './request.ts';
 import type { ResourceHandlerDeps } from './resource-handler.ts';
@@ -6,11 +7,14 @@ import type { Target } from './target.ts';
 
 const CONNECTING = new Set(['exec', 'attach', 'portforward', 'proxy']);
 
-/** Asks admission when the subresource is one that connects; throws what a plugin throws. */
+/** Asks admission when the subresource is one that connects; throws what a plugin throws, and 400 for dry runs. */
 export async function admitConnect(deps: ResourceHandlerDeps, request: ApiRequest, target: Target): Promise<void> {
   const { served, sub } = target;
   const { admission } = deps.registry;
-  if (!sub || !CONNECTING.has(sub.name) || !admission.handles('CONNECT')) return;
+  if (!sub || !CONNECTING.has(sub.name)) return;
+  // What runs somewhere else can't be tried without effect.
+  if (request.query.has('dryRun')) throw badRequest('dryRun is not supported');
+  if (!admission.handles('CONNECT')) return;
   const { info, query } = request;
   const options: KubeObject & Record<string, unknown> = { kind: sub.kind.kind, apiVersion: 'v1' };
   for (const key of query.keys()) {
