@@ -78,6 +78,10 @@ describe('the proxy subresource', () => {
     const r = await ask(server, { path: at('https:', portOf(secure), '/x') });
     assert.equal(r.body.toString(), 'GET /x');
   });
+  it('refuses dry runs', async () => {
+    const r = await ask(server, { path: `${at('', portOf(plain), '/x')}?dryRun=All` });
+    assert.deepEqual([r.code, r.json.message], [400, 'dryRun is not supported']);
+  });
   it('says that nobody answers', async () => {
     assert.equal((await ask(server, { path: at('', 1, '/x') })).code, 503);
   });
