@@ -34,7 +34,7 @@ const SEED = Number(process.env['K8TS_SEED'] ?? 1);
 /** A step that takes longer than this is left in peace from then on: a slow machine must come to an end, too. */
 const PATIENCE_MS = 45_000;
 /** When nothing happens for so long, nothing more will. */
-const REST_MS = 120_000;
+const REST_MS = 300_000;
 /** Controllers that do nothing for so long are killed doing nothing. */
 const IDLE_MS = 1500;
 const NODES = ['k1', 'k2', 'k3', 'k4', 'k5'];

@@ -63,7 +63,7 @@ export class Recorder {
 /** Defines the suite for one engine. */
 export function storeContract(engine: Engine): void {
   describe(`store contract: ${engine.name}`, function () {
-    this.timeout(60_000);
+    this.timeout(300_000);
     let store: Store;
     let discard: () => Promise<void>;
 

@@ -50,7 +50,7 @@ storeContract({
 
 for (const { name, binary } of etcdBinaries()) {
   describe(name, function () {
-    this.timeout(60_000);
+    this.timeout(300_000);
     let etcd: Etcd;
     let count = 0;
     before(async () => {
@@ -104,7 +104,7 @@ for (const { name, binary } of etcdBinaries()) {
 }
 
 describe('etcd with TLS', function () {
-  this.timeout(60_000);
+  this.timeout(300_000);
   let etcd: Etcd;
   let store: Store;
   before(async () => {

@@ -29,7 +29,7 @@ async function runAndKill(dataDir: string, round: number, lines: number): Promis
 }
 
 describe('lmdb store', function () {
-  this.timeout(60_000);
+  this.timeout(300_000);
   let dataDir: string;
   beforeEach(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'k8ts-lmdb-'));
