@@ -45,7 +45,13 @@ function essence(status: DeepReadonly<PodStatus> | undefined): string {
     .map((c) => `${c.type}=${c.status}`);
   return [status?.phase, ...own.sort()].join();
 }
-const JUDGED_CONDITIONS = new Set(['Initialized', 'Ready', 'ContainersReady', 'PodReadyToStartContainers']);
+const JUDGED_CONDITIONS = new Set([
+  'Initialized',
+  'Ready',
+  'ContainersReady',
+  'PodReadyToStartContainers',
+  ...PASSING_CONDITIONS,
+]);
 
 const comparable = (status: PodStatus): string => JSON.stringify(status);
 
@@ -72,8 +78,10 @@ export function createStatusManager(options: {
     let again = 0;
     try {
       if (mustSend) {
-        const ips = JSON.stringify([e.status.podIPs, e.status.hostIPs]);
-        const status: Record<string, unknown> = { ...e.status };
+        // a newer status may come while this one is on its way
+        const sending = e.status;
+        const ips = JSON.stringify([sending.podIPs, sending.hostIPs]);
+        const status: Record<string, unknown> = { ...sending };
         // conditions are merged by type: a reason that no longer holds has to be taken away by name
         const types = new Set(e.status.conditions?.map((c) => c.type));
         status['conditions'] = [
@@ -100,7 +108,7 @@ export function createStatusManager(options: {
         e.sent = text;
         e.sentVersion = Number(answer.metadata?.resourceVersion);
         e.sentIps = ips;
-        e.sentConditions = e.status.conditions ?? [];
+        e.sentConditions = sending.conditions ?? [];
       }
       if (e.finished && e.target.metadata?.deletionTimestamp !== undefined && comparable(e.status) === e.sent) {
         await client.delete(pods, name!, {

@@ -165,6 +165,17 @@ describe('kubelet with a hollow runtime', () => {
       if (status.containerStatuses?.[0]?.resources?.requests?.['cpu'] === '25m') break;
       assert.ok(status.conditions?.some((c) => c.type === 'PodResizeInProgress'));
     }
+    // one status may overtake the other on its way: what is over is taken away all the same
+    for (const cpu of ['30m', '35m', '40m', '45m']) {
+      const again = { spec: { containers: [{ name: 'c', ...ask(cpu) }] } };
+      await node.client.patch(pods, 'larger', 'strategic', again, { namespace: 'default', subresource: 'resize' });
+      await node.until<View>(
+        'larger',
+        (p) =>
+          p?.status?.containerStatuses?.[0]?.resources?.requests?.['cpu'] === cpu &&
+          !p.status.conditions?.some((c) => c.type.startsWith('PodResize')),
+      );
+    }
   });
 
   it('puts right what others make of a status', async () => {
