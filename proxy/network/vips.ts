@@ -19,7 +19,7 @@ const CANDIDATES = 3;
 const CHECK_MS = 1_000;
 const FAILURES = 3;
 /** Neighbours refuse a change for a second after the last one, and the node before us may answer until it gives up. */
-const ANNOUNCEMENTS = 5;
+const ANNOUNCED_ROUNDS = 30;
 /** The port of every node agent's health endpoint. */
 const HEALTH_PORT = 10_256;
 const EXCLUDED = 'node.kubernetes.io/exclude-from-external-load-balancers';
@@ -71,7 +71,7 @@ export function startVips(options: VipOptions): { stop(): void } {
   const ours = inRanges(options.pool);
   /** Failed checks in a row, by node. */
   const failures = new Map<string, number>();
-  /** Addresses taken a moment ago, with how often they are still to be announced. */
+  /** Addresses taken a moment ago, with the rounds for which they are still announced. */
   const fresh = new Map<string, number>();
   let held: string | undefined;
   let busy = false;
@@ -109,6 +109,8 @@ export function startVips(options: VipOptions): { stop(): void } {
     for (const [ip, left] of fresh) {
       if (left > 1 && mine.includes(ip)) fresh.set(ip, left - 1);
       else fresh.delete(ip);
+      // often at first, then now and then
+      if (!mine.includes(ip) || (left <= ANNOUNCED_ROUNDS - 5 && left % 5 !== 0)) continue;
       await announce(exec, ip).catch((error: unknown) => logger.debug('address not announced', { ip, error }));
     }
     // now and then also without a change, in case that somebody took an address away
@@ -117,7 +119,7 @@ export function startVips(options: VipOptions): { stop(): void } {
     const own = self?.status?.addresses?.map((a) => a.address) ?? [];
     if (own.length === 0) return;
     const taken = await hold(exec, { wanted: mine, own, ours, logger });
-    for (const ip of taken) if (!isV6(ip)) fresh.set(ip, ANNOUNCEMENTS);
+    for (const ip of taken) if (!isV6(ip)) fresh.set(ip, ANNOUNCED_ROUNDS);
     held = mine.join();
   }
 

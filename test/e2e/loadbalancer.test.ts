@@ -14,7 +14,7 @@ function holders(ip: string): string[] {
 }
 
 describe('load balancers', function () {
-  this.timeout(180_000);
+  this.timeout(400_000);
   let k: Kubectl;
   let ip = '';
   before(async () => {
@@ -68,7 +68,7 @@ describe('load balancers', function () {
     await k.run('patch', 'service', 'web', '-p', '{"spec":{"loadBalancerSourceRanges":["192.0.2.0/24"]}}');
     await eventually(async () => ((await get()) ? 'still answers everybody' : undefined));
     await k.run('patch', 'service', 'web', '-p', '{"spec":{"loadBalancerSourceRanges":null}}');
-    await eventually(async () => ((await get()) ? undefined : 'answers nobody'));
+    await eventually(async () => ((await get()) ? undefined : 'answers nobody'), 120_000);
 
     await k.run('patch', 'service', 'web', '-p', '{"spec":{"externalTrafficPolicy":"Local"}}');
     await eventually(async () => {
@@ -77,7 +77,7 @@ describe('load balancers', function () {
         ? undefined
         : `on ${on.join()}, held by ${holders(ip).join()}`;
     });
-    await eventually(async () => ((await get()) ? undefined : 'answers nobody'));
+    await eventually(async () => ((await get()) ? undefined : 'answers nobody'), 120_000);
   });
 
   it('are gone with their Service', async () => {
