@@ -78,6 +78,10 @@ const unreachable = (error: Error): StatusError =>
 /** A kubelet that can't be reached: 500 without a reason, as kube-apiserver has it. */
 const noDial = (error: Error): StatusError => new StatusError(500, '', `error dialing backend: ${error.message}`);
 
+/** The other side had closed a kept connection just before it was used again: nothing has been done there. */
+const wasStale = (out: http.ClientRequest, error: NodeJS.ErrnoException): boolean =>
+  out.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+
 /** Sends a request without a body and resolves with the answer's head; the body is the caller's. */
 export function fetchFrom(
   backend: Backend,
@@ -88,7 +92,11 @@ export function fetchFrom(
   return new Promise((resolve, reject) => {
     const out = open(backend, method, headers);
     out.once('response', resolve);
-    out.once('error', (error) => reject(noDial(error)));
+    out.once('error', (error) => {
+      if (method === 'GET' && !signal?.aborted && wasStale(out, error))
+        resolve(fetchFrom(backend, method, headers, signal));
+      else reject(noDial(error));
+    });
     signal?.addEventListener('abort', () => out.destroy(), { once: true });
     out.end();
   });

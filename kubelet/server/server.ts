@@ -262,6 +262,7 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
   server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => void onUpgrade(req, socket, head));
   server.on('tlsClientError', () => {});
   server.requestTimeout = 0;
+  server.keepAliveTimeout = 90_000;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(config.port, config.address, resolve);
