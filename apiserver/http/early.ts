@@ -6,7 +6,7 @@ import type { Clock } from '../../base/clock.ts';
 /** What is left of a body up to this length is read, for the sake of the connection. */
 const WORTH_READING = 256 * 1024;
 /** A connection that is closed while data arrives loses its last answer, so it is kept open for a moment. */
-const LINGER_MS = 500;
+const LINGER_MS = 2000;
 
 /** More of the body is to come than is worth reading. */
 export function isUnwanted(request: IncomingMessage | Http2ServerRequest): boolean {

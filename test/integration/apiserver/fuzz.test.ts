@@ -18,7 +18,7 @@ import { startTestServer, type TestServer } from './harness.ts';
 import { ask2, session, type Answer } from './http.ts';
 
 /** Bodies of each kind and sort; many more in the long run. */
-const ROUNDS = process.env['K8TS_FULL'] === '1' ? 100 : 4;
+const ROUNDS = process.env['K8TS_FULL'] === '1' ? 40 : 4;
 const NAMESPACE = 'fuzz';
 const collectionOf = (r: ServedResource) =>
   `${r.group === '' ? '/api' : `/apis/${r.group}`}/${r.version}${r.namespaced ? `/namespaces/${NAMESPACE}` : ''}/${r.resource}`;
