@@ -1,6 +1,7 @@
 /** /metrics: what the kubelet says of itself and of its pods' volumes. */
 import type { Clock } from '../../base/clock.ts';
 import type { PodManager } from '../pods/manager.ts';
+import type { TerminationCounts } from '../status/terminations.ts';
 import { Metrics } from './stats.ts';
 import { VOLUME_METRICS, type VolumeStatsReader } from './volume-stats.ts';
 
@@ -11,8 +12,9 @@ export async function kubeletMetrics(from: {
   volumes: VolumeStatsReader;
   counts: ReadonlyMap<string, number>;
   nodeName: string;
+  terminations: TerminationCounts;
 }): Promise<string> {
-  const { clock, manager, volumes, counts, nodeName } = from;
+  const { clock, manager, volumes, counts, nodeName, terminations } = from;
   const out = new Metrics(clock.now());
   const workers = manager.workers();
   out.add(
@@ -31,6 +33,14 @@ export async function kubeletMetrics(from: {
       'Number of containers currently running',
       { container_state: state.replace('CONTAINER_', '').toLowerCase() },
       n,
+    );
+  for (const { labels, count } of terminations.all())
+    out.add(
+      'kubelet_terminated_containers_total',
+      'counter',
+      'Cumulative number of ended containers.',
+      { ...labels },
+      count,
     );
   out.add('kubelet_node_name', 'gauge', "The node's name. The count is always 1.", { node: nodeName }, 1);
   out.add('process_resident_memory_bytes', 'gauge', 'Resident memory size in bytes.', {}, process.memoryUsage.rss());

@@ -158,7 +158,19 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
       if (rest[0] === 'cadvisor') return sendText(res, 200, await stats.cadvisorMetrics(), type);
       if (rest[0] === 'probes') return sendText(res, 200, '', type);
       if (rest.length) throw new HttpError(404, '404 page not found');
-      sendText(res, 200, await kubeletMetrics({ clock, manager, volumes, counts, nodeName: options.nodeName }), type);
+      sendText(
+        res,
+        200,
+        await kubeletMetrics({
+          clock,
+          manager,
+          volumes,
+          counts,
+          nodeName: options.nodeName,
+          terminations: deps.status.terminations,
+        }),
+        type,
+      );
     },
     logs: (_req, res, rest) => {
       if (!config.enableSystemLogHandler) throw new HttpError(405, 'Debug endpoints are disabled.');

@@ -5,6 +5,7 @@ import { StatusError } from '../../api/status.ts';
 import type { DeepReadonly, Pod, PodStatus } from '../../api/types.ts';
 import type { Client } from '../../client/client.ts';
 import { pods } from '../../client/resources.ts';
+import { createTerminationCounts, type TerminationCounts } from './terminations.ts';
 
 export interface StatusManager {
   /** What was last said, by us now or by the API when this kubelet began. */
@@ -16,6 +17,8 @@ export interface StatusManager {
   /** The pod is down and cleaned up: once its last status is sent, the API's object is deleted. */
   finish(uid: string, target: DeepReadonly<Pod>): void;
   forget(uid: string): void;
+  /** How containers have ended since this kubelet began. */
+  readonly terminations: TerminationCounts;
   /** Resolves when nothing is being sent. */
   flush(): Promise<void>;
 }
@@ -63,6 +66,7 @@ export function createStatusManager(options: {
 }): StatusManager {
   const { client, clock, logger } = options;
   const entries = new Map<string, Entry>();
+  const terminations = createTerminationCounts();
   let busy = 0;
   const idlers: (() => void)[] = [];
 
@@ -144,8 +148,10 @@ export function createStatusManager(options: {
 
   return {
     get: (uid) => entries.get(uid)?.status,
+    terminations,
     set(uid, target, status) {
       let e = entries.get(uid);
+      terminations.changed(e?.status ?? (target?.status as DeepReadonly<PodStatus> | undefined), status);
       if (!e) {
         entries.set(
           uid,

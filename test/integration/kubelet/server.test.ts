@@ -44,6 +44,9 @@ describe("the kubelet's server", () => {
             },
           }),
       },
+      hollow: {
+        behaviour: ({ args }) => ({ exit: args?.[0] === 'exit' ? { code: Number(args[1]) } : undefined }),
+      },
       kubelet: { hollowServer: true },
       prepare(server) {
         writeFileSync(ca, server.ca);
@@ -162,6 +165,17 @@ describe("the kubelet's server", () => {
       if (seen.join('') === 'three\nfour\n') break;
     }
     assert.equal(seen.join(''), 'three\nfour\n');
+  });
+
+  it('counts how containers ended', async () => {
+    await node.create('crash', {
+      restartPolicy: 'Never',
+      containers: [{ name: 'c', image: 'busybox:1', args: ['exit', '3'] }],
+    });
+    await node.until('crash', (p) => p?.status?.phase === 'Failed');
+    const counted =
+      /^kubelet_terminated_containers_total\{container_type="container",exit_code="3",reason="Error"\} 1$/m;
+    assert.match((await get('/metrics')).text.replace(/ \d{13}$/gm, ''), counted);
   });
 
   it("shows the node's log files", async () => {
