@@ -102,7 +102,8 @@ export function createVolumeManager(options: VolumeOptions): VolumeManager {
       await mountTmpfs(exec, dir, sizes.length ? Math.floor(Math.min(...sizes)) : undefined);
     } else if (!there) await mkdir(dir, { recursive: true, mode: 0o750 });
     if (!there) {
-      await chmod(dir, 0o777);
+      // a tmpfs comes with its sticky bit, which stays
+      await chmod(dir, ((await lstat(dir)).mode & 0o7000) | 0o777);
       const group = pod.spec!.securityContext?.fsGroup;
       if (group !== undefined) await setGroup(dir, group, { readOnly: false });
     }
