@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 // The entry of every npm script. Plain JavaScript for any Node from 18 on: installs the packages when they are
 // missing or out of date, then goes on under the Node that package-lock.json pins.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { isatty } from 'node:tty';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -64,10 +65,23 @@ const env = {
   NODE_COMPILE_CACHE: join(root, 'node_modules', '.cache', 'node'),
   PATH: `${dirname(node)}:${join(root, 'node_modules/.bin')}:${process.env.PATH}`,
 };
-const run = spawnSync(node, ['--disable-warning=ExperimentalWarning', ...argv], {
+const child = spawn(node, ['--disable-warning=ExperimentalWarning', ...argv], {
   cwd: target ? root : process.cwd(),
   stdio: 'inherit',
   env,
 });
-if (run.signal) process.kill(process.pid, run.signal);
-process.exit(run.status ?? 1);
+// Signals are meant for the program. Ctrl-C at a terminal reaches it by itself: once is enough.
+const atTerminal = [0, 1, 2].some((fd) => isatty(fd));
+for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT'])
+  process.on(signal, () => {
+    if (signal !== 'SIGINT' || !atTerminal) child.kill(signal);
+  });
+child.on('error', (error) => {
+  process.stderr.write(`${error.message}\n`);
+  process.exit(1);
+});
+child.on('exit', (code, signal) => {
+  if (!signal) process.exit(code ?? 1);
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+});

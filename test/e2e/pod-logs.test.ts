@@ -37,6 +37,7 @@ spec:
     const child = spawn(process.execPath, [join(ROOT, 'deploy/bin/run.mjs'), ...args, '--follow'], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
+    const ended = new Promise((resolve) => child.once('exit', resolve));
     let text = '';
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
     try {
@@ -47,6 +48,7 @@ spec:
     } finally {
       child.kill('SIGINT');
     }
+    assert.equal(await ended, 0, 'an interruption is an ordinary end');
   });
 
   it('need to be told which', async () => {
