@@ -1,9 +1,11 @@
 /** Trees become closures. Evaluating counts its cost and stops when the budget is used up. */
 import { getField, getItem, iterate, optionalItem } from './access.ts';
 import type { ComprehensionNode, Expr, ListNode, MapNode, StructNode } from './ast.ts';
-import { callCost, CostLimitError, LIST_CREATE_COST, MAP_CREATE_COST, STRUCT_CREATE_COST } from './cost.ts';
+import { callCost, LIST_CREATE_COST, MAP_CREATE_COST, STRUCT_CREATE_COST } from './cost.ts';
 import { type Overload, select } from './functions.ts';
+import { access, logical, mapInsert, notStrictlyFalse, orElse } from './operators.ts';
 import { qualifiedName } from './parser.ts';
+import { attempt, type Eval } from './run.ts';
 import { GrowingList } from './standard.ts';
 import {
   ArrayList,
@@ -15,26 +17,6 @@ import {
   TypeValue,
   type Value,
 } from './values.ts';
-
-/** One evaluation. */
-export class Run {
-  /** Values of variables by name; undefined: there is none. */
-  readonly variable: (name: string) => Value | undefined;
-  /** Variables of loops; an error stands for a value that couldn't be computed. */
-  readonly locals: (Value | CelError)[] = [];
-  readonly limit: number;
-  cost = 0;
-
-  constructor(variable: (name: string) => Value | undefined, limit: number) {
-    this.variable = variable;
-    this.limit = limit;
-  }
-  charge(cost: number): void {
-    this.cost += cost;
-    if (this.cost > this.limit) throw new CostLimitError();
-  }
-}
-export type Eval = (run: Run) => Value;
 
 /** What names mean outside the expression. */
 export interface Names {
@@ -334,71 +316,6 @@ class Compiler {
       };
     });
   }
-}
-
-function attempt(step: Eval, run: Run): Value | CelError {
-  try {
-    return step(run);
-  } catch (e) {
-    if (e instanceof CelError) return e;
-    throw e;
-  }
-}
-
-/** `&&` (decided by false) and `||` (decided by true): an error counts only when the other side doesn't decide. */
-function logical(left: Eval, right: Eval, deciding: boolean): Eval {
-  return (run) => {
-    const l = attempt(left, run);
-    if (l === deciding) return deciding;
-    const r = attempt(right, run);
-    if (r === deciding) return deciding;
-    if (l instanceof CelError) throw l;
-    if (r instanceof CelError) throw r;
-    if (typeof l !== 'boolean' || typeof r !== 'boolean') throw noSuchOverload();
-    return !deciding;
-  };
-}
-
-function notStrictlyFalse(arg: Eval): Eval {
-  return (run) => {
-    const value = attempt(arg, run);
-    run.charge(1);
-    return value !== false;
-  };
-}
-
-function orElse(target: Eval, other: Eval, optional: boolean): Eval {
-  return (run) => {
-    const value = target(run);
-    if (!(value instanceof OptionalValue)) throw noSuchOverload();
-    run.charge(1);
-    if (value.value !== undefined) return optional ? value : value.value;
-    return other(run);
-  };
-}
-
-function mapInsert([accu, ...rest]: readonly Eval[]): Eval {
-  return (run) => {
-    const map = accu!(run);
-    if (!(map instanceof MapValue)) throw noSuchOverload();
-    const [a, b] = rest.map((e) => e(run));
-    const entries: [Value, Value][] = [];
-    for (const key of map.keys()) entries.push([key, map.get(key)!]);
-    if (b !== undefined) entries.push([a!, b]);
-    else if (a instanceof MapValue) for (const key of a.keys()) entries.push([key, a.get(key)!]);
-    else throw noSuchOverload();
-    run.charge(1);
-    return new LiteralMap(entries);
-  };
-}
-
-function access(operand: Eval, key: Eval, get: (value: Value, key: Value) => Value): Eval {
-  return (run) => {
-    const value = operand(run);
-    const k = key(run);
-    run.charge(1);
-    return get(value, k);
-  };
 }
 
 /** The names of types. */

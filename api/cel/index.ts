@@ -5,7 +5,7 @@
 import type { JsonValue } from '../types.ts';
 import { CelSyntaxError } from './ast.ts';
 import { check, type Types } from './check.ts';
-import { CelCompileError, compile, type Eval, Run, TYPE_CONSTANTS } from './compile.ts';
+import { CelCompileError, compile, TYPE_CONSTANTS } from './compile.ts';
 import { PER_CALL_LIMIT } from './cost.ts';
 import { type CostRange, estimateCost } from './estimate.ts';
 import { type Functions, mergeFunctions } from './functions.ts';
@@ -15,6 +15,7 @@ import { LISTS } from './library/lists.ts';
 import { NET } from './library/net.ts';
 import { STRINGS } from './library/strings.ts';
 import { parse } from './parser.ts';
+import { type Eval, Run } from './run.ts';
 import { STANDARD } from './standard.ts';
 import { type CelType, fromDecl, showType, T } from './types.ts';
 import { TypeValue, type Value } from './values.ts';
