@@ -2,16 +2,14 @@
  * CSI volumes of pods: attach is waited for, then stage once a node and publish once a pod; the way back in reverse.
  * What was begun is recorded on disk before the driver is called, so that a kubelet that was killed can undo it.
  */
-import { rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { mkdir } from 'node:fs/promises';
-import type { Logger } from '../../base/log.ts';
-import type { DeepReadonly, PersistentVolume, PersistentVolumeClaim, Pod, Secret } from '../../api/types.ts';
+import type { DeepReadonly, PersistentVolume, PersistentVolumeClaim } from '../../api/types.ts';
 import { errorText } from '../cri/client.ts';
 import { VolumeError, type MountedVolume } from '../volumes/types.ts';
 import { mountsBelow } from '../volumes/mounts.ts';
 import { setGroup } from '../volumes/ownership.ts';
-import type { CsiDriver, CsiDrivers } from './drivers.ts';
+import type { CsiDriver } from './drivers.ts';
 import {
   allRecords,
   attachmentName,
@@ -30,68 +28,10 @@ import {
   type CsiDriverObject,
   type VolumeSpec,
 } from './request.ts';
+import type { CsiVolumeOptions, CsiVolumes, ReadPod } from './types.ts';
+import { volumeUsage } from './usage.ts';
 
-type ReadPod = DeepReadonly<Pod>;
-type InlineVolume = NonNullable<NonNullable<NonNullable<ReadPod['spec']>['volumes']>[number]['csi']>;
 type SecretReference = DeepReadonly<{ name?: string; namespace?: string }>;
-
-/** What the API says of an attachment. */
-export interface AttachmentState {
-  attached: boolean;
-  deleting: boolean;
-  metadata: Record<string, string>;
-  error: string | undefined;
-}
-
-export interface CsiVolumeOptions {
-  rootDir: string;
-  nodeName: string;
-  logger: Logger;
-  drivers: CsiDrivers;
-  driverObject(name: string): Promise<CsiDriverObject | undefined>;
-  attachment(name: string): Promise<AttachmentState | undefined>;
-  secret(namespace: string, name: string): Promise<DeepReadonly<Secret> | undefined>;
-  token(pod: ReadPod, audience: string, seconds: number | undefined): Promise<{ token: string; expires: string }>;
-  /** What the API's Node says: we use the volume, the controller has attached it. */
-  nodeSays(volume: string): { inUse: boolean; attached: boolean };
-  /** What `inUse` answers is another now. */
-  useChanged(): void;
-  /** Tells the API that a claim's volume has grown on the node. */
-  expanded(claim: DeepReadonly<PersistentVolumeClaim>, capacity: string): Promise<void>;
-  event(pod: ReadPod, type: 'Normal' | 'Warning', reason: string, message: string): void;
-  /** True when the volume is larger than the claim's status says. */
-  grew(claim: DeepReadonly<PersistentVolumeClaim>, pv: DeepReadonly<PersistentVolume>): number | undefined;
-}
-
-export interface CsiVolumes {
-  mountClaim(
-    pod: ReadPod,
-    pv: DeepReadonly<PersistentVolume>,
-    claim: DeepReadonly<PersistentVolumeClaim>,
-    readOnly: boolean,
-  ): Promise<MountedVolume>;
-  mountInline(pod: ReadPod, name: string, source: InlineVolume): Promise<MountedVolume>;
-  /** Undoes all of a pod's CSI volumes; rejects while a driver can't. */
-  unmount(uid: string): Promise<void>;
-  /** The pods that wait for an attachment, each told once. */
-  takeWaiting(): string[];
-  /** Unique names of the attachable volumes in use, for the node's status. */
-  inUse(): string[];
-  /** Reads what is on disk, after a start. */
-  recover(): Promise<void>;
-  /** Bytes and inodes as the driver counts them; undefined where it does not. */
-  stats(uid: string, volume: string): Promise<VolumeUsage | undefined>;
-}
-
-export interface VolumeUsage {
-  usedBytes?: number;
-  availableBytes?: number;
-  capacityBytes?: number;
-  inodesUsed?: number;
-  inodesFree?: number;
-  inodes?: number;
-  abnormal?: boolean;
-}
 
 /** The pod is woken when the node's status changes; this is for what was missed. */
 const ATTACH_RETRY_MS = 1000;
@@ -417,22 +357,7 @@ export function createCsiVolumes(options: CsiVolumeOptions): CsiVolumes {
       const record = (await podRecords(rootDir, uid)).find((r) => r.specVolID === volume);
       const driver = record && drivers.get(record.driverName);
       if (!record || !driver || !(await driver.capabilities()).has('GET_VOLUME_STATS')) return undefined;
-      const answer = await driver.call<{
-        usage: { unit: string; used: number; available: number; total: number }[];
-        volume_condition?: { abnormal: boolean } | null;
-      }>('NodeGetVolumeStats', {
-        volume_id: record.volumeHandle,
-        volume_path: paths.target(uid, record),
-        staging_target_path: '',
-      });
-      const out: VolumeUsage = {};
-      for (const u of answer.usage)
-        if (u.unit === 'BYTES')
-          Object.assign(out, { usedBytes: u.used, availableBytes: u.available, capacityBytes: u.total });
-        else if (u.unit === 'INODES')
-          Object.assign(out, { inodesUsed: u.used, inodesFree: u.available, inodes: u.total });
-      if (answer.volume_condition) out.abnormal = answer.volume_condition.abnormal;
-      return out;
+      return volumeUsage(driver, record.volumeHandle, paths.target(uid, record));
     },
   };
 }

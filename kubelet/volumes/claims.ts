@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Exec } from '../../base/exec.ts';
 import type { DeepReadonly, PersistentVolume, PersistentVolumeClaim, Pod } from '../../api/types.ts';
 import { LOCAL_PATH_PROVISIONER } from '../../api/local-path.ts';
-import type { CsiVolumes } from '../csi/volumes.ts';
+import type { CsiVolumes } from '../csi/types.ts';
 import { checkHostPath } from './host-path.ts';
 import { mountsBelow } from './mounts.ts';
 import { setGroup } from './ownership.ts';

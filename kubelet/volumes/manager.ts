@@ -12,7 +12,7 @@ import type { Runtime } from '../cri/types.ts';
 import { mountImage, releaseImages, type EnsureImage } from './image.ts';
 import { pageSize } from './huge-pages.ts';
 import { mountHugePages, mountTmpfs, removeTree } from './mounts.ts';
-import type { CsiVolumes } from '../csi/volumes.ts';
+import type { CsiVolumes } from '../csi/types.ts';
 import { mountClaim, mountNfs } from './claims.ts';
 import { checkHostPath } from './host-path.ts';
 import { setGroup } from './ownership.ts';

@@ -9,7 +9,8 @@ import { csiDrivers, persistentVolumeClaims, persistentVolumes, volumeAttachment
 import type { Runtime } from '../cri/types.ts';
 import { createCsiDrivers, type CsiDrivers } from '../csi/drivers.ts';
 import { createCsiNodeWriter, type CsiNodeWriter } from '../csi/node.ts';
-import { createCsiVolumes, type CsiVolumes } from '../csi/volumes.ts';
+import type { CsiVolumes } from '../csi/types.ts';
+import { createCsiVolumes } from '../csi/volumes.ts';
 import type { ObjectCache } from '../objects.ts';
 import { parseQuantity } from '../quantity.ts';
 import type { EnsureImage } from './image.ts';
