@@ -1,185 +1,32 @@
 /** Rolls Deployments out: one ReplicaSet per template, sizes moved from the old to the new. */
-import type { Deployment, LabelSelector, PodTemplateSpec, ReplicaSet } from '../../api/types.ts';
+import type { Deployment, PodTemplateSpec } from '../../api/types.ts';
 import { splitKey, type Informer } from '../../client/informer.ts';
-import { deployments, pods, replicaSets } from '../../client/resources.ts';
-import { defineController, type Deps, type Result } from '../framework.ts';
-import { templateHash } from '../lib/hash.ts';
-import { body, byAge, controllerOf, controllerRef, isControlledBy, isDeleting, keyFor, meta } from '../lib/meta.ts';
+import { deployments, replicaSets } from '../../client/resources.ts';
+import { defineController, type Result } from '../framework.ts';
+import { body, byAge, controllerOf, isDeleting, keyFor, meta } from '../lib/meta.ts';
 import { claim, concernsOwner, controlledBy, ownerKeys, ownerOrSelectorKeys } from '../lib/ownership.ts';
-import { errorText, isAlreadyExists, isNamespaceTerminating, isNotFound } from '../lib/podcontrol.ts';
+import { isNotFound } from '../lib/podcontrol.ts';
 import { isFinished } from '../lib/pods.ts';
 import { lenientSelector } from '../lib/selectors.ts';
 import { concurrency } from '../options.ts';
+import { syncNewest } from './newest.ts';
 import * as rev from './revisions.ts';
-import type { DeploymentView, SetView } from './revisions.ts';
-import { maxSurge, newSetSize, proportionalSizes, shrinkOldSets, type RolloutSpec } from './rollout.ts';
+import { newSetSize, proportionalSizes, shrinkOldSets } from './rollout.ts';
 import * as st from './status.ts';
-
-const KIND = { apiVersion: 'apps/v1', kind: 'Deployment' };
-const inputs = { deployments, replicaSets, pods };
-type D = Deps<typeof inputs, undefined>;
-
-/** One turn's work on one Deployment: what was read, what was changed so far. */
-interface Turn {
-  readonly deps: D;
-  readonly key: string;
-  readonly d: DeploymentView;
-  readonly spec: RolloutSpec;
-  readonly now: number;
-  /** The status as this turn has changed it. */
-  status: st.DeploymentStatus;
-  /** The Deployment's revision annotation as it shall be. */
-  revision: string | undefined;
-  newest: SetView | undefined;
-  old: SetView[];
-}
-
-/** An error after which the status is still to be written. */
-class CollisionError extends Error {}
-
-function warn(t: Turn, reason: string, message: string): void {
-  t.deps.recorder.event(t.d, 'Warning', reason, message, KIND);
-}
-function note(t: Turn, reason: string, message: string): void {
-  t.deps.recorder.event(t.d, 'Normal', reason, message, KIND);
-}
-const setsInformer = (t: Turn) => t.deps.informers.replicaSets as unknown as Informer<object>;
-
-/** Writes a changed ReplicaSet and waits for the cache to show it before the next turn. */
-async function updateSet(t: Turn, set: ReplicaSet): Promise<SetView> {
-  const written = await t.deps.client.update(replicaSets, set);
-  t.deps.expectations.wrote(t.key, setsInformer(t), written);
-  if (t.newest && meta(t.newest).uid === meta(written).uid) t.newest = written;
-  else t.old = t.old.map((s) => (meta(s).uid === meta(written).uid ? written : s));
-  return written;
-}
-
-/** Sets a ReplicaSet's size and its size annotations; resolves with whether the size changed. */
-async function scale(t: Turn, set: SetView, size: number, always = false): Promise<boolean> {
-  const before = rev.replicasOf(set);
-  if (before === size && !always) return false;
-  const desired = String(t.spec.replicas);
-  const max = String(t.spec.replicas + maxSurge(t.spec));
-  const annotations = set.metadata?.annotations ?? {};
-  if (before === size && annotations[rev.DESIRED_REPLICAS] === desired && annotations[rev.MAX_REPLICAS] === max)
-    return false;
-  const wanted = body<ReplicaSet>(set);
-  await updateSet(t, {
-    ...wanted,
-    metadata: {
-      ...wanted.metadata,
-      annotations: { ...annotations, [rev.DESIRED_REPLICAS]: desired, [rev.MAX_REPLICAS]: max },
-    },
-    spec: { ...wanted.spec!, replicas: size },
-  });
-  if (before === size) return false;
-  note(
-    t,
-    'ScalingReplicaSet',
-    `Scaled ${before < size ? 'up' : 'down'} replica set ${meta(set).name} from ${before} to ${size}`,
-  );
-  return true;
-}
-
-/** Makes the newest set's annotations right, or makes the set itself when it is missing and `create` is set. */
-async function syncNewest(t: Turn, create: boolean): Promise<void> {
-  const revision = t.old.map(rev.revisionOf).reduce((max, r) => (r > max ? r : max), 0n) + 1n;
-  const { d, newest, now } = t;
-  if (!newest) {
-    if (create) await createNewest(t, revision);
-    return;
-  }
-  const annotations = rev.newestAnnotations(d, newest.metadata?.annotations, revision);
-  const minReadySeconds = d.spec?.minReadySeconds ?? 0;
-  if (
-    JSON.stringify(annotations) !== JSON.stringify(newest.metadata?.annotations ?? {}) ||
-    (newest.spec?.minReadySeconds ?? 0) !== minReadySeconds
-  ) {
-    const wanted = body<ReplicaSet>(newest);
-    await updateSet(t, {
-      ...wanted,
-      metadata: { ...wanted.metadata, annotations },
-      spec: { ...wanted.spec!, minReadySeconds },
-    });
-  }
-  t.revision = annotations[rev.REVISION];
-  if (st.hasDeadline(d) && !st.conditionOf(t.status, 'Progressing'))
-    setProgressing(
-      t,
-      st.newCondition('Progressing', 'True', 'FoundNewReplicaSet', `Found new replica set "${meta(newest).name}"`, now),
-    );
-}
-
-function setProgressing(t: Turn, c: st.DeploymentCondition): void {
-  t.status = { ...t.status, conditions: st.withCondition(t.status.conditions ?? [], c) };
-}
-
-async function createNewest(t: Turn, revision: bigint): Promise<void> {
-  const { d, deps, spec, now } = t;
-  const { name, namespace } = meta(d);
-  const template = body<Deployment>(d).spec!.template;
-  const hash = templateHash(template, d.status?.collisionCount);
-  const labels = { ...template.metadata?.labels, [rev.HASH_LABEL]: hash };
-  const selector = d.spec!.selector;
-  const replicas = newSetSize(spec, t.old.map(rev.sizeOf), 0);
-  const annotations = {
-    ...rev.newestAnnotations(d, undefined, revision),
-    [rev.DESIRED_REPLICAS]: String(spec.replicas),
-    [rev.MAX_REPLICAS]: String(spec.replicas + maxSurge(spec)),
-  };
-  const set: ReplicaSet = {
-    metadata: {
-      name: `${name.slice(0, 252 - hash.length)}-${hash}`,
-      namespace,
-      ownerReferences: [controllerRef(d, KIND.apiVersion, KIND.kind)],
-      labels,
-      annotations,
-    },
-    spec: {
-      replicas,
-      minReadySeconds: d.spec?.minReadySeconds,
-      selector: { ...body<LabelSelector>(selector), matchLabels: { ...selector.matchLabels, [rev.HASH_LABEL]: hash } },
-      template: { ...template, metadata: { ...template.metadata, labels } },
-    },
-  };
-  let created: ReplicaSet;
-  try {
-    created = await deps.client.create(replicaSets, set);
-    if (replicas > 0) note(t, 'ScalingReplicaSet', `Scaled up replica set ${set.metadata!.name} from 0 to ${replicas}`);
-    if (st.hasDeadline(d))
-      setProgressing(
-        t,
-        st.newCondition(
-          'Progressing',
-          'True',
-          'NewReplicaSetCreated',
-          `Created new replica set "${set.metadata!.name}"`,
-          now,
-        ),
-      );
-  } catch (error) {
-    if (isAlreadyExists(error)) {
-      created = await deps.client.get(replicaSets, set.metadata!.name!, namespace);
-      if (!isControlledBy(created, meta(d).uid) || !rev.sameTemplate(created.spec?.template, template)) {
-        t.status = { ...t.status, collisionCount: (t.status.collisionCount ?? 0) + 1 };
-        throw new CollisionError(`replica set ${set.metadata!.name} exists and has another template`);
-      }
-    } else {
-      if (isNamespaceTerminating(error)) throw error;
-      const message = `Failed to create new replica set "${set.metadata!.name}": ${errorText(error)}`;
-      if (st.hasDeadline(d))
-        setProgressing(t, st.newCondition('Progressing', 'False', 'ReplicaSetCreateError', message, now));
-      warn(t, 'ReplicaSetCreateError', message);
-      throw new CollisionError(message, { cause: error });
-    }
-  }
-  deps.expectations.wrote(t.key, setsInformer(t), created);
-  t.newest = created;
-  t.revision = String(revision);
-}
-
-const all = (t: Turn): SetView[] => (t.newest ? [...t.old, t.newest] : t.old);
-const active = (sets: readonly SetView[]) => sets.filter((s) => rev.replicasOf(s) > 0);
+import {
+  active,
+  all,
+  CollisionError,
+  inputs,
+  KIND,
+  note,
+  scale,
+  setProgressing,
+  warn,
+  writeStatus,
+  type D,
+  type Turn,
+} from './turn.ts';
 
 /** Whether the Deployment's size was changed since its sets were last scaled. */
 function isScaling(t: Turn): boolean {
@@ -313,19 +160,6 @@ function notePause(t: Turn): void {
     setProgressing(t, st.newCondition('Progressing', 'Unknown', 'DeploymentPaused', 'Deployment is paused', t.now));
   if (!paused && noted)
     setProgressing(t, st.newCondition('Progressing', 'Unknown', 'DeploymentResumed', 'Deployment is resumed', t.now));
-}
-
-/** Writes status and revision when they differ from what was read. */
-async function writeStatus(t: Turn, status: st.DeploymentStatus): Promise<void> {
-  const { d, deps } = t;
-  const newRevision = t.revision !== undefined && t.revision !== d.metadata?.annotations?.[rev.REVISION];
-  if (!newRevision && !st.statusDiffers(d.status, status)) return;
-  const have = body<Deployment>(d);
-  const metadata = newRevision
-    ? { ...have.metadata, annotations: { ...have.metadata!.annotations, [rev.REVISION]: t.revision! } }
-    : have.metadata;
-  const written = await deps.client.updateStatus(deployments, { ...have, metadata, status });
-  deps.expectations.wrote(t.key, deps.informers.deployments as unknown as Informer<object>, written);
 }
 
 async function sync(t: Turn): Promise<Result | void> {
