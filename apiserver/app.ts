@@ -1,6 +1,6 @@
 /**
  * Puts the API server together. `createApp` never listens: it opens the store's caches and answers requests that
- * somebody hands to it; `start` adds the port.
+ * somebody hands to it; start.ts adds the port.
  */
 import type { Duplex } from 'node:stream';
 import { createOpenApi, type OpenApi } from '../api/openapi/index.ts';
@@ -11,12 +11,11 @@ import { MetricsRegistry } from '../base/metrics.ts';
 import type { Authenticator } from './authentication/types.ts';
 import type { Authorizer } from './authorization/types.ts';
 import { createChain, type Chain, type ChainSeams, type RequestAudit } from './http/chain.ts';
-import { serverMetrics, type ServerMetrics } from './http/metrics.ts';
-import { healthMetrics, healthRoutes, type HealthCheck } from './http/health.ts';
+import { objectMetrics, serverMetrics, type ServerMetrics } from './http/metrics.ts';
+import type { HealthCheck } from './http/health.ts';
 import { registerComponentStatuses } from './http/component-statuses.ts';
 import { registerPodHandlers } from './http/pod-handlers.ts';
 import { Aggregation } from './http/aggregation.ts';
-import { listen, type TlsFiles } from './http/server.ts';
 import { PathRoutes } from './http/paths.ts';
 import type { ApiRequest, Reply } from './http/request.ts';
 import { handleResource, type ResourceHandlerDeps } from './http/resource-handler.ts';
@@ -32,6 +31,7 @@ import { createReader, readerKey } from './registry/reader.ts';
 import { ResourceStore } from './registry/resource-store.ts';
 import { SpecialHandlers } from './registry/special.ts';
 import { createWriter, type Writer } from './registry/writer.ts';
+import { serveHealth } from './startup/health.ts';
 import { ensureSystemNamespaces } from './startup/namespaces.ts';
 import { allResources } from './resources/index.ts';
 import { createServiceAllocator, type ServiceAllocator } from './resources/services/index.ts';
@@ -271,19 +271,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     return handleResource(resources, request, reply, resolveTarget(catalog, request));
   };
   const metrics = serverMetrics(families, paths, clock, catalog);
-  const objects = metrics.registry.gauge('apiserver_storage_objects', 'Stored objects by resource.', ['resource']);
-  const byGroup = metrics.registry.gauge('apiserver_resource_objects', 'Stored objects by resource.', [
-    'group',
-    'resource',
-  ]);
-  metrics.registry.onCollect(() => {
-    for (const s of stores.values()) {
-      if (!s.isOpen) continue;
-      const { group, resource } = s.definition;
-      objects.set([group === '' ? resource : `${resource}.${group}`], s.cache.size);
-      byGroup.set([group, resource], s.cache.size);
-    }
-  });
+  objectMetrics(families, stores);
   (options.audit ?? security.audit)?.metrics?.(families);
   const fairness =
     options.priorityAndFairness === false
@@ -315,34 +303,14 @@ export async function createApp(options: AppOptions): Promise<App> {
 
   const closers: (() => Promise<void> | void)[] = [];
   let shuttingDown = false;
-  const ping: HealthCheck = { name: 'ping', check() {} };
-  const storage: HealthCheck = { name: 'etcd', check: () => store.ping() };
-  const log: HealthCheck = { name: 'log', check() {} };
-  const hookChecks: HealthCheck[] = hooks.flatMap((h) =>
-    [...[h.name, ...(h.also ?? [])].map((name) => `poststarthook/${name}`), ...(h.checks ?? [])].map((name) => ({
-      name,
-      check() {
-        if (pending.has(h.name)) throw new Error('not finished');
-      },
-    })),
-  );
-  const informers: HealthCheck = {
-    name: 'informer-sync',
-    check() {
-      if (!cache.ready) throw new Error('the caches are not loaded');
-    },
-  };
-  const shutdown: HealthCheck = {
-    name: 'shutdown',
-    check() {
-      if (shuttingDown) throw new Error('process is shutting down');
-    },
-  };
-  const more = options.checks ?? [];
-  const noted = healthMetrics(paths);
-  healthRoutes(paths, '/healthz', () => [ping, log, storage, ...more, ...hookChecks], noted);
-  healthRoutes(paths, '/livez', () => [ping, log, storage, ...hookChecks], noted);
-  healthRoutes(paths, '/readyz', () => [ping, log, storage, informers, ...more, ...hookChecks, shutdown], noted);
+  serveHealth(paths, {
+    store,
+    cache,
+    hooks,
+    pending,
+    checks: options.checks ?? [],
+    shuttingDown: () => shuttingDown,
+  });
   discoveryRoutes(paths, catalog, parts.discovery);
   openApiRoutes(paths, parts.openapi);
 
@@ -401,74 +369,4 @@ async function openStore(s: ResourceStore, cache: ReturnType<typeof createWatchC
       indexedFields: d.indexedFields,
     }),
   );
-}
-
-export interface StartOptions extends AppOptions {
-  tls: TlsFiles;
-  /** Defaults to all addresses. */
-  bindAddress?: string;
-  /** Defaults to 6443; 0 takes a free one. */
-  securePort?: number;
-  /** How long requests under way may take to be answered when the server stops, in ms; defaults to 2000. */
-  shutdownGraceMs?: number;
-  /** How long a shutdown waits between failing readiness and taking no more requests, in ms; defaults to 0. */
-  shutdownDelayMs?: number;
-  disableHttp2?: boolean;
-  /** How long a client may take for a request's headers, in ms; defaults to 32,000. */
-  headersTimeoutMs?: number;
-  /** How long a connection without anything open is kept, in ms; defaults to 90,000. */
-  idleTimeoutMs?: number;
-}
-
-export interface RunningServer {
-  readonly port: number;
-  readonly app: App;
-  setTls(tls: TlsFiles): void;
-  stop(): Promise<void>;
-}
-
-/** Starts an API server; resolves when it listens and its start-up hooks are done. */
-export async function start(options: StartOptions): Promise<RunningServer> {
-  const app = await createApp(options);
-  const server = await listen(
-    {
-      clock: app.clock,
-      tls: options.tls,
-      disableHttp2: options.disableHttp2,
-      headersTimeoutMs: options.headersTimeoutMs,
-      idleTimeoutMs: options.idleTimeoutMs,
-      handle: (request, reply) => app.handle(request, reply),
-      upgrade: (request, socket, head) => app.upgrade(request, socket, head),
-    },
-    options.bindAddress ?? '0.0.0.0',
-    options.securePort ?? 6443,
-  ).catch(async (error: unknown) => {
-    await app.close();
-    throw error;
-  });
-  try {
-    await app.bootstrap();
-  } catch (error) {
-    await server.close();
-    await app.close();
-    throw error;
-  }
-  let stopped: Promise<void> | undefined;
-  return {
-    port: server.port,
-    app,
-    setTls: (tls) => server.setTls(tls),
-    stop() {
-      stopped ??= (async () => {
-        app.beginShutdown();
-        if (options.shutdownDelayMs) await app.clock.sleep(options.shutdownDelayMs);
-        server.drain();
-        // Watches end in good order, ordinary requests get a moment to be answered.
-        app.endWatches();
-        await server.close(options.shutdownGraceMs ?? 2000);
-        await app.close();
-      })();
-      return stopped;
-    },
-  };
 }

@@ -4,7 +4,7 @@ import { systemClock } from '../base/clock.ts';
 import { createLogger } from '../base/log.ts';
 import { Flags, parseFlags } from './flags.ts';
 import { optionsFromFlags } from './options.ts';
-import { start } from './app.ts';
+import { start } from './start.ts';
 
 async function main(argv: readonly string[]): Promise<void> {
   const flags = new Flags(parseFlags(argv));

@@ -6,7 +6,7 @@ import { auditorFromFlags } from './audit/options.ts';
 import { Agent } from 'node:https';
 import { systemIds, systemRand, type Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import type { RunningServer, StartOptions } from './app.ts';
+import type { RunningServer, StartOptions } from './start.ts';
 import type { Authentication } from './authentication/authentication.ts';
 import { readKeys } from './authentication/authentication.ts';
 import type { Authorization } from './authorization/authorization.ts';

@@ -3,6 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import { processMetrics, type Handle, type HistogramHandle, type MetricsRegistry } from '../../base/metrics.ts';
 import { VERSION } from '../discovery/routes.ts';
 import type { Catalog } from '../registry/catalog.ts';
+import type { ResourceStore } from '../registry/resource-store.ts';
 import type { ChainSeams } from './chain.ts';
 import { MethodPaths, type PathRoutes } from './paths.ts';
 import type { ApiRequest } from './request.ts';
@@ -194,4 +195,18 @@ function scopeOf(request: ApiRequest): string {
   if (!info.isResourceRequest) return '';
   if (info.parts.length > 1) return 'resource';
   return info.namespace !== '' ? 'namespace' : 'cluster';
+}
+
+/** Registers how many objects of each resource are stored. */
+export function objectMetrics(registry: MetricsRegistry, stores: ReadonlyMap<string, ResourceStore>): void {
+  const objects = registry.gauge('apiserver_storage_objects', 'Stored objects by resource.', ['resource']);
+  const byGroup = registry.gauge('apiserver_resource_objects', 'Stored objects by resource.', ['group', 'resource']);
+  registry.onCollect(() => {
+    for (const s of stores.values()) {
+      if (!s.isOpen) continue;
+      const { group, resource } = s.definition;
+      objects.set([group === '' ? resource : `${resource}.${group}`], s.cache.size);
+      byGroup.set([group, resource], s.cache.size);
+    }
+  });
 }

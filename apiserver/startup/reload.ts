@@ -3,7 +3,7 @@ import type { Agent } from 'node:https';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { followFiles, type ReloadingFiles } from '../../base/tls.ts';
-import type { RunningServer } from '../app.ts';
+import type { RunningServer } from '../start.ts';
 import type { Authentication } from '../authentication/authentication.ts';
 import { ensureAuthenticationConfig } from '../bootstrap/bootstrap.ts';
 import type { RequestHeaderOptions } from '../authentication/requestheader.ts';

@@ -1,6 +1,6 @@
 /** A real API server in this process: memory store, free port, a PKI of its own. For everybody's integration tests. */
-import type { App, RunningServer, StartOptions } from '../../../apiserver/app.ts';
-import { start } from '../../../apiserver/app.ts';
+import type { App } from '../../../apiserver/app.ts';
+import { start, type RunningServer, type StartOptions } from '../../../apiserver/start.ts';
 import { bootstrapHooks } from '../../../apiserver/bootstrap/hooks.ts';
 import { createSecurity, type SecurityOptions } from '../../../apiserver/security.ts';
 import { createAuthority, issue, type Identity } from '../../../base/pki.ts';

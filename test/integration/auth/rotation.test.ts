@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
-import { start, type RunningServer } from '../../../apiserver/app.ts';
+import { start, type RunningServer } from '../../../apiserver/start.ts';
 import { Flags, parseFlags } from '../../../apiserver/flags.ts';
 import { optionsFromFlags } from '../../../apiserver/options.ts';
 import { systemClock } from '../../../base/clock.ts';
