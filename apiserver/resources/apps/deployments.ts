@@ -11,12 +11,12 @@ import { intOrPercentValue, notOver100Percent, positiveIntOrPercent, type IntOrS
 import {
   collisions,
   isReadable,
+  nameAndTemplateWarnings,
   nonNegative,
   notAbove,
-  podNameWarning,
+  replicaCounts,
   scale,
   selectorAndTemplate,
-  templateWarnings,
   wideCells,
   type WorkloadSpec,
 } from './workload.ts';
@@ -82,12 +82,7 @@ export const deployments = define<Deployment>('apps', 'deployments', 'Deployment
       always: deploymentSpec,
       update: (f, old) => f.get('spec').get('selector').immutable(old.spec?.selector),
     }),
-    warnings: (d, old) => [
-      ...(old ? [] : podNameWarning(d.metadata?.name)),
-      ...(old && old.metadata?.generation === d.metadata?.generation
-        ? []
-        : templateWarnings(d.spec?.template, 'spec.template')),
-    ],
+    warnings: nameAndTemplateWarnings,
   },
   subresources: {
     status: statusEndpoint<Deployment>({
@@ -148,30 +143,10 @@ export const replicaSets = define<ReplicaSet>('apps', 'replicasets', 'ReplicaSet
       always: replicaSetSpec,
       update: (f, old) => f.get('spec').get('selector').immutable(old.spec?.selector),
     }),
-    warnings: (r, old) => [
-      ...(old ? [] : podNameWarning(r.metadata?.name)),
-      ...(old && old.metadata?.generation === r.metadata?.generation
-        ? []
-        : templateWarnings(r.spec?.template, 'spec.template')),
-    ],
+    warnings: nameAndTemplateWarnings,
   },
   subresources: {
-    status: statusEndpoint<ReplicaSet>(
-      statusRules<ReplicaSet>((f) => {
-        const s = f.get('status');
-        nonNegative(
-          s,
-          'replicas',
-          'fullyLabeledReplicas',
-          'readyReplicas',
-          'availableReplicas',
-          'observedGeneration',
-          'terminatingReplicas',
-        );
-        notAbove(s, 'replicas', 'fullyLabeledReplicas', 'readyReplicas', 'availableReplicas');
-        notAbove(s, 'readyReplicas', 'availableReplicas');
-      }),
-    ),
+    status: statusEndpoint<ReplicaSet>(statusRules<ReplicaSet>((f) => replicaCounts(f.get('status')))),
     scale: scale((r) => r.spec?.selector as never),
   },
   table: {

@@ -8,7 +8,7 @@ import { rules, statusRules } from '../rules.ts';
 import { age, containerCells, labelsCell, nameOf } from '../table.ts';
 import type { Field } from '../validation/field.ts';
 import { selectorMatches, type Labels } from '../validation/values.ts';
-import { alwaysRestarts, nonNegative, notAbove, podNameWarning, scale, templateWarnings } from './workload.ts';
+import { alwaysRestarts, nameAndTemplateWarnings, nonNegative, replicaCounts, scale } from './workload.ts';
 
 type Controller = Json<k8s.V1ReplicationController>;
 
@@ -43,8 +43,6 @@ function defaults(c: Controller): void {
   if (Object.keys(c.metadata?.labels ?? {}).length === 0) (c.metadata ??= {}).labels = { ...labels };
 }
 
-const base = specAndStatus<Controller>();
-
 export const replicationControllers = define<Controller>(
   '',
   'replicationcontrollers',
@@ -53,36 +51,13 @@ export const replicationControllers = define<Controller>(
   {
     defaultPropagation: 'Orphan',
     strategy: {
-      ...base,
+      ...specAndStatus<Controller>({ prepareForCreate: (c) => void (c.status = { replicas: 0 }) }),
       defaults,
-      prepareForCreate(c, ctx) {
-        base.prepareForCreate?.(c, ctx);
-        c.status = { replicas: 0 };
-      },
       ...rules<Controller>({ scope: 'Namespaced', anyGenerateName: true, always: spec }),
-      warnings: (c, old) => [
-        ...(old ? [] : podNameWarning(c.metadata?.name)),
-        ...(old && old.metadata?.generation === c.metadata?.generation
-          ? []
-          : templateWarnings(c.spec?.template, 'spec.template')),
-      ],
+      warnings: nameAndTemplateWarnings,
     },
     subresources: {
-      status: statusEndpoint<Controller>(
-        statusRules<Controller>((f) => {
-          const s = f.get('status');
-          nonNegative(
-            s,
-            'replicas',
-            'fullyLabeledReplicas',
-            'readyReplicas',
-            'availableReplicas',
-            'observedGeneration',
-          );
-          notAbove(s, 'replicas', 'fullyLabeledReplicas', 'readyReplicas', 'availableReplicas');
-          notAbove(s, 'readyReplicas', 'availableReplicas');
-        }),
-      ),
+      status: statusEndpoint<Controller>(statusRules<Controller>((f) => replicaCounts(f.get('status')))),
       scale: scale((c) => (c.spec?.selector ? { matchLabels: c.spec.selector as Labels } : undefined)),
     },
     selectableFields: (c) => ({ 'status.replicas': String(c.status?.replicas ?? 0) }),

@@ -11,12 +11,12 @@ import { Field } from '../validation/field.ts';
 import { dns1123Label } from '../validation/names.ts';
 import { intOrPercentValue, notOver100Percent, positiveIntOrPercent, type IntOrString } from '../validation/values.ts';
 import {
+  changedTemplateWarnings,
   collisions,
   nonNegative,
   notAbove,
   scale,
   selectorAndTemplate,
-  templateWarnings,
   type WorkloadSpec,
 } from './workload.ts';
 
@@ -166,9 +166,7 @@ export const statefulSets = define<StatefulSet>('apps', 'statefulsets', 'Statefu
       },
     }),
     warnings: (set, old) => [
-      ...(old && old.metadata?.generation === set.metadata?.generation
-        ? []
-        : templateWarnings(set.spec?.template, 'spec.template')),
+      ...changedTemplateWarnings(set, old),
       ...((set.spec?.revisionHistoryLimit ?? 0) < 0
         ? ['spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended']
         : []),

@@ -86,6 +86,30 @@ export function notAbove<T>(f: Field<T>, limit: keyof T & string, ...names: (key
   }
 }
 
+interface ReplicaCounts {
+  replicas?: number;
+  fullyLabeledReplicas?: number;
+  readyReplicas?: number;
+  availableReplicas?: number;
+  terminatingReplicas?: number;
+  observedGeneration?: number;
+}
+
+/** The status of what keeps a number of equal pods. */
+export function replicaCounts(f: Field<ReplicaCounts>): void {
+  nonNegative(
+    f,
+    'replicas',
+    'fullyLabeledReplicas',
+    'readyReplicas',
+    'availableReplicas',
+    'observedGeneration',
+    'terminatingReplicas',
+  );
+  notAbove(f, 'replicas', 'fullyLabeledReplicas', 'readyReplicas', 'availableReplicas');
+  notAbove(f, 'readyReplicas', 'availableReplicas');
+}
+
 /** A count of hash collisions only grows. */
 export function collisions(f: Field<{ collisionCount?: number }>, old: number | undefined): void {
   const now = f.value?.collisionCount;
@@ -110,6 +134,22 @@ export const scale = <T extends KubeObject>(
 export function templateWarnings(template: PodTemplateSpec | undefined, path: string): string[] {
   return podWarnings(template?.spec, template?.metadata as { annotations?: Labels } | undefined, path);
 }
+
+interface WithTemplate extends KubeObject {
+  spec?: { template?: PodTemplateSpec };
+}
+
+/** The template's warnings, on create and when the spec has changed. */
+export const changedTemplateWarnings = (object: WithTemplate, old: DeepReadonly<KubeObject> | undefined): string[] =>
+  old && old.metadata?.generation === object.metadata?.generation
+    ? []
+    : templateWarnings(object.spec?.template, 'spec.template');
+
+/** Those of the name as well, which stays what it is. */
+export const nameAndTemplateWarnings = (object: WithTemplate, old: DeepReadonly<KubeObject> | undefined): string[] => [
+  ...(old ? [] : podNameWarning(object.metadata?.name)),
+  ...changedTemplateWarnings(object, old),
+];
 
 /** Names that end up in host names. */
 export function podNameWarning(name: string | undefined): string[] {
