@@ -3,14 +3,13 @@
  * ends (KEP-5055).
  */
 import type * as k8s from '@kubernetes/client-node';
-import { formatTime } from '../../base/clock.ts';
 import type { DeepReadonly, Json } from '../../api/types.ts';
 import { splitKey, type Index } from '../../client/informer.ts';
 import { pods, resourceClaims, resourceSlices } from '../../client/resources.ts';
 import { defineController, type Deps, type Result } from '../framework.ts';
 import { isDeleting, keyFor, meta, millis, semanticEqual } from '../lib/meta.ts';
-import { isConflict, isNotFound } from '../lib/podcontrol.ts';
-import { isFinished, podCondition, type PodView } from '../lib/pods.ts';
+import { evictTainted } from '../lib/podcontrol.ts';
+import { isFinished, type PodView } from '../lib/pods.ts';
 
 type Claim = DeepReadonly<Json<k8s.ResourceV1ResourceClaim>>;
 type Slice = DeepReadonly<Json<k8s.V1ResourceSlice>>;
@@ -81,31 +80,6 @@ function claimsOf(deps: D, pod: PodView): Claim[] {
   });
 }
 
-async function evict(deps: D, pod: PodView): Promise<void> {
-  const { name, namespace, uid } = meta(pod);
-  deps.recorder.event(pod, 'Normal', 'DeviceTaintManagerEviction', 'Marking for deletion', POD);
-  const condition = {
-    type: 'DisruptionTarget',
-    status: 'True',
-    reason: 'DeletionByDeviceTaintManager',
-    message: 'Device Taint manager: deleting due to NoExecute taint',
-    lastTransitionTime: formatTime(deps.clock.now()),
-  };
-  try {
-    if (podCondition(pod, 'DisruptionTarget')?.status !== 'True')
-      await deps.client.patch(
-        pods,
-        name,
-        'strategic',
-        { metadata: { uid }, status: { conditions: [condition] } },
-        { namespace, subresource: 'status' },
-      );
-    await deps.client.delete(pods, name, { namespace, preconditions: { uid } });
-  } catch (error) {
-    if (!isNotFound(error) && !isConflict(error)) throw error;
-  }
-}
-
 const users = (claim: Claim) =>
   (claim.status?.reservedFor ?? []).flatMap((r) =>
     r.resource === 'pods' ? [keyFor(meta(claim).namespace, r.name)] : [],
@@ -160,6 +134,12 @@ export const deviceTaintEvictionController = defineController({
       return { requeueAfterMs: end - now };
     }
     state.delete(uid);
-    await evict(deps, pod);
+    recorder.event(pod, 'Normal', 'DeviceTaintManagerEviction', 'Marking for deletion', POD);
+    await evictTainted(
+      deps,
+      pod,
+      'DeletionByDeviceTaintManager',
+      'Device Taint manager: deleting due to NoExecute taint',
+    );
   },
 });

@@ -1,10 +1,12 @@
 /** Creates and deletes pods for an owner and says so in events. */
 import { StatusError } from '../../api/status.ts';
 import type { DeepReadonly, KubeObject, OwnerReference, Pod, PodTemplateSpec } from '../../api/types.ts';
+import { formatTime, type Clock } from '../../base/clock.ts';
 import type { Client } from '../../client/client.ts';
 import type { EventRecorder } from '../../client/events.ts';
 import { pods } from '../../client/resources.ts';
 import { body, meta, type AnyObject } from './meta.ts';
+import { podCondition, type PodView } from './pods.ts';
 
 /** Who makes pods, as events and owner references name it. */
 export interface Owner {
@@ -95,6 +97,31 @@ export async function deletePod({ client, recorder }: Tools, owner: Owner, pod: 
     if (isNotFound(error) || isConflict(error)) return;
     recorder.event(owner.object, 'Warning', 'FailedDelete', `Error deleting: ${errorText(error)}`, owner);
     throw error;
+  }
+}
+
+/** Deletes a pod for the reason that its status gives before (KEP-3329); resolves also when the pod was gone already. */
+export async function evictTainted(
+  { client, clock }: { readonly client: Client; readonly clock: Clock },
+  pod: PodView,
+  reason: string,
+  message: string,
+): Promise<void> {
+  const { name, namespace, uid } = meta(pod);
+  const lastTransitionTime = formatTime(clock.now());
+  const condition = { type: 'DisruptionTarget', status: 'True', reason, message, lastTransitionTime };
+  try {
+    if (podCondition(pod, 'DisruptionTarget')?.status !== 'True')
+      await client.patch(
+        pods,
+        name,
+        'strategic',
+        { metadata: { uid }, status: { conditions: [condition] } },
+        { namespace, subresource: 'status' },
+      );
+    await client.delete(pods, name, { namespace, preconditions: { uid } });
+  } catch (error) {
+    if (!isNotFound(error) && !isConflict(error)) throw error;
   }
 }
 

@@ -1,11 +1,10 @@
 /** Deletes pods from nodes whose NoExecute taints they don't tolerate, at once or when their patience ends. */
-import { formatTime } from '../../base/clock.ts';
 import { splitKey } from '../../client/informer.ts';
 import { nodes, pods } from '../../client/resources.ts';
 import { defineController, type Deps, type Result } from '../framework.ts';
 import { isDeleting, keyFor, meta, millis, semanticEqual } from '../lib/meta.ts';
 import { tolerates, type Taint, type Toleration } from '../lib/nodes.ts';
-import { isConflict, isNotFound } from '../lib/podcontrol.ts';
+import { evictTainted } from '../lib/podcontrol.ts';
 import { podCondition, podsByNode, type PodView } from '../lib/pods.ts';
 
 const inputs = { nodes, pods };
@@ -31,32 +30,6 @@ function since(taints: readonly Taint[], pod: PodView, now: number): number {
   let at = millis(podCondition(pod, 'PodScheduled')?.lastTransitionTime ?? meta(pod).creationTimestamp);
   for (const t of taints) at = Math.max(at, t.timeAdded === undefined ? now : millis(t.timeAdded));
   return Number.isNaN(at) ? now : at;
-}
-
-async function evict(deps: D, pod: PodView): Promise<void> {
-  const { name, namespace, uid } = meta(pod);
-  deps.recorder.event(pod, 'Normal', 'TaintManagerEviction', `Marking for deletion Pod ${namespace}/${name}`, POD);
-  const time = formatTime(deps.clock.now());
-  const condition = {
-    type: 'DisruptionTarget',
-    status: 'True',
-    reason: 'DeletionByTaintManager',
-    message: 'Taint manager: deleting due to NoExecute taint',
-    lastTransitionTime: time,
-  };
-  try {
-    if (podCondition(pod, 'DisruptionTarget')?.status !== 'True')
-      await deps.client.patch(
-        pods,
-        name,
-        'strategic',
-        { metadata: { uid }, status: { conditions: [condition] } },
-        { namespace, subresource: 'status' },
-      );
-    await deps.client.delete(pods, name, { namespace, preconditions: { uid } });
-  } catch (error) {
-    if (!isNotFound(error) && !isConflict(error)) throw error;
-  }
 }
 
 export const taintEvictionController = defineController({
@@ -101,6 +74,7 @@ export const taintEvictionController = defineController({
       if (left > 0) return { requeueAfterMs: left };
     }
     state.delete(uid);
-    await evict(deps, pod);
+    recorder.event(pod, 'Normal', 'TaintManagerEviction', `Marking for deletion Pod ${key}`, POD);
+    await evictTainted(deps, pod, 'DeletionByTaintManager', 'Taint manager: deleting due to NoExecute taint');
   },
 });
