@@ -104,8 +104,14 @@ export function createNodeAgent(options: NodeAgentOptions): NodeAgent {
     }
     busy = true;
     try {
-      const status = await options.status(current);
       const due = clock.monotonic() - reportedAt >= options.reportMs;
+      // Others may have written it, or removed the node: a read tells, and costs no write that all watchers see.
+      if (!due) {
+        node = await client.get(nodes, nodeName);
+        current = node.status;
+        options.seen(node);
+      }
+      const status = await options.status(current);
       if (due || differs(current, status)) {
         const ready = (s: DeepReadonly<NodeStatus> | undefined) =>
           s?.conditions?.find((c) => c.type === 'Ready')?.status;

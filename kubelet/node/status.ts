@@ -185,21 +185,26 @@ export function nodeStatus(f: NodeFacts): NodeStatus {
   };
 }
 
-/** Whether two statuses differ in more than their heartbeats. */
-export function differs(a: DeepReadonly<NodeStatus> | undefined, b: NodeStatus): boolean {
-  const plain = (s: DeepReadonly<NodeStatus> | undefined) => {
-    if (!s) return '';
-    const own = {
-      capacity: s.capacity,
-      allocatable: s.allocatable,
-      addresses: s.addresses,
-      nodeInfo: s.nodeInfo,
-      images: s.images,
-      daemonEndpoints: s.daemonEndpoints,
-      volumesInUse: s.volumesInUse ?? [],
-      declaredFeatures: s.declaredFeatures ?? [],
-    };
-    return JSON.stringify([own, s.conditions?.map((c) => [c.type, c.status, c.reason, c.message])]);
-  };
-  return plain(a) !== plain(b);
+/** Whether an object of the API says all that we would say; what is zero may be absent there, and others add keys. */
+function holds(have: unknown, want: unknown): boolean {
+  if (Array.isArray(want)) {
+    const list = Array.isArray(have) ? (have as unknown[]) : [];
+    return list.length === want.length && want.every((w, i) => holds(list[i], w));
+  }
+  if (typeof want === 'object' && want !== null)
+    return Object.entries(want).every(([k, w]) => holds((have as Record<string, unknown> | undefined)?.[k], w));
+  return have === undefined || have === null ? !want : have === want;
+}
+
+/**
+ * Whether the node's status lacks some of what shall stand there, heartbeats aside. The API server orders keys anew,
+ * and conditions and resources of others are none of our business.
+ */
+export function differs(have: DeepReadonly<NodeStatus> | undefined, want: NodeStatus): boolean {
+  const { conditions, ...rest } = want;
+  if (!have || !holds(have, rest)) return true;
+  return (conditions ?? []).some(({ type, status, reason, message }) => {
+    const found = have.conditions?.find((c) => c.type === type);
+    return !found || !holds(found, { status, reason, message });
+  });
 }

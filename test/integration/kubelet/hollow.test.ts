@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { systemClock, systemRand } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/log.ts';
 import { createInformer } from '../../../client/informer.ts';
-import { nodes, pods, serviceAccounts } from '../../../client/resources.ts';
+import { leases, nodes, pods, serviceAccounts } from '../../../client/resources.ts';
 import { startHollowNodes } from '../../../kubelet/hollow.ts';
 import { startTestServer } from '../apiserver/harness.ts';
 import { isReady } from './harness.ts';
@@ -51,6 +51,56 @@ describe('hollow nodes', () => {
       for (const k of hollow.kubelets) assert.equal(k.pods.workers().length, 8);
     } finally {
       informer.stop();
+      await hollow.stop();
+      await server.stop();
+    }
+  });
+
+  it('write their status when it changed, not at every look, and put right what others wrote', async function () {
+    this.timeout(120_000);
+    const server = await startTestServer();
+    const { client } = server;
+    const id = server.identity('system:node:quiet', 'system:nodes');
+    const hollow = await startHollowNodes({
+      names: ['quiet'],
+      connection: () => ({ server: server.url, ca: server.ca, cert: id.cert, key: id.key }),
+      fields: { nodeStatusUpdateFrequency: '50ms', nodeLeaseDurationSeconds: 1 },
+    });
+    const renewed = createInformer(leases, {
+      client,
+      clock: systemClock,
+      rand: systemRand,
+      logger: silentLogger,
+      namespace: 'kube-node-lease',
+    });
+    /** Resolves after so many renewals: a second holds four, and as many looks at the status as the machine can do. */
+    const renewals = (count: number) =>
+      new Promise<void>((resolve) => {
+        let left = count;
+        const handlers = {
+          updated: () => {
+            if (--left > 0) return;
+            renewed.off(handlers);
+            resolve();
+          },
+        };
+        renewed.on(handlers);
+      });
+    const version = async () => (await client.get(nodes, 'quiet')).metadata!.resourceVersion;
+    const ready = async () =>
+      (await client.get(nodes, 'quiet')).status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True');
+    try {
+      await hollow.registered();
+      renewed.start();
+      const conditions = [{ type: 'Ready', status: 'Unknown', reason: 'NodeStatusUnknown' }];
+      await client.patch(nodes, 'quiet', 'strategic', { status: { conditions } }, { subresource: 'status' });
+      while (!(await ready())) await renewals(1);
+      for (let before; before !== (before = await version());) await renewals(10);
+      await client.delete(nodes, 'quiet');
+      const again = () => client.get(nodes, 'quiet').catch(() => undefined);
+      while (!(await again())) await renewals(1);
+    } finally {
+      renewed.stop();
       await hollow.stop();
       await server.stop();
     }

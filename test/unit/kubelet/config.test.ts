@@ -161,4 +161,30 @@ describe('kubelet node status', () => {
     );
     assert.equal(differs(good, bad), true);
   });
+
+  it('differs from what the API has only where a report would change it', () => {
+    const want = nodeStatus(facts());
+    const sorted = (m: Record<string, string>) =>
+      Object.fromEntries(Object.entries(m).sort(([a], [b]) => (a < b ? -1 : 1)));
+    const { images: _images, ...rest } = want;
+    const have = {
+      ...rest,
+      capacity: { ...sorted(want.capacity!), 'example.com/other': '5' },
+      allocatable: sorted(want.allocatable!),
+      conditions: [
+        { type: 'NetworkUnavailable', status: 'False' },
+        ...want.conditions!.map((c) => ({ ...c, lastHeartbeatTime: '2029-01-01T00:00:00Z' })),
+      ],
+    };
+    assert.equal(differs(have, want), false, 'order, others and heartbeats');
+    const unknown = have.conditions.map((c) => (c.type === 'Ready' ? { ...c, status: 'Unknown' } : c));
+    assert.equal(differs({ ...have, conditions: unknown }, want), true, 'a condition that another wrote');
+    assert.equal(differs({ ...have, conditions: have.conditions.slice(0, -1) }, want), true, 'a lost condition');
+    assert.equal(differs({ ...have, capacity: { ...have.capacity, cpu: '3' } }, want), true, 'a capacity');
+    const image = nodeStatus(facts({ images: [{ id: 'i', repo_tags: ['a:1'], repo_digests: [], size: 7 }] as never }));
+    assert.equal(differs(have, image), true, 'a new image');
+    assert.equal(differs(image, want), true, 'an image that went');
+    assert.equal(differs({ ...have, volumesInUse: ['v'] }, { ...want, volumesInUse: [] }), true, 'a volume that went');
+    assert.equal(differs(undefined, want), true);
+  });
 });
