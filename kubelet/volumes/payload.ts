@@ -23,26 +23,34 @@ export interface PayloadSources {
 
 export type Files = Map<string, FileContent>;
 
+/** Which keys a volume takes of a ConfigMap or Secret, and whether it can do without. */
+interface KeySource {
+  readonly items?: Items;
+  readonly optional?: boolean;
+}
+
 /** Picks keys, or all, with their modes. */
 function pick(
   files: Files,
-  all: Map<string, Buffer>,
-  items: Items,
+  what: 'configmap' | 'secret',
+  name: string,
+  all: Map<string, Buffer> | undefined,
+  source: KeySource,
   mode: number,
-  optional: boolean,
-  what: string,
 ): void {
-  if (!items?.length) {
+  if (!all) {
+    if (source.optional) return;
+    throw new Error(`${what} ${JSON.stringify(name)} not found`);
+  }
+  if (!source.items?.length) {
     for (const [k, data] of all) files.set(k, { data, mode });
     return;
   }
-  for (const item of items) {
+  for (const item of source.items) {
     const data = all.get(item.key);
     if (!data) {
-      if (optional) continue;
-      throw new Error(
-        `${what} references non-existent ${what.startsWith('configmap') ? 'config' : 'secret'} key: ${item.key}`,
-      );
+      if (source.optional) continue;
+      throw new Error(`${what} references non-existent ${what === 'configmap' ? 'config' : 'secret'} key: ${item.key}`);
     }
     files.set(normal(item.path), { data, mode: item.mode ?? mode });
   }
@@ -54,43 +62,32 @@ const normal = (path: string): string =>
     .filter((p) => p !== '' && p !== '.')
     .join('/');
 
+const decoded = (data: DeepReadonly<Record<string, string>> | undefined, encoding: 'utf8' | 'base64') =>
+  Object.entries(data ?? {}).map(([k, v]): [string, Buffer] => [k, Buffer.from(v, encoding)]);
+
 async function configMapFiles(
   files: Files,
   pod: DeepReadonly<Pod>,
   name: string,
-  items: Items,
+  source: KeySource,
   mode: number,
-  optional: boolean,
   s: PayloadSources,
 ): Promise<void> {
-  const object = await s.objects.configMap(pod.metadata!.namespace!, name);
-  if (!object) {
-    if (optional) return;
-    throw new Error(`configmap ${JSON.stringify(name)} not found`);
-  }
-  const all = new Map<string, Buffer>();
-  for (const [k, v] of Object.entries(object.data ?? {})) all.set(k, Buffer.from(v));
-  for (const [k, v] of Object.entries(object.binaryData ?? {})) all.set(k, Buffer.from(v, 'base64'));
-  pick(files, all, items, mode, optional, 'configmap');
+  const o = await s.objects.configMap(pod.metadata!.namespace!, name);
+  const all = o && new Map([...decoded(o.data, 'utf8'), ...decoded(o.binaryData, 'base64')]);
+  pick(files, 'configmap', name, all, source, mode);
 }
 
 async function secretFiles(
   files: Files,
   pod: DeepReadonly<Pod>,
   name: string,
-  items: Items,
+  source: KeySource,
   mode: number,
-  optional: boolean,
   s: PayloadSources,
 ): Promise<void> {
-  const object = await s.objects.secret(pod.metadata!.namespace!, name);
-  if (!object) {
-    if (optional) return;
-    throw new Error(`secret ${JSON.stringify(name)} not found`);
-  }
-  const all = new Map<string, Buffer>();
-  for (const [k, v] of Object.entries(object.data ?? {})) all.set(k, Buffer.from(v, 'base64'));
-  pick(files, all, items, mode, optional, 'secret');
+  const o = await s.objects.secret(pod.metadata!.namespace!, name);
+  pick(files, 'secret', name, o && new Map(decoded(o.data, 'base64')), source, mode);
 }
 
 function downwardFiles(
@@ -127,49 +124,14 @@ export function commonUser(pod: DeepReadonly<Pod>): number | undefined {
 export async function volumeFiles(pod: DeepReadonly<Pod>, v: Volume, s: PayloadSources): Promise<Files | undefined> {
   const files: Files = new Map();
   if (v.configMap)
-    await configMapFiles(
-      files,
-      pod,
-      v.configMap.name!,
-      v.configMap.items,
-      v.configMap.defaultMode ?? 0o644,
-      v.configMap.optional ?? false,
-      s,
-    );
-  else if (v.secret)
-    await secretFiles(
-      files,
-      pod,
-      v.secret.secretName!,
-      v.secret.items,
-      v.secret.defaultMode ?? 0o644,
-      v.secret.optional ?? false,
-      s,
-    );
+    await configMapFiles(files, pod, v.configMap.name!, v.configMap, v.configMap.defaultMode ?? 0o644, s);
+  else if (v.secret) await secretFiles(files, pod, v.secret.secretName!, v.secret, v.secret.defaultMode ?? 0o644, s);
   else if (v.downwardAPI) downwardFiles(files, pod, v.downwardAPI.items, v.downwardAPI.defaultMode ?? 0o644, s);
   else if (v.projected) {
     const mode = v.projected.defaultMode ?? 0o644;
     for (const source of v.projected.sources ?? []) {
-      if (source.configMap)
-        await configMapFiles(
-          files,
-          pod,
-          source.configMap.name!,
-          source.configMap.items,
-          mode,
-          source.configMap.optional ?? false,
-          s,
-        );
-      if (source.secret)
-        await secretFiles(
-          files,
-          pod,
-          source.secret.name!,
-          source.secret.items,
-          mode,
-          source.secret.optional ?? false,
-          s,
-        );
+      if (source.configMap) await configMapFiles(files, pod, source.configMap.name!, source.configMap, mode, s);
+      if (source.secret) await secretFiles(files, pod, source.secret.name!, source.secret, mode, s);
       if (source.downwardAPI) downwardFiles(files, pod, source.downwardAPI.items, mode, s);
       if (source.serviceAccountToken) {
         const t = source.serviceAccountToken;
