@@ -62,37 +62,6 @@ export const ORDER: readonly string[] = [
   'AlwaysDeny',
 ];
 
-/** On unless disabled. Those that serve features which are off in 1.36 have no code here and do nothing. */
-export const DEFAULT_ON: ReadonlySet<string> = new Set([
-  'NamespaceLifecycle',
-  'LimitRanger',
-  'ServiceAccount',
-  'TaintNodesByCondition',
-  'PodSecurity',
-  'Priority',
-  'DefaultTolerationSeconds',
-  'DefaultStorageClass',
-  'StorageObjectInUseProtection',
-  'PodGroupProtection',
-  'PersistentVolumeClaimResize',
-  'RuntimeClass',
-  'CertificateApproval',
-  'CertificateSigning',
-  'ClusterTrustBundleAttest',
-  'CertificateSubjectRestriction',
-  'DefaultIngressClass',
-  'PodTopologyLabels',
-  'PodGroupWorkloadExists',
-  'NodeDeclaredFeatureValidator',
-  'JobValidation',
-  'PodResizeValidator',
-  'MutatingAdmissionPolicy',
-  'MutatingAdmissionWebhook',
-  'ValidatingAdmissionPolicy',
-  'ValidatingAdmissionWebhook',
-  'ResourceQuota',
-]);
-
 /** Plugins that upstream has and k8ts hasn't: enabling one is refused rather than silently ignored. */
 export const UNAVAILABLE: readonly string[] = [
   'AlwaysAdmit',
@@ -105,6 +74,19 @@ export const UNAVAILABLE: readonly string[] = [
   'OwnerReferencesPermissionEnforcement',
   'AlwaysDeny',
 ];
+
+/** Off unless enabled. */
+const OPT_IN: ReadonlySet<string> = new Set([
+  ...UNAVAILABLE,
+  'NamespaceExists',
+  'NodeRestriction',
+  'AlwaysPullImages',
+  'EventRateLimit',
+  'DenyServiceExternalIPs',
+]);
+
+/** On unless disabled. Those that serve features which are off in 1.36 have no code here and do nothing. */
+export const DEFAULT_ON: ReadonlySet<string> = new Set(ORDER.filter((name) => !OPT_IN.has(name)));
 
 export const factories: Readonly<Record<string, PluginFactory>> = {
   NamespaceLifecycle: namespaceLifecycle,
