@@ -125,6 +125,17 @@ async function measure(
       average: groups.ready.length ? use / groups.ready.length : 0,
     };
   };
+  const byAverage = (value: number, target: string | undefined) => {
+    const n = scale.status?.replicas ?? 0;
+    return {
+      replicas: replicasByAverage(current, value, milli(target), n, tolerance),
+      current: { averageValue: quantity(n === 0 ? value : value / n) },
+    };
+  };
+  const byValue = (value: number, target: string | undefined) => ({
+    replicas: replicasByValue(current, value, milli(target), selected.filter(isReady).length, tolerance),
+    current: { value: quantity(value) },
+  });
   switch (m.type) {
     case 'Resource':
     case 'ContainerResource': {
@@ -202,26 +213,11 @@ async function measure(
         metric: body<NonNullable<MetricStatus['object']>['metric']>(source.metric),
       };
       const name = `${described.kind} metric ${source.metric.name}`;
-      if (source.target.type === 'AverageValue') {
-        const n = scale.status?.replicas ?? 0;
-        const replicas = replicasByAverage(current, value, milli(source.target.averageValue), n, tolerance);
-        return {
-          replicas,
-          name,
-          status: {
-            type: 'Object',
-            object: { ...shared, current: { averageValue: quantity(n === 0 ? value : value / n) } },
-          },
-        };
-      }
-      const replicas = replicasByValue(
-        current,
-        value,
-        milli(source.target.value),
-        selected.filter(isReady).length,
-        tolerance,
-      );
-      return { replicas, name, status: { type: 'Object', object: { ...shared, current: { value: quantity(value) } } } };
+      const r =
+        source.target.type === 'AverageValue'
+          ? byAverage(value, source.target.averageValue)
+          : byValue(value, source.target.value);
+      return { replicas: r.replicas, name, status: { type: 'Object', object: { ...shared, current: r.current } } };
     }
     case 'External': {
       const source = m.external!;
@@ -232,30 +228,11 @@ async function measure(
       );
       const metric = body<NonNullable<MetricStatus['external']>['metric']>(source.metric);
       const name = `external metric ${source.metric.name}(${chosen || 'nil'})`;
-      if (source.target.averageValue !== undefined) {
-        const n = scale.status?.replicas ?? 0;
-        const replicas = replicasByAverage(current, value, milli(source.target.averageValue), n, tolerance);
-        return {
-          replicas,
-          name,
-          status: {
-            type: 'External',
-            external: { metric, current: { averageValue: quantity(n === 0 ? value : value / n) } },
-          },
-        };
-      }
-      const replicas = replicasByValue(
-        current,
-        value,
-        milli(source.target.value),
-        selected.filter(isReady).length,
-        tolerance,
-      );
-      return {
-        replicas,
-        name,
-        status: { type: 'External', external: { metric, current: { value: quantity(value) } } },
-      };
+      const r =
+        source.target.averageValue === undefined
+          ? byValue(value, source.target.value)
+          : byAverage(value, source.target.averageValue);
+      return { replicas: r.replicas, name, status: { type: 'External', external: { metric, current: r.current } } };
     }
     default:
       throw new Error(`unknown metric source type ${JSON.stringify(m.type)}`);
