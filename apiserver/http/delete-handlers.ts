@@ -11,8 +11,8 @@ import { listEntries, optionsOf } from './list.ts';
 import { negotiate } from './negotiate.ts';
 import { decodeProtobuf } from './protobuf.ts';
 import { renderList } from './render.ts';
-import type { ApiRequest, Reply } from './request.ts';
-import type { ResourceHandlerDeps } from './resource-handler.ts';
+import type { ApiRequest } from './request.ts';
+import type { Handler } from './resource-handler.ts';
 import { resourceOffer, send, sendObject, sendOutcome } from './respond.ts';
 import { writeRequest } from './write-options.ts';
 
@@ -75,12 +75,7 @@ const RETURNS_DELETED = new Set([
   'volumeattributesclasses',
 ]);
 
-export async function handleDelete(
-  deps: ResourceHandlerDeps,
-  request: ApiRequest,
-  reply: Reply,
-  served: ServedResource,
-): Promise<void> {
+export const handleDelete: Handler = async (deps, request, reply, served) => {
   const view = negotiate(request, resourceOffer(served));
   const options = await readDeleteOptions(request);
   warnOfOrphans(request, served, options);
@@ -101,14 +96,9 @@ export async function handleDelete(
   }
   const accepted = !outcome.deleted && options.orphanDependents === false;
   await sendOutcome(deps, request, reply, served, view, { ...outcome, code: accepted ? 202 : 200 });
-}
+};
 
-export async function handleDeleteCollection(
-  deps: ResourceHandlerDeps,
-  request: ApiRequest,
-  reply: Reply,
-  served: ServedResource,
-): Promise<void> {
+export const handleDeleteCollection: Handler = async (deps, request, reply, served) => {
   const view = negotiate(request, resourceOffer(served));
   const listOptions = optionsOf(request, served);
   const options = await readDeleteOptions(request);
@@ -131,4 +121,4 @@ export async function handleDeleteCollection(
   }
   await preparedEntries(served, entries);
   send(request, reply, 200, view, renderList(served, entries, meta, view, deps.registry.clock.now(), 'Metadata'));
-}
+};

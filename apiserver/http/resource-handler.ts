@@ -26,6 +26,14 @@ export interface ResourceHandlerDeps {
   readonly watch: WatchDeps;
 }
 
+/** Answers one verb for a stored resource. */
+export type Handler = (
+  deps: ResourceHandlerDeps,
+  request: ApiRequest,
+  reply: Reply,
+  served: ServedResource,
+) => Promise<void>;
+
 const watchOffer = (served: ServedResource) => ({ ...resourceOffer(served), watch: true });
 
 /** Warned of on every request. */
@@ -71,34 +79,12 @@ export async function handleResource(
     }
   }
   if (!served.store) throw methodNotAllowed(served, info.verb);
-  switch (info.verb) {
-    case 'get':
-      return handleGet(deps, request, reply, served);
-    case 'list':
-      return handleList(deps, request, reply, served);
-    case 'watch':
-      return handleWatch(deps, request, reply, served);
-    case 'create':
-      return handleCreate(deps, request, reply, served);
-    case 'update':
-      return handleUpdate(deps, request, reply, served);
-    case 'patch':
-      return handlePatch(deps, request, reply, served);
-    case 'delete':
-      return handleDelete(deps, request, reply, served);
-    case 'deletecollection':
-      return handleDeleteCollection(deps, request, reply, served);
-    default:
-      throw methodRefused();
-  }
+  const handler = handlers.get(info.verb);
+  if (!handler) throw methodRefused();
+  return handler(deps, request, reply, served);
 }
 
-async function handleGet(
-  deps: ResourceHandlerDeps,
-  request: ApiRequest,
-  reply: Reply,
-  served: ServedResource,
-): Promise<void> {
+const handleGet: Handler = async (deps, request, reply, served) => {
   const { info } = request;
   const view = negotiate(request, resourceOffer(served));
   if (request.rawQuery.includes('export=') && request.query.get('export') === 'true')
@@ -117,28 +103,18 @@ async function handleGet(
   await preparedEntries(served, [entry]);
   const include = view.as === 'Table' ? includeOf(request) : 'Metadata';
   send(request, reply, 200, view, renderObject(served, entry, view, deps.registry.clock.now(), include));
-}
+};
 
-async function handleList(
-  deps: ResourceHandlerDeps,
-  request: ApiRequest,
-  reply: Reply,
-  served: ServedResource,
-): Promise<void> {
+const handleList: Handler = async (deps, request, reply, served) => {
   const view = negotiate(request, resourceOffer(served));
   const options = optionsOf(request, served);
   const include = view.as === 'Table' ? includeOf(request) : 'Metadata';
   const { entries, meta } = await listEntries(served, served.namespaced ? request.info.namespace : '', '', options);
   await preparedEntries(served, entries);
   send(request, reply, 200, view, renderList(served, entries, meta, view, deps.registry.clock.now(), include));
-}
+};
 
-async function handleWatch(
-  deps: ResourceHandlerDeps,
-  request: ApiRequest,
-  reply: Reply,
-  served: ServedResource,
-): Promise<void> {
+const handleWatch: Handler = async (deps, request, reply, served) => {
   const view = negotiate(request, watchOffer(served));
   const options = optionsOf(request, served);
   const { info } = request;
@@ -152,7 +128,18 @@ async function handleWatch(
     include,
   };
   await serveWatch(deps.watch, target, () => responseSink(reply.stream(200, watchContentType(view))));
-}
+};
+
+const handlers: ReadonlyMap<string, Handler> = new Map([
+  ['get', handleGet],
+  ['list', handleList],
+  ['watch', handleWatch],
+  ['create', handleCreate],
+  ['update', handleUpdate],
+  ['patch', handlePatch],
+  ['delete', handleDelete],
+  ['deletecollection', handleDeleteCollection],
+]);
 
 async function handleScale(
   deps: ResourceHandlerDeps,

@@ -1,15 +1,13 @@
 /** POST, PUT and PATCH of stored resources. */
 import { StatusError } from '../../api/status.ts';
 import type { DeepReadonly, KubeObject } from '../../api/types.ts';
-import type { ServedResource } from '../registry/catalog.ts';
 import { createObject } from '../registry/create.ts';
 import { setDefaults } from '../registry/decode.ts';
 import { managed, patchSource } from '../registry/patch.ts';
 import { updateObject, type UpdateSource } from '../registry/update.ts';
 import { fieldValidationOf, readObject } from './body.ts';
 import { negotiate } from './negotiate.ts';
-import type { ApiRequest, Reply } from './request.ts';
-import type { ResourceHandlerDeps } from './resource-handler.ts';
+import type { Handler } from './resource-handler.ts';
 import { resourceOffer, sendOutcome } from './respond.ts';
 import {
   checkedKind,
@@ -21,26 +19,16 @@ import {
   writeRequest,
 } from './write-options.ts';
 
-export async function handleCreate(
-  deps: ResourceHandlerDeps,
-  request: ApiRequest,
-  reply: Reply,
-  served: ServedResource,
-): Promise<void> {
+export const handleCreate: Handler = async (deps, request, reply, served) => {
   const view = negotiate(request, resourceOffer(served));
   const write = writeRequest(request, served, '', 'CreateOptions');
   const object = (await readObject(request, served, fieldValidationOf(request)))();
   setDefaults(served, object);
   const outcome = await createObject(deps.registry, write, object);
   await sendOutcome(deps, request, reply, served, view, outcome);
-}
+};
 
-export async function handleUpdate(
-  deps: ResourceHandlerDeps,
-  request: ApiRequest,
-  reply: Reply,
-  served: ServedResource,
-): Promise<void> {
+export const handleUpdate: Handler = async (deps, request, reply, served) => {
   const view = negotiate(request, resourceOffer(served));
   const { info } = request;
   const write = writeRequest(request, served, info.subresource, 'UpdateOptions');
@@ -67,14 +55,9 @@ export async function handleUpdate(
   };
   const outcome = await updateObject(deps.registry, write, source);
   await sendOutcome(deps, request, reply, served, view, outcome);
-}
+};
 
-export async function handlePatch(
-  deps: ResourceHandlerDeps,
-  request: ApiRequest,
-  reply: Reply,
-  served: ServedResource,
-): Promise<void> {
+export const handlePatch: Handler = async (deps, request, reply, served) => {
   const view = negotiate(request, resourceOffer(served));
   const { info } = request;
   const write = writeRequest(request, served, info.subresource, 'PatchOptions');
@@ -102,4 +85,4 @@ export async function handlePatch(
   });
   const outcome = await updateObject(deps.registry, write, source);
   await sendOutcome(deps, request, reply, served, view, outcome);
-}
+};
