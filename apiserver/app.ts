@@ -220,6 +220,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     catalog,
     reader,
     admission: security.admission,
+    authorizer: security.authorizer,
     fields: security.fields,
   };
   const writer = createWriter(registry);

@@ -86,6 +86,7 @@ function deleteRequest(
   options: DeleteOptions,
 ): WriteRequest {
   return {
+    verb: 'delete',
     served: deps.catalog.get('', 'v1', 'pods')!,
     subresource: '',
     namespace,

@@ -42,6 +42,7 @@ export function writeRequest(
   if (manager !== '') options.fieldManager = manager;
   if (validation) options.fieldValidation = validation;
   return {
+    verb: info.verb,
     served,
     subresource,
     namespace: served.namespaced ? info.namespace : '',

@@ -22,6 +22,25 @@ export interface StrategyContext {
   readonly reader: ObjectReader;
 }
 
+/** What the user of a request may do beyond the request itself. */
+export interface RequestRights {
+  /** The request's own verb. */
+  readonly verb: string;
+  /** The request's own namespace. */
+  readonly namespace: string;
+  /**
+   * Why the user may not do this to a subresource of the request's resource, which need not exist; undefined when he may.
+   * An empty namespace asks for the whole cluster, an empty name for every name.
+   */
+  refusal(wanted: RightsQuery): Promise<string | undefined>;
+}
+export interface RightsQuery {
+  readonly verb: string;
+  readonly subresource: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
 /** Read-only access to cached objects of any built-in resource, `group/resource` as key ('pods', 'apps/deployments'). */
 export interface ObjectReader {
   get<T extends KubeObject>(resource: string, namespace: string, name: string): DeepReadonly<T> | undefined;
@@ -41,6 +60,8 @@ export interface Strategy<T extends KubeObject = KubeObject> {
   /** Restores what this endpoint may not change, bumps generation when the spec changed. */
   prepareForUpdate?(object: T, old: DeepReadonly<T>, ctx: StrategyContext): void;
   validateUpdate?(object: T, old: DeepReadonly<T>, ctx: StrategyContext): FieldError[];
+  /** What the user lacks for this change; these complaints stand before those of validateUpdate. */
+  authorizeUpdate?(object: T, old: DeepReadonly<T>, ctx: StrategyContext, rights: RequestRights): Promise<FieldError[]>;
   /** Brings a valid object into its stored form (sorting, trimming). */
   canonicalize?(object: T): void;
   /** Texts for Warning headers; `old` is undefined on create. */

@@ -5,8 +5,10 @@ import type { Clock, Ids, Rand } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { AdmissionAttributes, Operation } from '../admission/types.ts';
 import type { UserInfo } from '../authentication/types.ts';
+import { forbiddenRequest } from '../authorization/errors.ts';
+import type { Authorizer } from '../authorization/types.ts';
 import type { Catalog, ServedResource } from './catalog.ts';
-import type { ObjectReader, Strategy, StrategyContext } from './definition.ts';
+import type { ObjectReader, RequestRights, Strategy, StrategyContext } from './definition.ts';
 
 /** All admission plugins as one. Both reject by throwing a StatusError. */
 export interface AdmissionChain {
@@ -43,11 +45,15 @@ export interface RegistryDeps {
   readonly catalog: Catalog;
   readonly reader: ObjectReader;
   readonly admission: AdmissionChain;
+  /** For rights that a strategy demands besides the request's own. */
+  readonly authorizer: Authorizer;
   readonly fields: FieldManagers | undefined;
 }
 
 /** One write on one object (or on the object to come). */
 export interface WriteRequest {
+  /** As authorization has it: create, update, patch, delete. */
+  readonly verb: string;
   readonly served: ServedResource;
   /** '' or the name of an `update` subresource. */
   readonly subresource: string;
@@ -91,6 +97,29 @@ export function strategyContext(deps: RegistryDeps, request: WriteRequest): Stra
     subresource: request.subresource,
     apiVersion: request.served.apiVersion,
     reader: deps.reader,
+  };
+}
+
+/** The rights of the request's user; refusals have the words of a 403. */
+export function rightsOf(deps: RegistryDeps, request: WriteRequest): RequestRights {
+  const { served, user, verb, namespace } = request;
+  return {
+    verb,
+    namespace,
+    async refusal(wanted) {
+      const attributes = {
+        ...wanted,
+        user,
+        resourceRequest: true,
+        path: '',
+        apiGroup: served.group,
+        apiVersion: served.version,
+        resource: served.resource,
+      };
+      const d = await deps.authorizer.authorize(attributes);
+      if (d.decision === 'allow') return undefined;
+      return forbiddenRequest(attributes, [d.error, d.reason].filter(Boolean).join(': ')).message;
+    },
   };
 }
 

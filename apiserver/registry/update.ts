@@ -10,6 +10,7 @@ import { setDefaults } from './decode.ts';
 import { validateMetaUpdate } from './object-meta.ts';
 import {
   admissionAttributes,
+  rightsOf,
   strategyContext,
   strategyOf,
   type RegistryDeps,
@@ -165,9 +166,12 @@ async function prepared(
   dropDisabledFields(served.definition, object);
   strategy.prepareForUpdate?.(object, old, ctx);
   object.metadata = orderMeta(object.metadata ?? {});
-  const errors: FieldError[] = strategy.validateUpdate
-    ? strategy.validateUpdate(object, old, ctx)
-    : validateMetaUpdate(object, old);
+  const errors: FieldError[] = strategy.authorizeUpdate
+    ? await strategy.authorizeUpdate(object, old, ctx, rightsOf(deps, request))
+    : [];
+  errors.push(
+    ...(strategy.validateUpdate ? strategy.validateUpdate(object, old, ctx) : validateMetaUpdate(object, old)),
+  );
   if (errors.length > 0)
     throw invalidObject(
       { group: served.definition.group, kind: (served.custom && object.kind) || served.kind },

@@ -4,6 +4,7 @@ import { normalize } from '../../api/schema/normalize.ts';
 import type { DeepReadonly, JsonObject, KubeObject } from '../../api/types.ts';
 import type { AdmissionDeps } from '../admission/types.ts';
 import type { UserInfo } from '../authentication/types.ts';
+import type { Authorizer } from '../authorization/types.ts';
 import type { ServedResource } from './catalog.ts';
 import { createObject } from './create.ts';
 import { setDefaults } from './decode.ts';
@@ -13,7 +14,11 @@ import { parseObject } from './resource-store.ts';
 import { patchSource } from './patch.ts';
 import { updateObject } from './update.ts';
 
+/** What the server needs to write as itself: nothing is admitted, and everything is its right. */
+export type WriterDeps = Omit<RegistryDeps, 'admission' | 'authorizer'>;
+
 const NOTHING: AdmissionChain = { handles: () => false, async admit() {}, async validate() {} };
+const ANYTHING: Authorizer = { authorize: () => ({ decision: 'allow' }) };
 /** The server's own user. */
 export const SELF: UserInfo = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
 
@@ -34,12 +39,16 @@ export interface Writer {
 }
 
 /** `resource` is `group/resource`; the stored version of it is written. */
-export function createWriter(
-  deps: Omit<RegistryDeps, 'admission'>,
-  fieldManager = 'kube-apiserver',
-): Writer & AdmissionDeps['writer'] {
-  const own: RegistryDeps = { ...deps, admission: NOTHING };
-  const requestOf = (resource: string, namespace: string, name: string, subresource = ''): WriteRequest => ({
+export function createWriter(deps: WriterDeps, fieldManager = 'kube-apiserver'): Writer & AdmissionDeps['writer'] {
+  const own: RegistryDeps = { ...deps, admission: NOTHING, authorizer: ANYTHING };
+  const requestOf = (
+    verb: string,
+    resource: string,
+    namespace: string,
+    name: string,
+    subresource = '',
+  ): WriteRequest => ({
+    verb,
     served: servedOf(deps, resource),
     subresource,
     namespace,
@@ -53,7 +62,7 @@ export function createWriter(
   });
   return {
     async create<T extends KubeObject>(resource: string, namespace: string, object: T) {
-      const request = requestOf(resource, namespace, '');
+      const request = requestOf('create', resource, namespace, '');
       return result<T>(await createObject(own, request, settled(request.served, object)));
     },
     async update<T extends KubeObject>(
@@ -63,7 +72,7 @@ export function createWriter(
       change: (current: DeepReadonly<T>) => T | undefined,
       subresource?: string,
     ) {
-      const request = requestOf(resource, namespace, name, subresource);
+      const request = requestOf('update', resource, namespace, name, subresource);
       let kept: KubeObject | undefined;
       try {
         return result<T>(
@@ -99,10 +108,10 @@ export function createWriter(
       }
     },
     async delete(resource, namespace, name) {
-      await deleteObject(own, requestOf(resource, namespace, name), {});
+      await deleteObject(own, requestOf('delete', resource, namespace, name), {});
     },
     async applyStatus(resource, name, manager, status) {
-      const request = { ...requestOf(resource, '', name, 'status'), fieldManager: manager };
+      const request = { ...requestOf('patch', resource, '', name, 'status'), fieldManager: manager };
       const { apiVersion, kind } = request.served;
       const source = patchSource(own, request, {
         kind: 'apply',
@@ -130,7 +139,7 @@ function result<T>(outcome: WriteOutcome): T {
   return (outcome.json ? parseObject(outcome.json) : outcome.object) as T;
 }
 
-function servedOf(deps: Omit<RegistryDeps, 'admission'>, resource: string): ServedResource {
+function servedOf(deps: WriterDeps, resource: string): ServedResource {
   const slash = resource.indexOf('/');
   const group = slash < 0 ? '' : resource.slice(0, slash);
   const name = resource.slice(slash + 1);

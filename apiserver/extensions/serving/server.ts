@@ -95,6 +95,7 @@ export class CustomServer implements CrdServer {
     const { store } = known;
     for (const entry of (await store.cache.list()).entries) {
       const request: WriteRequest = {
+        verb: 'delete',
         served,
         subresource: '',
         namespace: entry.namespace,

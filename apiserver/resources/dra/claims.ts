@@ -8,7 +8,7 @@ import { define, statusEndpoint } from '../define.ts';
 import { nodeSelector } from '../pods/scheduling.ts';
 import { rules, statusRules } from '../rules.ts';
 import { age, nameOf } from '../table.ts';
-import type { Field } from '../validation/field.ts';
+import { Field, type FieldError } from '../validation/field.ts';
 import { canonicalAddress } from '../validation/formats.ts';
 import { dns1123Subdomain } from '../validation/names.ts';
 import { annotations, conditions, labels, type Labels } from '../validation/values.ts';
@@ -26,6 +26,7 @@ import {
   toleration,
 } from './common.ts';
 import { bounded, set } from './sets.ts';
+import { deviceId, statusRights } from './status-rights.ts';
 
 type Claim = Json<k8s.ResourceV1ResourceClaim>;
 type Template = Json<k8s.V1ResourceClaimTemplate>;
@@ -126,8 +127,6 @@ function adminAccess(f: Field<Devices>, ctx: StrategyContext): void {
   if (i >= 0 && !isAdminNamespace(ctx)) list.at(i, list.value![i]).named('adminAccess').forbidden(adminDetail);
 }
 
-const deviceId = (d: DeepReadonly<{ driver?: string; pool?: string; device?: string; shareID?: string }>) =>
-  [d.driver, d.pool, d.device, d.shareID ?? ''].join('/');
 const UID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const shareId = (f: Field<string>) =>
   f.check(
@@ -232,10 +231,14 @@ export const resourceClaims = define<Claim>(GROUP, 'resourceclaims', 'ResourceCl
   },
   subresources: {
     status: statusEndpoint<Claim>({
-      ...statusRules((f, old, ctx) => {
+      ...statusRules(claimStatus),
+      async authorizeUpdate(c, old, ctx, rights) {
+        const errors: FieldError[] = [];
+        const f = new Field<Claim>(c, errors);
         adminStatus(f, old, ctx);
-        claimStatus(f, old);
-      }),
+        await statusRights(f, old, ctx.user, rights);
+        return errors;
+      },
       resetFields: [['metadata'], ['spec']],
       prepareForUpdate(c, old) {
         const { labels: l, annotations: a, finalizers, ownerReferences } = old.metadata ?? {};
