@@ -102,6 +102,13 @@ function sameAmounts(a: Readonly<Record<string, string>> | undefined, b: Readonl
 
 const recountFor = (object: DeepReadonly<KubeObject>, deps: D) => quotasIn(deps, meta(object).namespace);
 
+/** What of a pod's spec quotas look at: a pod that is only bound to a node is no reason to recount. */
+function counted(pod: DeepReadonly<Json<k8s.V1Pod>>): string {
+  const { containers, initContainers, resources, overhead, activeDeadlineSeconds } = pod.spec ?? {};
+  const of = (list: typeof containers) => list?.map((c) => c.resources);
+  return JSON.stringify([of(containers), of(initContainers), resources, overhead, activeDeadlineSeconds]);
+}
+
 export const resourceQuotaController = defineController({
   name: 'resourcequota-controller',
   account: 'resourcequota-controller',
@@ -123,7 +130,7 @@ export const resourceQuotaController = defineController({
       when: (now, before) =>
         isFinished(now) !== isFinished(before) ||
         isDeleting(now) !== isDeleting(before) ||
-        JSON.stringify(now.spec) !== JSON.stringify(before.spec),
+        (JSON.stringify(now.spec) !== JSON.stringify(before.spec) && counted(now) !== counted(before)),
       delayMs: () => 100,
     },
     services: { keys: recountFor, ignoreAdded: true, delayMs: () => 100 },

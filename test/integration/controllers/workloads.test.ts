@@ -10,6 +10,7 @@ import {
   namespaces,
   pods,
   replicaSets,
+  resourceQuotas,
   serviceAccounts,
   services,
   statefulSets,
@@ -54,6 +55,29 @@ describe('controllers against our API server', function () {
     await cluster.until(serviceAccounts, 'fresh', 'default', () => true);
     const map = await cluster.until(configMaps, 'fresh', 'kube-root-ca.crt', () => true);
     assert.equal(map.data?.['ca.crt'], cluster.server.ca);
+  });
+
+  it('holds a workload to the quota of its namespace, and says so', async () => {
+    const { client } = cluster;
+    const failure = (rs: { readonly status?: { readonly conditions?: readonly { readonly type: string }[] } }) =>
+      rs.status?.conditions?.some((c) => c.type === 'ReplicaFailure') === true;
+    await client.create(namespaces, { metadata: { name: 'counted' } });
+    await client.create(resourceQuotas, {
+      metadata: { name: 'two', namespace: 'counted' },
+      spec: { hard: { pods: '2' } },
+    });
+    await cluster.until(resourceQuotas, 'counted', 'two', (q) => q.status?.hard?.['pods'] === '2');
+    const labels = { app: 'greedy' };
+    await client.create(replicaSets, {
+      metadata: { name: 'greedy', namespace: 'counted' },
+      spec: { replicas: 4, selector: { matchLabels: labels }, template: template('greedy', 'x:1') },
+    });
+    await cluster.until(replicaSets, 'counted', 'greedy', (rs) => failure(rs) && rs.status?.readyReplicas === 2);
+    assert.equal((await client.list(pods, { namespace: 'counted' })).items.length, 2);
+    await client.patch(replicaSets, 'greedy', 'merge', { spec: { replicas: 2 } }, { namespace: 'counted' });
+    await cluster.until(replicaSets, 'counted', 'greedy', (rs) => !failure(rs) && rs.status?.readyReplicas === 2);
+    await client.patch(replicaSets, 'greedy', 'merge', { spec: { replicas: 1 } }, { namespace: 'counted' });
+    await cluster.until(resourceQuotas, 'counted', 'two', (q) => q.status?.used?.['pods'] === '1');
   });
 
   it('rolls a Deployment out, over and back', async () => {
