@@ -46,17 +46,30 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
   /** When the last request that renewed the lease was sent: the lease may have been written at its very start. */
   let renewed = -Infinity;
   let observed: { renewTime?: string; holder?: string; at: number } | undefined;
+  /** The lease as we wrote it last: as long as nobody else writes it, renewing it takes no read. */
+  let written: Lease | undefined;
   let done: Promise<void> | undefined;
 
   /** One attempt to take or renew; false when somebody else holds it. */
   async function tryAcquire(): Promise<boolean> {
+    const mine = written;
+    written = undefined;
+    if (mine)
+      try {
+        const spec = { ...mine.spec, renewTime: formatMicroTime(clock.now()) };
+        written = await client.update(leases, { ...mine, spec });
+        return true;
+      } catch (error) {
+        // Another wrote or removed it: whose it is now, a read tells.
+        if (!(error instanceof StatusError && (error.code === 409 || error.code === 404))) throw error;
+      }
     const now = formatMicroTime(clock.now());
     let lease: Lease;
     try {
       lease = await client.get(leases, options.name, namespace);
     } catch (error) {
       if (!(error instanceof StatusError && error.code === 404)) throw error;
-      await client.create(leases, {
+      written = await client.create(leases, {
         metadata: { name: options.name, namespace },
         spec: {
           holderIdentity: identity,
@@ -74,7 +87,7 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
     const ours = spec.holderIdentity === identity;
     const valid = observed.at + (spec.leaseDurationSeconds ?? 0) * 1000 > clock.monotonic();
     if (!ours && spec.holderIdentity && valid) return false;
-    await client.update(leases, {
+    written = await client.update(leases, {
       ...lease,
       spec: {
         ...spec,
