@@ -7,6 +7,7 @@ import https from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '../base/clock.ts';
+import { HOP_BY_HOP } from '../base/hop-headers.ts';
 import type { Logger } from '../base/log.ts';
 import { followFiles } from '../base/tls.ts';
 import { loadAssets } from './assets.ts';
@@ -44,7 +45,7 @@ const PAGE_HEADERS = {
   'cache-control': 'no-cache',
 };
 /** Headers of one hop, which aren't handed on. */
-const HOP = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'proxy-connection', 'te', 'trailer']);
+const HOP = new Set([...HOP_BY_HOP, 'proxy-connection']);
 /** What of a browser's request reaches the API server. */
 const FORWARDED = ['accept', 'content-type', 'content-length', 'accept-encoding'] as const;
 const API = /^\/(api|apis|version|readyz|livez)(\/|\?|$)/;

@@ -4,6 +4,7 @@ import https from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex, Writable } from 'node:stream';
 import { StatusError, internalError, serviceUnavailable } from '../../api/status.ts';
+import { HOP_BY_HOP } from '../../base/hop-headers.ts';
 import type { ApiRequest, Reply } from '../http/request.ts';
 import { rewriteLinks } from './html.ts';
 
@@ -19,14 +20,7 @@ export interface Backend {
 
 /** Headers that belong to one connection, or tell who asked. */
 const NOT_PASSED_ON = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
+  ...HOP_BY_HOP,
   'authorization',
   'host',
   'http2-settings',

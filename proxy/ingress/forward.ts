@@ -6,22 +6,12 @@ import http, { type ClientRequest, type IncomingMessage, type ServerResponse } f
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../../base/clock.ts';
+import { HOP_BY_HOP } from '../../base/hop-headers.ts';
 import type { Address } from './backends.ts';
 
 const CONNECT_MS = 3_000;
-/** Headers that belong to one connection (RFC 9110, 7.6.1). */
-const HOP = new Set([
-  'connection',
-  'expect',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
+/** Headers that belong to one connection; we have answered an expectation ourselves. */
+const HOP = new Set([...HOP_BY_HOP, 'proxy-connection', 'expect']);
 const FORWARDED = new Set([
   'x-forwarded-for',
   'x-forwarded-proto',
