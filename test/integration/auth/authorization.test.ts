@@ -5,10 +5,14 @@ import { ensureBootstrapObjects } from '../../../apiserver/bootstrap/bootstrap.t
 import { bootstrapHooks } from '../../../apiserver/bootstrap/hooks.ts';
 import type { Client } from '../../../client/client.ts';
 import {
+  clusterRoleBindings,
+  clusterRoles,
   configMaps,
   leases,
   nodes,
   pods,
+  roleBindings,
+  roles,
   secrets,
   serviceAccounts,
   type ResourceRef,
@@ -16,18 +20,6 @@ import {
 import { startTestServer, type TestServer } from '../apiserver/harness.ts';
 
 const RBAC = 'rbac.authorization.k8s.io';
-const ref = <T extends object>(resource: string, kind: string, namespaced: boolean): ResourceRef<T> => ({
-  group: RBAC,
-  version: 'v1',
-  resource,
-  kind,
-  namespaced,
-});
-const roles = ref<Json<k8s.V1Role>>('roles', 'Role', true);
-const roleBindings = ref<Json<k8s.V1RoleBinding>>('rolebindings', 'RoleBinding', true);
-const clusterRoles = ref<Json<k8s.V1ClusterRole>>('clusterroles', 'ClusterRole', false);
-const clusterRoleBindings = ref<Json<k8s.V1ClusterRoleBinding>>('clusterrolebindings', 'ClusterRoleBinding', false);
-
 const rejected = (code: number, message?: RegExp) => (error: unknown) => {
   const e = error as { code: number; message: string };
   assert.equal(e.code, code, e.message);

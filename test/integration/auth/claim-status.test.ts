@@ -1,22 +1,11 @@
 import assert from 'node:assert/strict';
 import type * as k8s from '@kubernetes/client-node';
 import type { Json } from '../../../api/types.ts';
-import { resourceClaims, type ResourceRef } from '../../../client/resources.ts';
+import { clusterRoleBindings, clusterRoles, resourceClaims, roleBindings } from '../../../client/resources.ts';
 import { ask, type Answer } from '../apiserver/http.ts';
 import { startTestServer, type TestServer } from '../apiserver/harness.ts';
 
 const RBAC = 'rbac.authorization.k8s.io';
-const ref = <T extends object>(resource: string, kind: string, namespaced: boolean): ResourceRef<T> => ({
-  group: RBAC,
-  version: 'v1',
-  resource,
-  kind,
-  namespaced,
-});
-const clusterRoles = ref<Json<k8s.V1ClusterRole>>('clusterroles', 'ClusterRole', false);
-const clusterRoleBindings = ref<Json<k8s.V1ClusterRoleBinding>>('clusterrolebindings', 'ClusterRoleBinding', false);
-const roleBindings = ref<Json<k8s.V1RoleBinding>>('rolebindings', 'RoleBinding', true);
-
 type Status = NonNullable<Json<k8s.ResourceV1ResourceClaim>['status']>;
 const GPU = 'gpu.example.com';
 const NIC = 'nic.example.com';
