@@ -37,10 +37,12 @@ async function main(argv: readonly string[]): Promise<void> {
   process.on('SIGINT', () => stop('SIGINT'));
 }
 
-main(process.argv.slice(2)).catch((error: unknown) => {
-  const e = error as Error & { code?: string };
-  // A TypeError and the like is a bug of ours and shows where; other errors say what is wrong with the input.
-  const bug = [TypeError, RangeError, ReferenceError, SyntaxError].some((t) => e instanceof t) && e.code === undefined;
-  process.stderr.write(`Error: ${bug ? (e.stack ?? String(e)) : e.message}\n`);
-  process.exit(1);
-});
+if (import.meta.main)
+  main(process.argv.slice(2)).catch((error: unknown) => {
+    const e = error as Error & { code?: string };
+    // A TypeError and the like is a bug of ours and shows where; other errors say what is wrong with the input.
+    const bug =
+      [TypeError, RangeError, ReferenceError, SyntaxError].some((t) => e instanceof t) && e.code === undefined;
+    process.stderr.write(`Error: ${bug ? (e.stack ?? String(e)) : e.message}\n`);
+    process.exit(1);
+  });

@@ -41,7 +41,8 @@ async function main(): Promise<void> {
   process.once('SIGINT', end);
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(`dashboard: ${(error as Error).message}\n`);
-  process.exitCode = 1;
-});
+if (import.meta.main)
+  main().catch((error: unknown) => {
+    process.stderr.write(`dashboard: ${(error as Error).message}\n`);
+    process.exitCode = 1;
+  });

@@ -278,14 +278,18 @@ cli
     return podLogs(ctx(), options, interrupted.signal);
   });
 
-// a reader that had enough (head, less) ends the command quietly
-process.stdout.on('error', () => process.exit(0));
+async function main(): Promise<void> {
+  // a reader that had enough (head, less) ends the command quietly
+  process.stdout.on('error', () => process.exit(0));
 
-try {
-  await cli.parseAsync();
-} catch (error) {
-  if (!(error instanceof UserError) && !(error instanceof JoinError) && cli.opts<{ verbose?: boolean }>().verbose)
-    throw error;
-  process.stderr.write(`k8ts: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
+  try {
+    await cli.parseAsync();
+  } catch (error) {
+    if (!(error instanceof UserError) && !(error instanceof JoinError) && cli.opts<{ verbose?: boolean }>().verbose)
+      throw error;
+    process.stderr.write(`k8ts: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  }
 }
+
+if (import.meta.main) await main();

@@ -11,7 +11,10 @@ export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 export const COMPILE_CACHE = join(ROOT, 'node_modules', '.cache', 'node');
 
 /** MiB for new objects: little is enough, and much is held for good. The API server allocates more in a short time. */
-const NEW_OBJECTS = { server: '--max-semi-space-size=4', others: '--max-semi-space-size=2' };
+export const NEW_OBJECTS = { server: '--max-semi-space-size=4', others: '--max-semi-space-size=2' };
+
+/** One arena for malloc: each thread of Node having its own costs several MiB. */
+export const MALLOC = { MALLOC_ARENA_MAX: '1' };
 
 /** Command, first arguments and environment that run one of our TypeScript programs under the pinned Node. */
 export function program(file: string): { command: string; args: string[]; env: Record<string, string> } {
@@ -19,11 +22,10 @@ export function program(file: string): { command: string; args: string[]; env: R
     command: process.execPath,
     args: [
       '--disable-warning=ExperimentalWarning',
-      `--import=${join(ROOT, 'deploy/bin/compile-cache.mjs')}`,
+      `--import=${join(ROOT, 'base/preload.mjs')}`,
       file.startsWith('apiserver/') ? NEW_OBJECTS.server : NEW_OBJECTS.others,
       join(ROOT, file),
     ],
-    // one arena for malloc: each thread of Node having its own costs several MiB
-    env: { NODE_COMPILE_CACHE: COMPILE_CACHE, MALLOC_ARENA_MAX: '1' },
+    env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...MALLOC },
   };
 }

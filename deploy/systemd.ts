@@ -2,14 +2,14 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Exec } from '../base/exec.ts';
-import { COMPILE_CACHE, program } from './paths.ts';
+import { program } from './paths.ts';
 
 const quote = (s: string) =>
   /^[\w@%+=:,./-]+$/.test(s) ? s : JSON.stringify(s).replaceAll('%', '%%').replaceAll('$', '$$$$');
 
 /** The unit's text. Only the supervisor is signalled: it ends its programs in order, and pods go on in any case. Pure. */
 export function unitText(role: 'server' | 'agent', args: readonly string[]): string {
-  const { command, args: first } = program('deploy/main.ts');
+  const { command, args: first, env } = program('deploy/main.ts');
   return `[Unit]
 Description=k8ts ${role}
 Wants=network-online.target
@@ -17,7 +17,9 @@ After=network-online.target
 
 [Service]
 ExecStart=${[command, ...first, role, ...args].map(quote).join(' ')}
-Environment=NODE_COMPILE_CACHE=${quote(COMPILE_CACHE)}
+${Object.entries(env)
+  .map(([name, value]) => `Environment=${name}=${quote(value)}`)
+  .join('\n')}
 KillMode=process
 Delegate=yes
 Restart=always

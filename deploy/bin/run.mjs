@@ -65,6 +65,12 @@ const env = {
   NODE_COMPILE_CACHE: join(root, 'node_modules', '.cache', 'node'),
   PATH: `${dirname(node)}:${join(root, 'node_modules/.bin')}:${process.env.PATH}`,
 };
+// what is started now runs for long
+if (['up', 'server', 'agent', 'bench'].includes(command))
+  spawnSync(node, ['--disable-warning=ExperimentalWarning', join(root, 'deploy/bin/compile.mjs')], {
+    stdio: 'ignore',
+    env,
+  });
 const child = spawn(node, ['--disable-warning=ExperimentalWarning', ...argv], {
   cwd: target ? root : process.cwd(),
   stdio: 'inherit',

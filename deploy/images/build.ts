@@ -22,7 +22,7 @@ import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { createGunzip } from 'node:zlib';
 import type { Exec } from '../../base/exec.ts';
-import type { ImageConfig, LayerRecipe, Recipe } from './recipes.ts';
+import { SELF, type ImageConfig, type LayerRecipe, type Recipe } from './recipes.ts';
 import { TarWriter } from './tar.ts';
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -110,7 +110,7 @@ export async function buildImage(exec: Exec, cache: string, name: string, recipe
   for (const layer of [first, ...more])
     parts.push({ layer, debs: await fetchPackages(exec, packages, await packagesOf(exec, packages, layer)) });
   const keys = parts.map((p) => layerKey(p.layer, p.debs));
-  const key = sha256(JSON.stringify([2, names, imageConfig, keys, self ? selfFingerprint() : ''])).slice(0, 16);
+  const key = sha256(JSON.stringify([3, names, imageConfig, keys, self ? selfFingerprint() : ''])).slice(0, 16);
   const dir = join(cache, 'images', `${name}-${key}`);
   const index = join(dir, 'image.json');
   if (existsSync(index)) return { ...(JSON.parse(readFileSync(index, 'utf8')) as BuiltImage), dir };
@@ -126,7 +126,15 @@ export async function buildImage(exec: Exec, cache: string, name: string, recipe
     layers.push(writeLayer(work, (tar) => fileLayer(tar, root, layer)));
     rmSync(root, { recursive: true, force: true });
   }
-  if (recipe.self) layers.push(writeLayer(work, nodeLayer), writeLayer(work, selfLayer));
+  if (recipe.self) {
+    const root = join(work, 'root');
+    await stageSelf(exec, root);
+    layers.push(
+      writeLayer(work, nodeLayer),
+      writeLayer(work, (tar) => tar.tree('', root)),
+    );
+    rmSync(root, { recursive: true, force: true });
+  }
 
   const image = { ...writeImage(work, recipe.names, recipe.config, layers), dir };
   writeFileSync(join(work, 'image.json'), JSON.stringify(image));
@@ -229,18 +237,16 @@ function nodeLayer(tar: TarWriter): void {
   tar.file('usr/bin/node', join(ROOT, 'node_modules', `node-linux-${process.arch}`, 'bin', 'node'), 0o755);
 }
 
-function selfLayer(tar: TarWriter): void {
-  tar.directory('k8ts');
-  tar.file('k8ts/package.json', join(ROOT, 'package.json'));
-  for (const f of SELF_FOLDERS) {
-    tar.directory(`k8ts/${f}`);
-    tar.tree(`k8ts/${f}`, join(ROOT, f));
-  }
-  tar.directory('k8ts/node_modules');
-  for (const m of SELF_MODULES) {
-    tar.directory(`k8ts/node_modules/${m}`);
-    tar.tree(`k8ts/node_modules/${m}`, join(ROOT, 'node_modules', m), (p) => !/\.(map|md|d\.ts)$/.test(p));
-  }
+/** Lays k8ts out below `root` as it lies in images, with the code that Node compiled of it. */
+async function stageSelf(exec: Exec, root: string): Promise<void> {
+  const home = join(root, SELF.root);
+  const copy = (path: string, keep?: (from: string) => boolean) =>
+    cpSync(join(ROOT, path), join(home, path), { recursive: true, filter: keep });
+  for (const path of ['package.json', ...SELF_FOLDERS]) copy(path);
+  for (const m of SELF_MODULES) copy(`node_modules/${m}`, (p) => !/\.(map|md|d\.ts)$/.test(p));
+  await exec(process.execPath, [join(ROOT, 'deploy/bin/compile.mjs'), home, ...SELF_FOLDERS], {
+    env: { NODE_COMPILE_CACHE: join(root, SELF.compileCache), NODE_COMPILE_CACHE_PORTABLE: '1' },
+  });
 }
 
 function writeLayer(work: string, fill: (tar: TarWriter) => void): Descriptor {

@@ -3,6 +3,8 @@
  * files to take from them, and the image configuration.
  */
 
+import { MALLOC, NEW_OBJECTS } from '../paths.ts';
+
 export interface ImageConfig {
   Entrypoint?: string[];
   Cmd?: string[];
@@ -55,6 +57,9 @@ const USERS: Recipe['texts'] = [
   ['etc/nsswitch.conf', 'hosts: files dns\n'],
 ];
 const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** Where k8ts lies in its own image, as paths without the first slash. */
+export const SELF = { root: 'k8ts', compileCache: 'k8ts/node_modules/.cache/node' };
 
 /** The applets that scripts in containers expect to find by name. */
 const APPLETS =
@@ -122,9 +127,22 @@ export const RECIPES: Record<string, Recipe> = {
     texts: USERS,
     self: true,
     config: {
-      Entrypoint: ['/usr/bin/node', '--disable-warning=ExperimentalWarning'],
-      WorkingDir: '/k8ts',
-      Env: [PATH],
+      Entrypoint: [
+        '/usr/bin/node',
+        '--disable-warning=ExperimentalWarning',
+        `--import=/${SELF.root}/base/preload.mjs`,
+        NEW_OBJECTS.others,
+      ],
+      WorkingDir: `/${SELF.root}`,
+      Env: [
+        PATH,
+        // portable: compiled in another folder than where it lies in the image
+        ...Object.entries({
+          NODE_COMPILE_CACHE: `/${SELF.compileCache}`,
+          NODE_COMPILE_CACHE_PORTABLE: '1',
+          ...MALLOC,
+        }).map(([name, value]) => `${name}=${value}`),
+      ],
     },
   },
 };

@@ -79,7 +79,8 @@ async function main(): Promise<void> {
     });
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(`dns: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exit(1);
-});
+if (import.meta.main)
+  main().catch((error: unknown) => {
+    process.stderr.write(`dns: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  });

@@ -50,7 +50,8 @@ async function main(): Promise<void> {
     });
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(`ingress: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exit(1);
-});
+if (import.meta.main)
+  main().catch((error: unknown) => {
+    process.stderr.write(`ingress: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  });
