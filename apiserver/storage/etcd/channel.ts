@@ -11,9 +11,12 @@ export const CODE = { cancelled: 1, unknown: 2, deadlineExceeded: 4, resourceExh
 /** How a call failed, in the server's words. */
 export class RpcError extends Error {
   readonly code: number;
-  constructor(code: number, details: string) {
+  /** The server has not seen the request: sending it again can't do it twice. */
+  readonly unsent: boolean;
+  constructor(code: number, details: string, unsent = false) {
     super(details);
     this.code = code;
+    this.unsent = unsent;
   }
 }
 
@@ -110,7 +113,7 @@ export class Channel {
     end: (error: RpcError | undefined) => void,
     timeoutMs: number,
   ): ClientHttp2Stream | undefined {
-    const lost = (why: string) => new RpcError(CODE.unavailable, why);
+    const lost = (why: string, unsent = false) => new RpcError(CODE.unavailable, why, unsent);
     let stream: ClientHttp2Stream;
     try {
       const headers: Record<string, string> = {
@@ -124,7 +127,7 @@ export class Channel {
       if (timeoutMs > 0) headers['grpc-timeout'] = `${timeoutMs}m`;
       stream = this.#connected().request(headers, { endStream: false });
     } catch (error) {
-      queueMicrotask(() => end(lost((error as Error).message)));
+      queueMicrotask(() => end(lost((error as Error).message, true)));
       return undefined;
     }
     let status: RpcError | 'ok' | undefined;
@@ -143,7 +146,9 @@ export class Channel {
     stream.on('data', (chunk: Buffer) => reader.take(chunk));
     stream.on('error', (error) => (failure = error));
     stream.once('close', () => {
-      end(status === 'ok' ? undefined : (status ?? lost(failure?.message ?? 'the connection was lost')));
+      // A stream gets its number when its first frame leaves; a server that refuses one has not looked at it.
+      const unsent = stream.id === undefined || stream.rstCode === http2.constants.NGHTTP2_REFUSED_STREAM;
+      end(status === 'ok' ? undefined : (status ?? lost(failure?.message ?? 'the connection was lost', unsent)));
     });
     return stream;
   }

@@ -18,6 +18,9 @@ export interface EtcdOptions {
 
 /** How long one request may take, in ms. */
 const DEADLINE_MS = 30_000;
+/** How long and how often a request that may be sent again is, in ms: an election or a restart takes about that long. */
+const RETRY_MS = 3000;
+const RETRY_EVERY_MS = 50;
 
 /** What an error of a call means to users of the store. */
 export function storeError(e: unknown, compactRevision: number): Error {
@@ -33,10 +36,13 @@ export function storeError(e: unknown, compactRevision: number): Error {
 export class EtcdConnection {
   readonly methods: EtcdMethods = etcdMethods();
   readonly #channels: Channel[];
+  readonly #clock: Clock;
   #chosen = 0;
+  #closed = false;
 
   constructor(options: EtcdOptions, clock: Clock) {
     if (options.servers.length === 0) throw new Error('no etcd server given');
+    this.#clock = clock;
     const read = (path: string | undefined) => (path === undefined || path === '' ? undefined : readFileSync(path));
     const tls = { ca: read(options.cafile), cert: read(options.certfile), key: read(options.keyfile) };
     this.#channels = options.servers.map((server) => {
@@ -56,30 +62,31 @@ export class EtcdConnection {
     if (error instanceof RpcError && error.code === CODE.unavailable && this.#channel === failed) this.#chosen++;
   }
 
-  async #once<Q, R>(method: Method<Q, R>, request: Q): Promise<R> {
-    const channel = this.#channel;
-    try {
-      return method.deserialize(await channel.call(method.path, method.serialize(request), DEADLINE_MS));
-    } catch (error) {
-      this.#rotate(channel, error);
-      throw error;
-    }
-  }
-
-  /** A request whose failure leaves its outcome unknown: sent once. */
-  async write<Q, R>(method: Method<Q, R>, request: Q): Promise<R> {
-    return this.#once(method, request);
-  }
-
-  /** A request without effects: tried on each endpoint. */
-  async read<Q, R>(method: Method<Q, R>, request: Q): Promise<R> {
-    for (let left = this.#channels.length - 1; ; left--) {
+  /** Sends it until it is answered, `again` says no, or the time for that is over; on the next endpoint each time. */
+  async #send<Q, R>(method: Method<Q, R>, request: Q, again: (error: RpcError) => boolean): Promise<R> {
+    const bytes = method.serialize(request);
+    const giveUp = this.#clock.monotonic() + RETRY_MS;
+    for (let attempt = 1; ; attempt++) {
+      const channel = this.#channel;
       try {
-        return await this.#once(method, request);
-      } catch (e) {
-        if (left === 0 || (e as RpcError).code !== CODE.unavailable) throw e;
+        return method.deserialize(await channel.call(method.path, bytes, DEADLINE_MS));
+      } catch (error) {
+        this.#rotate(channel, error);
+        if (this.#closed || !(error instanceof RpcError) || !again(error) || this.#clock.monotonic() > giveUp)
+          throw error;
+        if (attempt % this.#channels.length === 0) await this.#clock.sleep(RETRY_EVERY_MS);
       }
     }
+  }
+
+  /** A request with effects: sent again only when no server has seen it, since its outcome is unknown otherwise. */
+  async write<Q, R>(method: Method<Q, R>, request: Q): Promise<R> {
+    return this.#send(method, request, (error) => error.unsent);
+  }
+
+  /** A request without effects. */
+  async read<Q, R>(method: Method<Q, R>, request: Q): Promise<R> {
+    return this.#send(method, request, (error) => error.code === CODE.unavailable);
   }
 
   /** Sends one request and gives every answer to `message`, until `end` or the result is cancelled. */
@@ -97,6 +104,7 @@ export class EtcdConnection {
   }
 
   close(): void {
+    this.#closed = true;
     for (const c of this.#channels) c.close();
   }
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createEtcdStore } from '../../../apiserver/storage/etcd/store.ts';
@@ -84,6 +85,32 @@ for (const { name, binary } of etcdBinaries()) {
       await store.ping();
       written(await store.create('/x', Buffer.from('x')));
       await store.close();
+    });
+
+    it('is not missed when it is away for a moment', async () => {
+      const upstream = new URL(etcd.options.servers[0]!);
+      const door = createServer((client) => {
+        const server = connect(Number(upstream.port), upstream.hostname);
+        client.pipe(server).pipe(client);
+        for (const end of [client, server]) end.on('error', () => (client.destroy(), server.destroy()));
+      });
+      const listen = (port: number) =>
+        new Promise<void>((resolve, reject) => {
+          door.once('error', reject);
+          door.listen(port, '127.0.0.1', resolve);
+        });
+      await listen(0);
+      const { port } = door.address() as AddressInfo;
+      await new Promise((resolve) => door.close(resolve));
+
+      const store = createEtcdStore({ servers: [`http://127.0.0.1:${port}`], prefix: '/moment', clock: systemClock });
+      const requests = [store.create('/x', Buffer.from('x')), store.get('/y')] as const;
+      await listen(port);
+      const [created, read] = await Promise.all(requests);
+      written(created);
+      assert.equal(read, undefined);
+      await store.close();
+      await new Promise((resolve) => door.close(resolve));
     });
 
     it('says that etcd is away, and serves again when it is back', async () => {

@@ -99,7 +99,7 @@ export async function startEtcd(options: { binary?: string; tls?: boolean } = {}
       };
       const store = createEtcdStore({ ...client, clock: systemClock });
       try {
-        const deadline = Date.now() + 15_000;
+        const deadline = Date.now() + 60_000;
         for (;;) {
           const error = await store.ping().then(
             () => undefined,
