@@ -1,4 +1,5 @@
 /** The node's network agent: Service rules, routes to other nodes' pods, the CNI configuration. */
+import { availableParallelism } from 'node:os';
 import type { Clock, Rand } from '../base/clock.ts';
 import { createExec } from '../base/exec.ts';
 import type { Logger } from '../base/log.ts';
@@ -7,6 +8,7 @@ import { createInformer } from '../client/informer.ts';
 import { followKubeconfig, loadKubeconfig } from '../client/kubeconfig.ts';
 import { endpointSlices, nodes as nodeResource, services as serviceResource } from '../client/resources.ts';
 import { createProxyHealth, createProxyMetrics, createServiceHealth } from './health.ts';
+import { applyConntrackSettings, conntrackSettings } from './limits.ts';
 import { followNodes } from './network/nodes.ts';
 import { startVips } from './network/vips.ts';
 import type { ProxyOptions } from './options.ts';
@@ -43,6 +45,7 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
       },
     };
 
+  applyConntrackSettings(conntrackSettings(options.conntrack, availableParallelism()), logger);
   const services = createInformer(serviceResource, { ...common, transform: slimService });
   const slices = createInformer(endpointSlices, {
     ...common,
