@@ -4,10 +4,26 @@ import type { Informer } from '../../client/informer.ts';
 import { isV6 } from '../network/addresses.ts';
 import type { Target } from './table.ts';
 
+/** How a backend is spoken to: HTTP/1.1 or HTTP/2, plain or over TLS (whose certificate nobody vouches for). */
+export type Scheme = 'http' | 'https' | 'h2c' | 'h2';
+
 export interface Address {
   host: string;
   port: number;
+  scheme: Scheme;
 }
+
+/** What a port's `appProtocol` means (KEP-3726, and the names that gRPC has among ingress controllers). */
+const SCHEMES: Readonly<Record<string, Scheme>> = {
+  https: 'https',
+  'kubernetes.io/wss': 'https',
+  'kubernetes.io/h2c': 'h2c',
+  h2c: 'h2c',
+  grpc: 'h2c',
+  h2: 'h2',
+  grpcs: 'h2',
+};
+const schemeOf = (appProtocol: string | undefined): Scheme => SCHEMES[(appProtocol ?? '').toLowerCase()] ?? 'http';
 
 export interface Backends {
   /** Addresses in the order to try them; each call begins with the next one. Empty when there is none. */
@@ -23,9 +39,10 @@ export function createBackends(services: Informer<Service>, slices: Informer<End
   function find(t: Target): Address[] {
     const service = services.get(t.service, t.namespace);
     const port = service?.spec?.ports?.find((p) => (typeof t.port === 'string' ? p.name : p.port) === t.port);
+    const scheme = schemeOf(port?.appProtocol);
     if (service?.spec?.type === 'ExternalName') {
       const number = port?.port ?? (typeof t.port === 'number' ? t.port : 0);
-      return service.spec.externalName && number ? [{ host: service.spec.externalName, port: number }] : [];
+      return service.spec.externalName && number ? [{ host: service.spec.externalName, port: number, scheme }] : [];
     }
     if (!port) return [];
     const ready = new Map<string, Address>();
@@ -36,8 +53,8 @@ export function createBackends(services: Informer<Service>, slices: Informer<End
       for (const e of slice.endpoints ?? []) {
         const host = e.addresses[0];
         if (!host) continue;
-        if (e.conditions?.ready !== false) ready.set(host, { host, port: number });
-        else if (e.conditions.serving) ending.set(host, { host, port: number });
+        if (e.conditions?.ready !== false) ready.set(host, { host, port: number, scheme });
+        else if (e.conditions.serving) ending.set(host, { host, port: number, scheme });
       }
     }
     // an endpoint of both families is reached by IPv4, which every node has

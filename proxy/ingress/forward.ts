@@ -2,75 +2,43 @@
  * Passes one request on, streaming both ways. A backend that can't be reached is passed over before a byte of the body
  * was read; a kept connection that its backend has just closed is no reason to fail a request that may be repeated.
  */
-import http, { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import http, { type ClientRequest, type IncomingMessage } from 'node:http';
+import https from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../../base/clock.ts';
-import { HOP_BY_HOP } from '../../base/hop-headers.ts';
 import type { Address } from './backends.ts';
+import { CONNECT_MS, endToEnd, hasBody, requestHeaders, sendHead, type Request, type Response } from './head.ts';
+import { createHttp2Forwarder } from './http2.ts';
 
-const CONNECT_MS = 3_000;
-/** Headers that belong to one connection; we have answered an expectation ourselves. */
-const HOP = new Set([...HOP_BY_HOP, 'proxy-connection', 'expect']);
-const FORWARDED = new Set([
-  'x-forwarded-for',
-  'x-forwarded-proto',
-  'x-forwarded-host',
-  'x-forwarded-port',
-  'x-real-ip',
-]);
 const REPEATABLE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
 export interface Forwarder {
-  request(req: IncomingMessage, res: ServerResponse, addresses: readonly Address[]): Promise<void>;
+  request(req: Request, res: Response, addresses: readonly Address[]): Promise<void>;
   upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, addresses: readonly Address[]): Promise<void>;
   close(): void;
 }
 
-/** Name and value in turn, without those of the connection; what Connection names is one of those too. */
-function endToEnd(raw: readonly string[], more: ReadonlySet<string>): string[] {
-  const named = new Set<string>();
-  for (let i = 0; i < raw.length; i += 2)
-    if (raw[i]!.toLowerCase() === 'connection')
-      for (const n of raw[i + 1]!.split(',')) named.add(n.trim().toLowerCase());
-  const out: string[] = [];
-  for (let i = 0; i < raw.length; i += 2) {
-    const name = raw[i]!.toLowerCase();
-    if (!HOP.has(name) && !named.has(name) && !more.has(name)) out.push(raw[i]!, raw[i + 1]!);
-  }
-  return out;
-}
-
-function requestHeaders(req: IncomingMessage): string[] {
-  const secure = 'encrypted' in req.socket;
-  const client = (req.socket.remoteAddress ?? '').replace(/^::ffff:/, '');
-  const out = endToEnd(req.rawHeaders, FORWARDED);
-  const add = (name: string, value: string | undefined) => void (value && out.push(name, value));
-  add('X-Forwarded-For', client);
-  add('X-Real-IP', client);
-  add('X-Forwarded-Proto', secure ? 'https' : 'http');
-  add('X-Forwarded-Host', req.headers.host);
-  add('X-Forwarded-Port', String(req.socket.localPort));
-  return out;
-}
-
-const hasBody = (req: IncomingMessage) =>
-  req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
-
 export function createForwarder(clock: Clock): Forwarder {
-  const kept = new http.Agent({ keepAlive: true, maxFreeSockets: 256, scheduling: 'lifo' });
-  const fresh = new http.Agent({ keepAlive: false });
+  const keeping = { keepAlive: true, maxFreeSockets: 256, scheduling: 'lifo' } as const;
+  const agents = {
+    http: { kept: new http.Agent(keeping), fresh: new http.Agent({ keepAlive: false }) },
+    https: { kept: new https.Agent(keeping), fresh: new https.Agent({ keepAlive: false }) },
+  };
+  const http2 = createHttp2Forwarder(clock);
 
   /** Resolves when the request has a connection. */
-  function open(req: IncomingMessage, to: Address, headers: string[], agent: http.Agent | false) {
-    const out = http.request({
+  function open(req: Request, to: Address, headers: string[], use: 'kept' | 'fresh' | false) {
+    const scheme = to.scheme === 'https' ? 'https' : 'http';
+    const out = (scheme === 'https' ? https : http).request({
       host: to.host,
       port: to.port,
       method: req.method,
       path: req.url,
       headers: headers as unknown as http.OutgoingHttpHeaders,
       setHost: false,
-      agent,
+      agent: use && agents[scheme][use],
+      ...(scheme === 'https' ? { rejectUnauthorized: false } : {}),
     });
     out.on('error', () => {}); // whoever waits listens too; nobody may be waiting any more
     const connected = new Promise<void>((resolve, reject) => {
@@ -84,7 +52,7 @@ export function createForwarder(clock: Clock): Forwarder {
           timer.cancel();
           resolve();
         };
-        if (socket.connecting) socket.once('connect', done);
+        if (socket.connecting) socket.once(scheme === 'https' ? 'secureConnect' : 'connect', done);
         else done();
       });
     });
@@ -93,14 +61,14 @@ export function createForwarder(clock: Clock): Forwarder {
 
   /** The first backend that takes the connection. */
   async function reach(
-    req: IncomingMessage,
+    req: Request,
     addresses: readonly Address[],
     headers: string[],
-    agent: http.Agent | false,
+    use: 'kept' | 'fresh' | false,
   ): Promise<ClientRequest> {
     let why: unknown = new Error('no backend');
     for (const to of addresses) {
-      const { out, connected } = open(req, to, headers, agent);
+      const { out, connected } = open(req, to, headers, use);
       try {
         await connected;
         return out;
@@ -112,7 +80,7 @@ export function createForwarder(clock: Clock): Forwarder {
   }
 
   /** The backend's answer to a request that was sent whole or is being sent. */
-  function answerOf(req: IncomingMessage, out: ClientRequest, body: boolean): Promise<IncomingMessage> {
+  function answerOf(req: Request, out: ClientRequest, body: boolean): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       out.once('response', resolve);
       out.once('error', reject);
@@ -124,12 +92,13 @@ export function createForwarder(clock: Clock): Forwarder {
 
   return {
     async request(req, res, addresses) {
+      if (addresses[0]?.scheme.startsWith('h2')) return http2.request(req, res, addresses);
       const body = hasBody(req);
       const repeatable = REPEATABLE.has(req.method ?? '') && !body;
       const headers = requestHeaders(req);
-      if (req.headers['transfer-encoding'] !== undefined) headers.push('Transfer-Encoding', 'chunked');
+      if (body && req.headers['content-length'] === undefined) headers.push('Transfer-Encoding', 'chunked');
       for (let tries = 0; ; tries++) {
-        const out = await reach(req, addresses, headers, repeatable && tries < 2 ? kept : fresh);
+        const out = await reach(req, addresses, headers, repeatable && tries < 2 ? 'kept' : 'fresh');
         const gone = () => void (res.writableFinished || out.destroy());
         res.once('close', gone);
         let answer: IncomingMessage;
@@ -141,14 +110,15 @@ export function createForwarder(clock: Clock): Forwarder {
           if (repeatable && out.reusedSocket && tries < 3 && !res.destroyed) continue;
           throw error;
         }
-        res.writeHead(answer.statusCode ?? 502, answer.statusMessage, endToEnd(answer.rawHeaders, new Set()));
-        answer.pipe(res);
+        sendHead(res, answer.statusCode ?? 502, endToEnd(answer.rawHeaders, new Set()), answer.statusMessage);
+        answer.pipe(res as NodeJS.WritableStream);
         answer.once('error', () => res.destroy());
         return;
       }
     },
 
     async upgrade(req, socket, head, addresses) {
+      if (addresses[0]?.scheme.startsWith('h2')) throw new Error('HTTP/2 knows no upgrades');
       const headers = requestHeaders(req);
       headers.push('Connection', 'Upgrade', 'Upgrade', req.headers.upgrade ?? '');
       const out = await reach(req, addresses, headers, false);
@@ -177,8 +147,8 @@ export function createForwarder(clock: Clock): Forwarder {
     },
 
     close() {
-      kept.destroy();
-      fresh.destroy();
+      for (const { kept, fresh } of Object.values(agents)) for (const a of [kept, fresh]) a.destroy();
+      http2.close();
     },
   };
 }

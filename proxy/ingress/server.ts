@@ -1,7 +1,7 @@
 /** The listening side: plain and TLS, host by host; health and metrics. */
-import http, { type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
-import https from 'node:https';
-import type { AddressInfo } from 'node:net';
+import http, { type IncomingMessage } from 'node:http';
+import http2, { type ServerHttp2Session } from 'node:http2';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../../base/clock.ts';
@@ -9,6 +9,7 @@ import type { Logger } from '../../base/log.ts';
 import type { MetricsRegistry } from '../../base/metrics.ts';
 import type { Backends } from './backends.ts';
 import { createForwarder } from './forward.ts';
+import { hostHeader, sendHead, type Request, type Response } from './head.ts';
 import { plainPath, route, type Table, type Target } from './table.ts';
 
 export interface IngressServerOptions {
@@ -33,7 +34,7 @@ export interface IngressServer {
   close(graceMs: number): Promise<void>;
 }
 
-const hostOf = (req: IncomingMessage) => (req.headers.host ?? '').replace(/:\d+$/, '');
+const hostOf = (req: Request) => hostHeader(req).replace(/:\d+$/, '');
 
 export async function startIngressServer(options: IngressServerOptions): Promise<IngressServer> {
   const { logger, clock } = options;
@@ -45,21 +46,20 @@ export async function startIngressServer(options: IngressServerOptions): Promise
   ]);
   let closing = false;
 
-  const targetOf = (req: IncomingMessage): Target | undefined =>
-    route(options.table(), hostOf(req), plainPath(req.url ?? '/'));
+  const targetOf = (req: Request): Target | undefined => route(options.table(), hostOf(req), plainPath(req.url ?? '/'));
 
-  function refuse(res: ServerResponse, code: number): void {
+  function refuse(res: Response, code: number): void {
     if (res.headersSent) return void res.destroy();
-    res.writeHead(code, { 'Content-Type': 'text/plain; charset=utf-8', 'X-Content-Type-Options': 'nosniff' });
+    sendHead(res, code, ['Content-Type', 'text/plain; charset=utf-8', 'X-Content-Type-Options', 'nosniff']);
     res.end(`${code} ${http.STATUS_CODES[code]}\n`);
   }
 
-  const onRequest: RequestListener = (req, res) => {
+  const onRequest = (req: Request, res: Response) => {
     const target = targetOf(req);
     res.once('close', () =>
       requests.add([res.headersSent ? String(res.statusCode) : '499', target?.namespace ?? '', target?.service ?? '']),
     );
-    if (closing) res.setHeader('Connection', 'close');
+    if (closing && req.httpVersionMajor < 2) res.setHeader('Connection', 'close');
     if (!target) return refuse(res, 404);
     const addresses = options.backends.addresses(target);
     if (addresses.length === 0) return refuse(res, 503);
@@ -81,21 +81,32 @@ export async function startIngressServer(options: IngressServerOptions): Promise
   // bodies may take as long as they like; heads may not
   const common = { requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 75_000 };
   const plain = http.createServer(common, onRequest);
-  const secure = https.createServer(
-    {
-      ...common,
-      ...options.fallbackCertificate,
-      SNICallback: (name, done) => done(null, options.context(name.toLowerCase())),
-    },
-    onRequest,
-  );
-  const servers = [plain, secure];
+  // HTTP/2 for those that offer it
+  const secure = http2.createSecureServer({
+    ...common,
+    ...options.fallbackCertificate,
+    allowHTTP1: true,
+    SNICallback: (name, done) => done(null, options.context(name.toLowerCase())),
+  });
+  secure.on('request', onRequest);
+  const sessions = new Set<ServerHttp2Session>();
+  secure.on('session', (session) => {
+    sessions.add(session);
+    session.once('close', () => sessions.delete(session));
+    session.on('error', () => session.destroy());
+  });
+  const servers: Server[] = [plain, secure];
+  const sockets = new Set<Socket>();
   for (const s of servers) {
+    s.on('connection', (socket: Socket) => {
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+    });
     s.on('upgrade', onUpgrade);
-    s.on('clientError', (_error, socket) => socket.destroy());
+    s.on('clientError', (_error: Error, socket: Duplex) => socket.destroy());
     s.on('error', (error) => logger.error('server', { error }));
   }
-  const listen = (s: http.Server | https.Server, port: number) =>
+  const listen = (s: Server, port: number) =>
     new Promise<number>((resolve, reject) => {
       s.once('error', reject);
       s.listen(port, options.host, () => resolve((s.address() as AddressInfo).port));
@@ -106,8 +117,10 @@ export async function startIngressServer(options: IngressServerOptions): Promise
     httpsPort,
     async close(graceMs) {
       closing = true;
-      const timer = clock.after(graceMs, () => servers.forEach((s) => s.closeAllConnections()));
-      await Promise.all(servers.map((s) => new Promise((resolve) => s.close(resolve))));
+      const timer = clock.after(graceMs, () => sockets.forEach((s) => s.destroy()));
+      const closed = servers.map((s) => new Promise((resolve) => s.close(resolve)));
+      for (const s of sessions) s.close(); // what is under way ends first
+      await Promise.all(closed);
       timer.cancel();
       forwarder.close();
     },

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import http from 'node:http';
+import http2 from 'node:http2';
 import https from 'node:https';
 import net, { type AddressInfo } from 'node:net';
 import { systemClock, systemRand } from '../../../base/clock.ts';
@@ -35,6 +36,10 @@ describe('the Ingress controller', function () {
   let controller: IngressController;
   let backend: http.Server;
   let backendPort = 0;
+  let grpc: http2.Http2Server;
+  /** A client's connection. */
+  let session: http2.ClientHttp2Session | undefined;
+  const open = new Set<http2.ServerHttp2Session>();
 
   const send = (
     path: string,
@@ -101,6 +106,22 @@ describe('the Ingress controller', function () {
     await new Promise<void>((resolve) => backend.listen(0, '127.0.0.1', resolve));
     backendPort = (backend.address() as AddressInfo).port;
 
+    // as a gRPC server answers: the status after the body, or in the head alone
+    grpc = http2.createServer();
+    grpc.on('session', (s) => {
+      open.add(s);
+      s.once('close', () => open.delete(s));
+    });
+    grpc.on('stream', (stream, headers) => {
+      stream.on('error', () => {});
+      if (headers[':path'] === '/refuse')
+        return stream.respond({ ':status': 200, 'grpc-status': '7' }, { endStream: true });
+      stream.respond({ ':status': 200, 'x-te': headers['te'] ?? 'none' }, { waitForTrailers: true });
+      stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+      stream.pipe(stream);
+    });
+    await new Promise<void>((resolve) => grpc.listen(0, '127.0.0.1', resolve));
+
     api = await startTestServer();
     await api.client.create(namespaces, { metadata: { name: NS } });
     await api.client.create(ingressClasses, {
@@ -116,6 +137,20 @@ describe('the Ingress controller', function () {
         kind: 'Service',
         metadata: { name: 'back' },
         spec: { type: 'ExternalName', externalName: 'localhost', ports: [{ name: 'http', port: backendPort }] },
+      },
+      { namespace: NS },
+    );
+    await api.client.create(
+      services,
+      {
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { name: 'grpc' },
+        spec: {
+          type: 'ExternalName',
+          externalName: 'localhost',
+          ports: [{ name: 'grpc', port: (grpc.address() as AddressInfo).port, appProtocol: 'kubernetes.io/h2c' }],
+        },
       },
       { namespace: NS },
     );
@@ -166,6 +201,7 @@ describe('the Ingress controller', function () {
                 ],
               },
             },
+            { host: 'g.test', http: { paths: [path('/', 'grpc', { name: 'grpc' })] } },
           ],
         },
       },
@@ -174,9 +210,12 @@ describe('the Ingress controller', function () {
     await eventually(async () => ((await send('/')).status === 200 ? undefined : 'no route yet'));
   });
   after(async () => {
+    session?.destroy();
     await controller.stop(100);
     backend.closeAllConnections();
     backend.close();
+    for (const s of open) s.destroy();
+    grpc.close();
     await api.stop();
   });
 
@@ -244,6 +283,71 @@ describe('the Ingress controller', function () {
       socket.on('error', reject);
     });
     assert.match(text, /^HTTP\/1\.1 101 /);
+  });
+
+  const call = (host: string, path: string, parts: string[], more: http2.OutgoingHttpHeaders = {}) =>
+    new Promise<{
+      head: http2.IncomingHttpHeaders;
+      trailers: http2.IncomingHttpHeaders;
+      body: string;
+      ended: boolean;
+    }>((resolve, reject) => {
+      const method = parts.length ? 'POST' : 'GET';
+      session ??= http2.connect(`https://127.0.0.1:${controller.httpsPort}`, { rejectUnauthorized: false });
+      session.once('error', reject);
+      const stream = session.request({ ':method': method, ':path': path, ':authority': host, ...more });
+      const got = { head: {}, trailers: {}, body: '', ended: false };
+      stream.on('response', (head, flags) =>
+        Object.assign(got, { head, ended: (flags & http2.constants.NGHTTP2_FLAG_END_STREAM) !== 0 }),
+      );
+      stream.on('trailers', (trailers) => Object.assign(got, { trailers }));
+      const next = () => (parts.length ? stream.write(parts.shift()) : stream.end());
+      // each part only after the one before it has come back: both directions stream
+      stream.on('data', (c) => {
+        got.body += String(c);
+        if (method === 'POST' && host === 'g.test') next();
+      });
+      stream.on('end', () => resolve(got));
+      stream.on('error', reject);
+      next();
+      if (host !== 'g.test') while (!stream.writableEnded) next();
+    });
+
+  it('leads over HTTP/2 to backends of either version', async () => {
+    const one = await call('a.test', '/x', ['a', 'b'], { cookie: 'x=1', 'x-end': 'yes' });
+    assert.equal(one.head[':status'], 200);
+    assert.deepEqual(one.head['set-cookie'], ['a=1', 'b=2']);
+    const seen = JSON.parse(one.body) as { method: string; body: string; headers: Record<string, string> };
+    assert.deepEqual([seen.method, seen.body], ['POST', 'ab']);
+    assert.equal(seen.headers['host'], 'a.test');
+    assert.equal(seen.headers['x-forwarded-proto'], 'https');
+    assert.equal(seen.headers['x-end'], 'yes');
+    assert.equal((await call('b.test', '/', [])).head[':status'], 404);
+    const plain = await send('/x', { host: 'g.test', method: 'POST', body: ['from HTTP/1.1'] });
+    assert.deepEqual([plain.status, plain.body], [200, 'from HTTP/1.1']);
+  });
+
+  it('carries gRPC: streams both ways, the status after the body or with the head', async () => {
+    const echo = await call('g.test', '/echo', ['one,', 'two,', 'three'], { te: 'trailers' });
+    assert.equal(echo.body, 'one,two,three');
+    assert.equal(echo.head['x-te'], 'trailers');
+    assert.equal(echo.trailers['grpc-status'], '0');
+    const refused = await call('g.test', '/refuse', []);
+    assert.equal(refused.head['grpc-status'], '7');
+    assert.ok(refused.ended, 'the head must be all there is');
+  });
+
+  it('makes a new connection to a backend that was gone', async () => {
+    const { port } = grpc.address() as AddressInfo;
+    await new Promise<void>((resolve) => {
+      grpc.close(() => resolve());
+      for (const s of open) s.destroy();
+    });
+    assert.equal((await call('g.test', '/echo', ['x'])).head[':status'], 502);
+    await new Promise<void>((resolve) => grpc.listen(port, '127.0.0.1', resolve));
+    await eventually(async () =>
+      (await call('g.test', '/echo', ['x'])).body === 'x' ? undefined : 'the backend is not reached again',
+    );
   });
 
   it("serves TLS with the host's Secret, and takes a new one without a restart", async () => {
