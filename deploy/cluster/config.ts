@@ -24,6 +24,8 @@ export interface ClusterConfig {
   clusterDomain: string;
   /** Pods and nodes reach the world outside this machine. */
   egress: boolean;
+  /** True: this machine did not forward packets before a cluster with egress came; `down` of the last one ends it. */
+  startedForwarding?: boolean;
   /** Programs that run in place of ours. */
   replace: Replacements;
   /** Folders that `up` had to create on the machine as mount points; removed by `down` when empty. */

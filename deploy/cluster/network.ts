@@ -7,7 +7,16 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { Exec } from '../../base/exec.ts';
-import { address6Of, hostAddress, netnsOf, switchAddress, tagOf, type Cluster } from './config.ts';
+import {
+  address6Of,
+  hostAddress,
+  listClusters,
+  netnsOf,
+  saveCluster,
+  switchAddress,
+  tagOf,
+  type Cluster,
+} from './config.ts';
 
 const RUN_NETNS = '/var/run/netns';
 export const netnsPath = (netns: string) => `${RUN_NETNS}/${netns}`;
@@ -67,7 +76,22 @@ export async function ensureSwitch(exec: Exec, cluster: Cluster): Promise<void> 
       await exec('ip', ['addr', 'add', `${address6Of(cluster, hostAddress(cluster))}/64`, 'dev', host, 'nodad']);
   }
   if (cluster.egress) await exec('nft', ['-f', '-'], { input: egressRules(cluster) });
-  if (cluster.egress) await exec('sysctl', ['-qw', 'net.ipv4.ip_forward=1']);
+  if (cluster.egress) await startForwarding(exec, cluster);
+}
+
+async function startForwarding(exec: Exec, cluster: Cluster): Promise<void> {
+  if ((await exec('sysctl', ['-n', 'net.ipv4.ip_forward'])).trim() === '1') return;
+  cluster.startedForwarding = true;
+  saveCluster(cluster); // before, so that what is on has somebody who turns it off
+  await exec('sysctl', ['-qw', 'net.ipv4.ip_forward=1']);
+}
+
+/** Turns off what `startForwarding` turned on, unless another cluster needs it: then that one is to do it. */
+async function endForwarding(exec: Exec, cluster: Cluster): Promise<void> {
+  if (!cluster.startedForwarding) return;
+  const heir = listClusters().find((c) => c.name !== cluster.name && c.egress);
+  if (heir) saveCluster({ ...heir, startedForwarding: true });
+  else await exec('sysctl', ['-qw', 'net.ipv4.ip_forward=0']);
 }
 
 /** The machine's nftables table of a cluster with egress. */
@@ -147,5 +171,6 @@ export function hostsOf(cluster: Cluster): string[] {
 export async function removeNetwork(exec: Exec, cluster: Cluster): Promise<void> {
   await exec('ip', ['link', 'del', hostInterface(cluster)]).catch(() => {});
   await exec('nft', ['delete', 'table', 'ip', egressTable(cluster)]).catch(() => {});
+  await endForwarding(exec, cluster);
   for (const host of hostsOf(cluster)) await removeHost(exec, cluster, host);
 }

@@ -62,6 +62,9 @@ async function serveOutside(): Promise<() => Promise<void>> {
   };
 }
 
+/** '1' when this machine passes packets on between its networks. */
+const machineForwards = () => readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim();
+
 describe('clusters side by side', function () {
   this.timeout(240_000);
   const link = () => `k8ts-${tagOf(NAME)}` in networkInterfaces();
@@ -71,7 +74,9 @@ describe('clusters side by side', function () {
     k8ts('down', '--name', NAME);
   });
 
+  let forwarding = '';
   it('brings up a second one, which knows nothing of the first', () => {
+    forwarding = machineForwards();
     k8ts('up', '--name', NAME, '--nodes', '1', '--egress');
     assert.ok(link());
     const nodes = execFileSync('kubectl', ['--kubeconfig', config, 'get', 'nodes', '-o', 'name'], { encoding: 'utf8' });
@@ -115,6 +120,7 @@ describe('clusters side by side', function () {
     k8ts('down', '--name', NAME);
     assert.deepEqual(traces(NAME), []);
     assert.ok(!link());
+    assert.equal(machineForwards(), forwarding);
     assert.match(k8ts('image', 'ls', '--name', CLUSTER), /library\/busybox:latest/);
     assert.match(await first.run('get', 'nodes'), /node1\s+Ready/);
   });
