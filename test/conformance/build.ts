@@ -32,9 +32,14 @@ const SUITE = {
   'e2e.test': `${KUBERNETES}/test/e2e`,
 } as const;
 
+/** Programs of other modules that test images hold: module, version, package within it. */
+const OTHERS = {
+  coredns: ['github.com/coredns/coredns', 'v1.12.4', '.'],
+} as const;
+
 const PACKAGES = { ...COMPONENTS, ...SUITE };
 
-export type ProgramName = keyof typeof SUITE;
+export type ProgramName = keyof typeof SUITE | keyof typeof OTHERS;
 export type ComponentName = keyof typeof COMPONENTS;
 
 /** The programs' files, and the folder of upstream's module (data files of the test images). */
@@ -54,12 +59,18 @@ const linkerFlags = () => {
 };
 
 /** A program that was built elsewhere from the same version; K8TS_UPSTREAM_BIN names the folders to look in. */
-async function builtElsewhere(exec: Exec, name: string): Promise<string | undefined> {
+async function builtElsewhere(
+  exec: Exec,
+  name: string,
+  module: string = KUBERNETES,
+  version: string = VERSION,
+): Promise<string | undefined> {
   for (const dir of (process.env['K8TS_UPSTREAM_BIN'] ?? '').split(':').filter((d) => d !== '')) {
     const file = join(dir, name);
     if (!existsSync(file)) continue;
     const facts = await exec('go', ['version', '-m', file]);
-    if (new RegExp(`\\s${KUBERNETES}\\s+${VERSION.replaceAll('.', '\\.')}\\s`).test(facts)) return file;
+    if (facts.split('\n').some((line) => line.trim().split(/\s+/).slice(1, 3).join() === `${module},${version}`))
+      return file;
   }
   return undefined;
 }
@@ -95,9 +106,31 @@ async function build<N extends keyof typeof PACKAGES>(
 export const buildComponents = (exec: Exec, say: (line: string) => void): Promise<Record<ComponentName, string>> =>
   build(exec, Object.keys(COMPONENTS) as ComponentName[], say);
 
+/** A program of a module that isn't Kubernetes', built as that module's own go.mod pins it. */
+async function buildOther(
+  exec: Exec,
+  name: string,
+  [module, version, path]: readonly [string, string, string],
+  say: (line: string) => void,
+): Promise<string> {
+  const own = join(conformanceCache(), `bin-${VERSION}`, `${name}-${version}`);
+  const have = existsSync(own) ? own : await builtElsewhere(exec, name, module, version);
+  if (have) return have;
+  say(`building ${name} ${version}`);
+  const download = ['mod', 'download', '-json', `${module}@${version}`];
+  const { Dir } = JSON.parse(await exec('go', download, { env: ENV, timeoutMs: 10 * MINUTES })) as { Dir: string };
+  const args = ['build', '-p', '2', '-mod=readonly', '-ldflags', '-s -w', '-o', own, path];
+  await exec('nice', ['-n', '10', 'go', ...args], { cwd: Dir, env: ENV, timeoutMs: 60 * MINUTES });
+  return own;
+}
+
 /** Builds what the suite needs and is missing in the cache; the first time takes ten minutes or more. */
 export async function buildPrograms(exec: Exec, say: (line: string) => void): Promise<Programs> {
-  const file = await build(exec, Object.keys(SUITE) as ProgramName[], say);
+  const suite = await build(exec, Object.keys(SUITE) as (keyof typeof SUITE)[], say);
+  const others: Partial<Record<keyof typeof OTHERS, string>> = {};
+  for (const name of Object.keys(OTHERS) as (keyof typeof OTHERS)[])
+    others[name] = await buildOther(exec, name, OTHERS[name], say);
+  const file = { ...suite, ...(others as Record<keyof typeof OTHERS, string>) };
   const list = ['list', '-mod=readonly', '-m', '-f', '{{.Dir}}', KUBERNETES];
   const source = (await exec('go', list, { cwd: MODULE, env: ENV, timeoutMs: 5 * MINUTES })).trim();
   return { file, source };

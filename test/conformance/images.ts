@@ -50,16 +50,23 @@ const PRINTENV = `#!/bin/dash
 for name; do env | sed -n "s/^$name=//p" | grep '' || exit 1; done
 `;
 
-/** The tools with glibc that specs run by name; nc and sh are those that understand the options specs use. */
+/**
+ * The tools with glibc that specs run by name; nc, sh and wget are those that understand the options specs use (Debian's
+ * busybox dies of `wget -T`).
+ */
 const TOOLS: LayerRecipe = {
-  packages: 'bash bind9-dnsutils curl dash hostname iperf iproute2 libc-bin netcat-openbsd util-linux'.split(' '),
+  packages: 'bash bind9-dnsutils curl dash hostname iperf iproute2 libc-bin netcat-openbsd util-linux wget'.split(' '),
   dependencies: { except: UNUSED },
   links: [
     ['bin/nc', 'nc.openbsd'],
     ['bin/sh', 'dash'],
+    ['bin/wget', '/usr/bin/wget'],
     ['usr/local/bin/iperf', '/usr/bin/iperf'],
   ],
-  texts: [['bin/printenv', PRINTENV, 0o755]],
+  texts: [
+    ['bin/printenv', PRINTENV, 0o755],
+    ['etc/wgetrc', 'tries = 1\n'],
+  ],
 };
 
 const extra = (layer: Omit<LayerRecipe, 'packages'>): LayerRecipe => ({ packages: [], ...layer });
@@ -85,6 +92,7 @@ export function testImages(programs: Programs): Record<string, Recipe> {
     ],
     files: [
       ['agnhost', file.agnhost, 0o755],
+      ['coredns', file.coredns, 0o755],
       ['localhost.crt', upstream('agnhost', 'porter', 'localhost.crt'), 0o644],
       ['localhost.key', upstream('agnhost', 'porter', 'localhost.key'), 0o644],
     ],
@@ -146,5 +154,10 @@ export function testImages(programs: Programs): Record<string, Recipe> {
     ),
     'glibc-dns-testing': image('glibc-dns-testing:2.0.0', { Cmd: ['bash'] }, TOOLS),
     'ipc-utils': image('ipc-utils:1.4', { Cmd: ['sh'] }, TOOLS),
+    'distroless-iptables': image(
+      'registry.k8s.io/build-image/distroless-iptables:v0.9.6',
+      {},
+      { packages: ['conntrack', 'iptables'], dependencies: { except: UNUSED } },
+    ),
   };
 }
