@@ -5,9 +5,11 @@
 import https from 'node:https';
 import http from 'node:http';
 import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { StatusError } from '../api/status.ts';
 import type { KubeList, KubeObject, Status, WatchEvent } from '../api/types.ts';
+import { createConnections, type Connections } from './connections.ts';
 import type { ConnectionOptions } from './kubeconfig.ts';
 import { resourcePath, type ResourceRef } from './resources.ts';
 
@@ -40,6 +42,8 @@ export interface WatchOptions extends ListOptions {
 }
 
 export interface WriteOptions {
+  /** Nobody looks at the answer: what is resolved with is undefined. */
+  ignoreAnswer?: boolean;
   namespace?: string;
   subresource?: string;
   fieldManager?: string;
@@ -67,6 +71,8 @@ export interface RequestOptions {
   contentType?: string;
   accept?: string;
   signal?: AbortSignal;
+  /** The answer's body isn't looked at: resolves with undefined. */
+  ignoreAnswer?: boolean;
   /** Milliseconds without an answer after which the request fails; defaults to 60,000; 0 is none. */
   timeoutMs?: number;
 }
@@ -86,7 +92,8 @@ export interface ClientOptions extends ConnectionOptions {
 export interface Target {
   readonly url: URL;
   readonly transport: typeof http | typeof https;
-  readonly plain: http.Agent;
+  readonly plain: Connections;
+  /** Watches and other streams have a socket each. */
   readonly watch: http.Agent;
 }
 
@@ -98,6 +105,12 @@ export interface Client {
   get<T extends object>(r: ResourceRef<T>, name: string, namespace?: string): Promise<T>;
   list<T extends object>(r: ResourceRef<T>, options?: ListOptions): Promise<KubeList<T>>;
   watch<T extends object>(r: ResourceRef<T>, options?: WatchOptions): AsyncIterable<WatchEvent<T>>;
+  /** A watch whose events are told at once; resolves at its end, or when `event` has said true: that was the last. */
+  follow<T extends object>(
+    r: ResourceRef<T>,
+    options: WatchOptions,
+    event: (event: WatchEvent<T>) => boolean,
+  ): Promise<void>;
   create<T extends object>(r: ResourceRef<T>, object: T, options?: WriteOptions & { name?: string }): Promise<T>;
   update<T extends object>(r: ResourceRef<T>, object: T, options?: WriteOptions): Promise<T>;
   updateStatus<T extends object>(r: ResourceRef<T>, object: T, options?: WriteOptions): Promise<T>;
@@ -148,7 +161,7 @@ function readAll(res: IncomingMessage): Promise<Buffer> {
   });
 }
 
-function parseError(res: IncomingMessage, body: Buffer): StatusError {
+function parseError(code: number, body: Buffer): StatusError {
   const text = body.toString('utf8');
   try {
     const status = JSON.parse(text) as Status;
@@ -156,25 +169,42 @@ function parseError(res: IncomingMessage, body: Buffer): StatusError {
   } catch {
     // not JSON: fall through
   }
-  return new StatusError(res.statusCode ?? 500, '', text.trim() || `HTTP ${res.statusCode}`);
+  return new StatusError(code, '', text.trim() || `HTTP ${code}`);
 }
 
-/** Lines of an NDJSON stream as parsed events. */
-async function* readEvents<T>(res: IncomingMessage): AsyncGenerator<WatchEvent<T>> {
-  let rest: Buffer[] = [];
-  for await (const chunk of res as AsyncIterable<Buffer>) {
+/** Parts what a stream brings into lines, and parses them. */
+class Lines<T> {
+  private rest: Buffer[] = [];
+  private readonly each: (value: T) => void;
+
+  constructor(each: (value: T) => void) {
+    this.each = each;
+  }
+  take(chunk: Buffer): void {
     let start = 0;
     for (let nl = chunk.indexOf(10); nl >= 0; nl = chunk.indexOf(10, start)) {
-      const part = chunk.subarray(start, nl);
+      let text: string;
+      if (this.rest.length === 0) text = chunk.toString('utf8', start, nl);
+      else {
+        this.rest.push(chunk.subarray(start, nl));
+        text = Buffer.concat(this.rest).toString('utf8');
+        this.rest = [];
+      }
       start = nl + 1;
-      const line = rest.length ? Buffer.concat([...rest, part]) : part;
-      rest = [];
-      if (line.length > 1) yield JSON.parse(line.toString('utf8')) as WatchEvent<T>;
+      if (text.length > 1) this.each(JSON.parse(text) as T);
     }
-    if (start < chunk.length) rest.push(Buffer.from(chunk.subarray(start)));
+    if (start < chunk.length) this.rest.push(Buffer.from(chunk.subarray(start)));
   }
 }
 
+const TIMEOUT_MS = 60_000;
+const PATH = /^[\x21-\x7e]+$/;
+const VALUE = /^[\t\x20-\x7e]*$/;
+/** A header's line; a value must not begin one of its own. */
+function line(name: string, value: string): string {
+  if (!VALUE.test(value)) throw new TypeError(`not the value of a header: ${name}`);
+  return `${name}: ${value}\r\n`;
+}
 const NOT_LEADING = 'not sent: the lease is not ours any more';
 
 function openTarget(connection: ConnectionOptions, maxSockets: number): Target {
@@ -187,16 +217,15 @@ function openTarget(connection: ConnectionOptions, maxSockets: number): Target {
     servername: connection.serverName,
     rejectUnauthorized: !connection.insecureSkipTlsVerify,
   };
-  const plain = new transport.Agent({ keepAlive: true, maxSockets, scheduling: 'fifo', ...tls });
-  // One server and one identity: working out a key for the pool at each request would be for nothing.
-  plain.getName = () => url.host;
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  const plain = createConnections({
+    host,
+    port: Number(url.port || (url.protocol === 'http:' ? 80 : 443)),
+    authority: url.host,
+    tls: tls.secureContext && { ...tls, servername: tls.servername ?? (isIP(host) ? undefined : host) },
+    max: maxSockets,
+  });
   return { url, transport, plain, watch: new transport.Agent({ keepAlive: false, ...tls }) };
-}
-
-/** Lets an agent's requests end, and its sockets with them. */
-function retire(agent: http.Agent): void {
-  (agent as unknown as { keepAlive: boolean }).keepAlive = false;
-  for (const sockets of Object.values(agent.freeSockets)) for (const s of sockets ?? []) s.destroy();
 }
 
 /** A client for one server; cheap to make, keeps connections alive until `close`. */
@@ -207,62 +236,78 @@ export function createClient(initial: ClientOptions): Client {
   const target = () => own ?? shared!.target;
   const followers: ((connection: ConnectionOptions) => void)[] = [];
 
-  function send(o: RequestOptions, use: 'plain' | 'watch'): Promise<IncomingMessage> {
-    const { mayWrite } = options;
-    const guarded = mayWrite !== undefined && o.method !== undefined && o.method !== 'GET';
-    return new Promise((resolve, reject) => {
-      if (guarded && !mayWrite()) return reject(new Error(NOT_LEADING));
-      const body =
-        o.body === undefined ? undefined : Buffer.from(typeof o.body === 'string' ? o.body : JSON.stringify(o.body));
-      const headers: Record<string, string | number> = {
-        'User-Agent': options.userAgent,
-        Accept: o.accept ?? 'application/json',
-      };
-      const token = typeof options.token === 'function' ? options.token() : options.token;
-      if (token) headers['Authorization'] = `Bearer ${token}`;
-      if (body) {
-        headers['Content-Type'] = o.contentType ?? 'application/json';
-        headers['Content-Length'] = body.length;
-      }
-      const { url, transport, [use]: agent } = target();
-      const req = transport.request(
-        {
-          host: url.hostname.replace(/^\[|\]$/g, ''),
-          port: url.port || (url.protocol === 'http:' ? 80 : 443),
-          path: url.pathname.replace(/\/$/, '') + o.path + queryString(o.query),
-          method: o.method ?? 'GET',
-          headers,
-          agent,
-          signal: o.signal,
-        },
-        (res) => {
-          req.setTimeout(0);
-          resolve(res);
-        },
-      );
-      const limit = o.timeoutMs ?? 60_000;
-      if (limit > 0)
-        req.setTimeout(limit, () =>
-          req.destroy(new Error(`no answer within ${limit} ms: ${o.method ?? 'GET'} ${o.path}`)),
-        );
-      req.on('error', reject);
-      // It may have waited for a socket.
-      if (guarded) req.on('socket', () => mayWrite() || req.destroy(new Error(NOT_LEADING)));
-      req.end(body);
-    });
-  }
+  const authorization = (): string | undefined => {
+    const token = typeof options.token === 'function' ? options.token() : options.token;
+    return token ? `Bearer ${token}` : undefined;
+  };
+  const pathOf = (o: RequestOptions) => target().url.pathname.replace(/\/$/, '') + o.path + queryString(o.query);
+  const refusal = () => (options.mayWrite!() ? undefined : new Error(NOT_LEADING));
 
   async function request<R>(o: RequestOptions): Promise<R> {
-    const res = await send(o, 'plain');
-    const body = await readAll(res);
-    if ((res.statusCode ?? 500) >= 400) throw parseError(res, body);
-    const type = res.headers['content-type'] ?? '';
-    return (type.startsWith('application/json') ? JSON.parse(body.toString('utf8')) : body.toString('utf8')) as R;
+    const method = o.method ?? 'GET';
+    const path = pathOf(o);
+    const body = o.body === undefined || typeof o.body === 'string' ? o.body : JSON.stringify(o.body);
+    let headers = line('User-Agent', options.userAgent) + line('Accept', o.accept ?? 'application/json');
+    const who = authorization();
+    if (who) headers += line('Authorization', who);
+    if (body !== undefined) headers += line('Content-Type', o.contentType ?? 'application/json');
+    if (!PATH.test(path)) throw new TypeError(`a path must be encoded: ${path}`);
+    const answer = await target().plain.send({
+      method,
+      path,
+      headers,
+      body,
+      timeoutMs: o.timeoutMs ?? TIMEOUT_MS,
+      signal: o.signal,
+      refusal: options.mayWrite && method !== 'GET' ? refusal : undefined,
+    });
+    if (answer.status >= 400) throw parseError(answer.status, answer.body);
+    if (o.ignoreAnswer) return undefined as R;
+    const text = answer.body.toString('utf8');
+    return (answer.contentType.startsWith('application/json') ? JSON.parse(text) : text) as R;
   }
 
   async function stream(o: RequestOptions): Promise<IncomingMessage> {
-    const res = await send(o, 'watch');
-    if ((res.statusCode ?? 500) >= 400) throw parseError(res, await readAll(res));
+    const { url, transport, watch } = target();
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const who = authorization();
+    const req = transport.request({
+      host: url.hostname.replace(/^\[|\]$/g, ''),
+      port: url.port || (url.protocol === 'http:' ? 80 : 443),
+      path: pathOf(o),
+      method: o.method ?? 'GET',
+      headers: {
+        'User-Agent': options.userAgent,
+        Accept: o.accept ?? 'application/json',
+        ...(who && { Authorization: who }),
+      },
+      agent: watch,
+      signal: o.signal,
+    });
+    const limit = o.timeoutMs ?? TIMEOUT_MS;
+    if (limit > 0) req.setTimeout(limit, () => req.destroy(new Error(`no answer within ${limit} ms: GET ${o.path}`)));
+    req.on('error', reject);
+    req.on('response', (res) => {
+      req.setTimeout(0);
+      resolve(res);
+    });
+    req.end();
+    const res = await promise;
+    const code = res.statusCode ?? 500;
+    if (code >= 400) throw parseError(code, await readAll(res));
+    return res;
+  }
+
+  async function openWatch<T extends object>(r: ResourceRef<T>, o: WatchOptions): Promise<IncomingMessage> {
+    const { allowWatchBookmarks, timeoutSeconds, sendInitialEvents } = o;
+    const res = await stream({
+      path: resourcePath(r, o.namespace),
+      query: { ...listQuery(o), watch: true, allowWatchBookmarks, timeoutSeconds, sendInitialEvents },
+      accept: o.accept,
+      signal: o.signal,
+    });
+    // A peer that vanished without a word must not leave us waiting for events for ever.
+    res.socket.setKeepAlive(true, 30_000);
     return res;
   }
 
@@ -294,22 +339,38 @@ export function createClient(initial: ClientOptions): Client {
       return list;
     },
     async *watch<T extends object>(r: ResourceRef<T>, o: WatchOptions = {}) {
-      const res = await stream({
-        path: resourcePath(r, o.namespace),
-        query: {
-          ...listQuery(o),
-          watch: true,
-          allowWatchBookmarks: o.allowWatchBookmarks,
-          timeoutSeconds: o.timeoutSeconds,
-          sendInitialEvents: o.sendInitialEvents,
-        },
-        accept: o.accept,
-        signal: o.signal,
-      });
-      // A peer that vanished without a word must not leave us waiting for events for ever.
-      res.socket.setKeepAlive(true, 30_000);
+      const res = await openWatch(r, o);
       try {
-        yield* readEvents<T>(res);
+        const events: WatchEvent<T>[] = [];
+        const lines = new Lines<WatchEvent<T>>((e) => events.push(e));
+        for await (const chunk of res as AsyncIterable<Buffer>) {
+          lines.take(chunk);
+          yield* events.splice(0);
+        }
+      } finally {
+        res.destroy();
+      }
+    },
+    async follow<T extends object>(r: ResourceRef<T>, o: WatchOptions, event: (e: WatchEvent<T>) => boolean) {
+      const res = await openWatch(r, o);
+      let over = false;
+      const lines = new Lines<WatchEvent<T>>((e) => (over = over || event(e)));
+      try {
+        // Events, not an async iterator: a pod's change costs half as much.
+        await new Promise<void>((resolve, reject) => {
+          res.on('data', (chunk: Buffer) => {
+            try {
+              lines.take(chunk);
+              if (over) resolve();
+            } catch (error) {
+              over = true;
+              reject(error as Error);
+            }
+          });
+          res.on('end', resolve);
+          res.on('error', reject);
+          res.on('close', () => reject(new Error('the watch was cut off')));
+        });
       } finally {
         res.destroy();
       }
@@ -317,6 +378,7 @@ export function createClient(initial: ClientOptions): Client {
     create: (r, object, o = {}) =>
       request({
         method: 'POST',
+        ignoreAnswer: o.ignoreAnswer,
         path: resourcePath(r, o.namespace ?? meta(object).namespace, o.name, o.subresource),
         query: writeQuery(o),
         body: o.subresource ? object : body(r, object),
@@ -324,6 +386,7 @@ export function createClient(initial: ClientOptions): Client {
     update: (r, object, o = {}) =>
       request({
         method: 'PUT',
+        ignoreAnswer: o.ignoreAnswer,
         path: resourcePath(r, o.namespace ?? meta(object).namespace, meta(object).name, o.subresource),
         query: writeQuery(o),
         body: body(r, object),
@@ -334,6 +397,7 @@ export function createClient(initial: ClientOptions): Client {
     patch: (r, name, type, patch, o = {}) =>
       request({
         method: 'PATCH',
+        ignoreAnswer: o.ignoreAnswer,
         path: resourcePath(r, o.namespace, name, o.subresource),
         query: writeQuery(o),
         body: patch,
@@ -343,6 +407,7 @@ export function createClient(initial: ClientOptions): Client {
       const { gracePeriodSeconds, propagationPolicy, preconditions } = o;
       await request({
         method: 'DELETE',
+        ignoreAnswer: true,
         path: resourcePath(r, o.namespace, name),
         body: { kind: 'DeleteOptions', apiVersion: 'v1', gracePeriodSeconds, propagationPolicy, preconditions },
       });
@@ -351,6 +416,7 @@ export function createClient(initial: ClientOptions): Client {
       const { gracePeriodSeconds, propagationPolicy, preconditions } = o;
       await request({
         method: 'DELETE',
+        ignoreAnswer: true,
         path: resourcePath(r, o.namespace),
         query: listQuery(o),
         body: { kind: 'DeleteOptions', apiVersion: 'v1', gracePeriodSeconds, propagationPolicy, preconditions },
@@ -364,8 +430,7 @@ export function createClient(initial: ClientOptions): Client {
       own = openTarget(connection, options.maxSockets ?? 32);
       const { userAgent, maxSockets } = options;
       options = { ...connection, userAgent, maxSockets };
-      retire(old.plain);
-      retire(old.watch);
+      old.plain.retire();
       for (const f of followers) f(connection);
     },
     onReconnect(listener) {

@@ -204,7 +204,7 @@ export function createInformer<T extends object>(resource: ResourceRef<T>, optio
 
   /** Follows one watch to its end; true when a new list is needed. */
   async function follow(signal: AbortSignal): Promise<boolean> {
-    const events = client.watch(resource, {
+    const watch = {
       namespace: options.namespace,
       labelSelector: options.labelSelector,
       fieldSelector: options.fieldSelector,
@@ -213,8 +213,9 @@ export function createInformer<T extends object>(resource: ResourceRef<T>, optio
       timeoutSeconds: Math.floor(300 + rand.next() * 300),
       accept: options.accept,
       signal,
-    });
-    for await (const event of events) {
+    };
+    let lost = false;
+    await client.follow(resource, watch, (event) => {
       if (event.type !== 'ERROR') resourceVersion = metaOf(event.object).resourceVersion ?? resourceVersion;
       switch (event.type) {
         case 'ADDED':
@@ -228,10 +229,11 @@ export function createInformer<T extends object>(resource: ResourceRef<T>, optio
           break;
         case 'ERROR':
           logger.debug('watch ended by the server', { resource: resource.resource, status: event.object });
-          return true;
+          lost = true;
       }
-    }
-    return false;
+      return lost;
+    });
+    return lost;
   }
 
   async function run(signal: AbortSignal): Promise<void> {

@@ -65,7 +65,7 @@ export function createApiCalls(client: Client, clock: Clock): ApiCalls {
         metadata!.name!,
         'strategic',
         { metadata: { uid: metadata!.uid }, status: patch },
-        { namespace: metadata!.namespace, subresource: 'status' },
+        { namespace: metadata!.namespace, subresource: 'status', ignoreAnswer: true },
       );
     } catch (error) {
       if (!(error instanceof StatusError && (error.code === 404 || error.code === 409))) throw error;
@@ -82,7 +82,7 @@ export function createApiCalls(client: Client, clock: Clock): ApiCalls {
           apiVersion: 'v1',
           kind: 'Binding',
         },
-        { name: info.name, subresource: 'binding' },
+        { name: info.name, subresource: 'binding', ignoreAnswer: true },
       );
     },
     patchStatus,

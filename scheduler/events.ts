@@ -79,7 +79,7 @@ export function createRecorder(options: EventOptions): Recorder {
       const namespace = event.metadata!.namespace;
       const series = { count: have.count, lastObservedTime: formatMicroTime(now) };
       try {
-        await client.patch(events, have.name, 'merge', { series }, { namespace });
+        await client.patch(events, have.name, 'merge', { series }, { namespace, ignoreAnswer: true });
         return;
       } catch (error) {
         if (!(error instanceof StatusError && error.code === 404)) throw error;
@@ -90,7 +90,7 @@ export function createRecorder(options: EventOptions): Recorder {
         for (const [k, v] of known) if (now - v.at > SERIES_MS || known.size > 4096) known.delete(k);
       known.set(key, { name: event.metadata!.name!, count: 1, at: now, sent: false });
     }
-    await client.create(events, event);
+    await client.create(events, event, { ignoreAnswer: true });
   }
   async function drain(): Promise<void> {
     for (let next = backlog.shift(); next; next = backlog.shift()) {
