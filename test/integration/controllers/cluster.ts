@@ -32,15 +32,12 @@ export interface TestCluster {
   stop(): Promise<void>;
 }
 
-export async function startCluster(
-  options: Partial<ManagerOptions> = {},
-  nodeNames: readonly string[] = ['n1', 'n2', 'n3'],
-): Promise<TestCluster> {
-  const server = await startTestServer();
+/** The controller manager of a server, as the account that upstream runs it with. */
+export function startManager(server: TestServer, options: Partial<ManagerOptions> = {}): Promise<ControllerManager> {
   const logger = process.env['TEST_LOG']
     ? createLogger({ clock: systemClock, component: 'controllers', level: 'debug' })
     : silentLogger;
-  const manager = await start({
+  return start({
     client: server.clientAs({ name: 'system:kube-controller-manager' }),
     clock: systemClock,
     ids: systemIds,
@@ -48,11 +45,18 @@ export async function startCluster(
     logger,
     leaderElect: false,
     useServiceAccountCredentials: true,
-    freeze: true,
     rootCA: server.ca,
     signing: server.authority,
     ...options,
   });
+}
+
+export async function startCluster(
+  options: Partial<ManagerOptions> = {},
+  nodeNames: readonly string[] = ['n1', 'n2', 'n3'],
+): Promise<TestCluster> {
+  const server = await startTestServer();
+  const manager = await startManager(server, { freeze: true, ...options });
   const nodes = await startHollowNodes(server.client, nodeNames);
   const informers = new Map<string, Informer<object>>();
   await manager.ready();

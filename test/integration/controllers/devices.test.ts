@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { systemClock, systemIds, systemRand } from '../../../base/clock.ts';
-import { silentLogger } from '../../../base/log.ts';
 import {
   deviceClasses,
   pods,
@@ -8,8 +6,9 @@ import {
   resourceClaimTemplates,
   resourceSlices,
 } from '../../../client/resources.ts';
-import { start, type ControllerManager } from '../../../controllers/manager.ts';
+import type { ControllerManager } from '../../../controllers/manager.ts';
 import { startCluster, type SchedulingCluster } from '../scheduler/cluster.ts';
+import { startManager } from './cluster.ts';
 
 const DRIVER = 'gpu.example.com';
 
@@ -19,14 +18,7 @@ describe('devices from claim to eviction', function () {
   let manager: ControllerManager;
   before(async () => {
     c = await startCluster();
-    manager = await start({
-      client: c.server.clientAs({ name: 'system:kube-controller-manager' }),
-      clock: systemClock,
-      ids: systemIds,
-      rand: systemRand,
-      logger: silentLogger,
-      leaderElect: false,
-      useServiceAccountCredentials: true,
+    manager = await startManager(c.server, {
       controllers: ['resourceclaim-controller', 'device-taint-eviction-controller', 'garbage-collector-controller'],
     });
     await manager.ready();

@@ -3,8 +3,7 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { JsonObject, Pod } from '../../../api/types.ts';
-import { systemClock, systemIds, systemRand } from '../../../base/clock.ts';
-import { silentLogger } from '../../../base/log.ts';
+import { systemClock } from '../../../base/clock.ts';
 import {
   deployments,
   events,
@@ -13,7 +12,8 @@ import {
   pods,
   serviceAccounts,
 } from '../../../client/resources.ts';
-import { start as startControllers, type ControllerManager } from '../../../controllers/manager.ts';
+import type { ControllerManager } from '../../../controllers/manager.ts';
+import { startManager } from '../controllers/cluster.ts';
 import { startHollowNodes, type HollowNodes } from '../controllers/hollow.ts';
 import {
   apply,
@@ -46,16 +46,7 @@ describe('autoscaling by metrics', function () {
     c = await startInsightCluster();
     const { server, client } = c;
     await startAdapter();
-    manager = await startControllers({
-      client: server.clientAs({ name: 'system:kube-controller-manager' }),
-      clock: systemClock,
-      ids: systemIds,
-      rand: systemRand,
-      logger: silentLogger,
-      leaderElect: false,
-      useServiceAccountCredentials: true,
-      rootCA: server.ca,
-      signing: server.authority,
+    manager = await startManager(server, {
       hpaSyncPeriodMs: 100,
       hpaCPUInitializationPeriodMs: 0,
       hpaInitialReadinessDelayMs: 0,

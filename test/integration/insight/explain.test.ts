@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Deployment, Pod } from '../../../api/types.ts';
-import { systemClock, systemIds, systemRand } from '../../../base/clock.ts';
-import { silentLogger } from '../../../base/log.ts';
+import { systemClock } from '../../../base/clock.ts';
 import {
   configMaps,
   deployments,
@@ -15,8 +14,9 @@ import {
   serviceAccounts,
 } from '../../../client/resources.ts';
 import { startHollowNodes, type HollowNodes } from '../../../kubelet/hollow.ts';
-import { start as startControllers, type ControllerManager } from '../../../controllers/manager.ts';
+import type { ControllerManager } from '../../../controllers/manager.ts';
 import { start as startScheduler, type Scheduler } from '../../../scheduler/scheduler.ts';
+import { startManager } from '../controllers/cluster.ts';
 import { patiently, startInsightCluster, type InsightCluster } from './harness.ts';
 
 interface Reason {
@@ -50,17 +50,7 @@ describe('explain.k8ts.io', function () {
     }));
     const { server, client } = c;
     scheduler = await startScheduler({ client: server.clientAs({ name: 'system:kube-scheduler' }) });
-    manager = await startControllers({
-      client: server.clientAs({ name: 'system:kube-controller-manager' }),
-      clock: systemClock,
-      ids: systemIds,
-      rand: systemRand,
-      logger: silentLogger,
-      leaderElect: false,
-      useServiceAccountCredentials: true,
-      rootCA: server.ca,
-      signing: server.authority,
-    });
+    manager = await startManager(server);
     hollow = await startHollowNodes({
       names: ['n1', 'n2'],
       connection(name) {

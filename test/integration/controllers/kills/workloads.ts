@@ -84,6 +84,11 @@ interface Rolling {
   unavailable: number;
 }
 
+/** Steps of a workload that comes to rest after each. */
+const steps =
+  (app: string, pending: Step['pending']) =>
+  (check: Rule['check'], apply: () => Promise<KubeObject>): Step => ({ app, apply, check, pending, rests: true });
+
 /** A Deployment (with a Service in front) that grows, shrinks and rolls. */
 export function deployment(w: World, name: string, strategy: Rolling | 'Recreate') {
   let replicas = 0;
@@ -116,13 +121,7 @@ export function deployment(w: World, name: string, strategy: Rolling | 'Recreate
       ? undefined
       : `${name}: its Service shows ${told.length} of ${real.length}`;
   };
-  const step = (check: Rule['check'], apply: () => Promise<KubeObject>): Step => ({
-    app: name,
-    apply,
-    check,
-    pending,
-    rests: true,
-  });
+  const step = steps(name, pending);
   return {
     create(n: number): Step {
       replicas = n;
@@ -176,15 +175,12 @@ const sameImage = (a: Pod, b: Pod) => a.spec?.containers[0]?.image === b.spec?.c
 export function replicationController(w: World, name: string) {
   let replicas = 0;
   const { client, namespace } = w;
-  const step = (check: Rule['check'], apply: () => Promise<KubeObject>): Step => ({
-    app: name,
-    apply,
-    check,
-    rests: true,
-    pending: () =>
+  const step = steps(
+    name,
+    () =>
       podsPending(w, name, replicas, 'app:1') ??
       statusPending(find(w, replicationControllers, name), { replicas, readyReplicas: replicas }),
-  });
+  );
   return {
     create(n: number): Step {
       replicas = n;
@@ -221,13 +217,7 @@ export function statefulSet(w: World, name: string, ordered: boolean) {
       (s?.currentRevision === s?.updateRevision ? undefined : `${name} still rolls`)
     );
   };
-  const step = (check: Rule['check'], apply: () => Promise<KubeObject>): Step => ({
-    app: name,
-    apply,
-    check,
-    pending,
-    rests: true,
-  });
+  const step = steps(name, pending);
   return {
     create(n: number): Step {
       replicas = n;
