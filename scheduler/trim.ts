@@ -74,6 +74,8 @@ export function trimPod(pod: Pod): Pod {
   const volumes = spec.volumes?.filter((v) => matters(v, waiting));
   if (volumes?.length) kept.volumes = volumes;
   const status: PodStatus = pod.status ? some(pod.status, STATUS) : {};
+  // only pods with resources of their own are asked for what they were granted
+  if (spec.resources && pod.status) Object.assign(status, some(pod.status, ['resources', 'allocatedResources']));
   const main = granted(pod.status?.containerStatuses);
   const init = granted(pod.status?.initContainerStatuses);
   if (main) status.containerStatuses = main;

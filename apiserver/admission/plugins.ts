@@ -13,7 +13,13 @@ import { resourceQuota } from './plugins/resource-quota.ts';
 import { runtimeClass } from './plugins/runtime-class.ts';
 import { serviceAccount } from './plugins/service-account.ts';
 import { persistentVolumeClaimResize, storageObjectInUseProtection } from './plugins/storage.ts';
-import { alwaysPullImages, denyServiceExternalIPs, namespaceExists, podResizeValidator } from './plugins/simple.ts';
+import {
+  alwaysPullImages,
+  denyServiceExternalIPs,
+  namespaceExists,
+  nodeDeclaredFeatureValidator,
+  podResizeValidator,
+} from './plugins/simple.ts';
 import { taintNodesByCondition } from './plugins/taint-nodes-by-condition.ts';
 import type { PluginFactory } from './plugin.ts';
 
@@ -110,6 +116,7 @@ export const factories: Readonly<Record<string, PluginFactory>> = {
   DefaultIngressClass: defaultIngressClass,
   DenyServiceExternalIPs: denyServiceExternalIPs,
   PodTopologyLabels: podTopologyLabels,
+  NodeDeclaredFeatureValidator: nodeDeclaredFeatureValidator,
   PodResizeValidator: podResizeValidator,
   ResourceQuota: resourceQuota,
 };

@@ -72,6 +72,15 @@ export function podCgroupPath(root: string, driver: 'cgroupfs' | 'systemd', qos:
   return join('/', root, 'kubepods', level, `pod${uid}`);
 }
 
+/** Whether a pod as a whole has a limit: its own, or one of each container. */
+export const bounded = (pod: DeepReadonly<Pod>, k: 'cpu' | 'memory'): boolean =>
+  pod.spec!.resources?.limits?.[k] !== undefined ||
+  [...pod.spec!.containers, ...(pod.spec!.initContainers ?? [])].every((c) => c.resources?.limits?.[k] !== undefined);
+
+/** Bytes that a pod as a whole may use; undefined where a container has no limit. */
+export const memoryLimit = (pod: DeepReadonly<Pod>): number | undefined =>
+  bounded(pod, 'memory') ? (podAmounts(pod, 'limits')['memory'] ?? 0) : undefined;
+
 /** What a pod's own cgroup is bounded to. */
 export function podLimits(
   pod: DeepReadonly<Pod>,
@@ -81,17 +90,14 @@ export function podLimits(
 ): CgroupLimits {
   const requests = podAmounts(pod, 'requests');
   const limits = podAmounts(pod, 'limits');
-  const containers = [...pod.spec!.containers, ...(pod.spec!.initContainers ?? [])];
-  const podLevel = pod.spec!.resources?.limits;
-  const every = (k: 'cpu' | 'memory') =>
-    podLevel?.[k] !== undefined || containers.every((c) => c.resources?.limits?.[k] !== undefined);
   const qos = qosClass(pod);
   const out: CgroupLimits = {
     cpuShares: qos === 'BestEffort' ? 2 : cpuShares(requests['cpu'] ?? limits['cpu'] ?? 0),
     cpuPeriod: periodMicros,
   };
-  if (every('cpu') && enforceQuota) out.cpuQuota = cpuQuota(limits['cpu'] ?? 0, periodMicros);
-  if (every('memory')) out.memory = limits['memory'] ?? 0;
+  if (bounded(pod, 'cpu') && enforceQuota) out.cpuQuota = cpuQuota(limits['cpu'] ?? 0, periodMicros);
+  const memory = memoryLimit(pod);
+  if (memory !== undefined) out.memory = memory;
   if (pidsLimit > 0) out.pids = pidsLimit;
   return out;
 }
@@ -116,7 +122,7 @@ export function createCgroupManager(options: {
   const base = driver === 'systemd' ? '/kubepods.slice' : join('/', cgroupRoot, 'kubepods');
   const LEVELS: QosClass[] = ['Burstable', 'BestEffort'];
 
-  async function write(file: string, value: string | number): Promise<void> {
+  async function writeOrLog(file: string, value: string | number): Promise<void> {
     try {
       await writeFile(file, String(value));
     } catch (error) {
@@ -128,11 +134,11 @@ export function createCgroupManager(options: {
     if (version === 2) {
       let at = ROOT;
       for (const part of path.split('/').filter(Boolean)) {
-        await write(join(at, 'cgroup.subtree_control'), '+cpu +memory +pids +io +cpuset');
+        await writeOrLog(join(at, 'cgroup.subtree_control'), '+cpu +memory +pids +io +cpuset');
         at = join(at, part);
         await mkdir(at, { recursive: true });
       }
-      await write(join(at, 'cgroup.subtree_control'), '+cpu +memory +pids +io +cpuset');
+      await writeOrLog(join(at, 'cgroup.subtree_control'), '+cpu +memory +pids +io +cpuset');
       return;
     }
     await Promise.all(
@@ -150,13 +156,15 @@ export function createCgroupManager(options: {
       const own = join(parent, part);
       for (const f of ['cpuset.cpus', 'cpuset.mems']) {
         const have = (await readFile(join(own, f), 'utf8').catch(() => 'x')).trim();
-        if (have === '') await write(join(own, f), (await readFile(join(parent, f), 'utf8')).trim());
+        if (have === '') await writeOrLog(join(own, f), (await readFile(join(parent, f), 'utf8')).trim());
       }
       parent = own;
     }
   }
 
-  async function limit(path: string, l: CgroupLimits): Promise<void> {
+  /** Rejects when a value is refused, if that matters. */
+  async function limit(path: string, l: CgroupLimits, strict = false): Promise<void> {
+    const write = strict ? (file: string, value: string | number) => writeFile(file, String(value)) : writeOrLog;
     if (version === 2) {
       const d = join(ROOT, path);
       if (l.cpuShares !== undefined) await write(join(d, 'cpu.weight'), cpuWeight(l.cpuShares));
@@ -241,7 +249,7 @@ export function createCgroupManager(options: {
       if (!existsSync(join(ROOT, lookIn, path))) return;
       const exact = podLimits(pod, options.quotaPeriodMicros, options.enforceQuota, options.pidsLimit);
       // bounds that no longer apply are taken away as well
-      await limit(path, how === 'grow' ? { cpuQuota: -1, memory: -1 } : { cpuQuota: -1, memory: -1, ...exact });
+      await limit(path, how === 'grow' ? { cpuQuota: -1, memory: -1 } : { cpuQuota: -1, memory: -1, ...exact }, true);
     },
     async removePod(uid) {
       if (driver === 'systemd') return; // systemd removes an empty slice itself

@@ -10,10 +10,12 @@ import type { FsStats, Machine } from './machine.ts';
 export type NodeStatus = NonNullable<Node['status']>;
 type Condition = NonNullable<NodeStatus['conditions']>[number];
 
-/** The release whose behaviour and API this is. */
-
 /** What pods may need of a kubelet, and this one has (KEP-5328); sorted. */
-const DECLARED_FEATURES = ['RestartAllContainersOnContainerExits'];
+const DECLARED_FEATURES = [
+  'InPlacePodLevelResourcesVerticalScaling',
+  'InPlacePodVerticalScalingInitContainers',
+  'RestartAllContainersOnContainerExits',
+];
 
 export interface NodeFacts {
   now: number;

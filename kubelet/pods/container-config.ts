@@ -17,6 +17,7 @@ import { ConfigError, containerEnv } from './env.ts';
 import { expand, expandStrict } from './expansion.ts';
 import * as id from './identity.ts';
 import { hostsFile } from './network.ts';
+import { withPodLimits } from './resize.ts';
 import { amountsOf, cpuQuota, cpuShares, oomScoreAdjust } from './resources.ts';
 import { containerSecurity } from './security.ts';
 import { swapLimit } from './swap.ts';
@@ -37,7 +38,8 @@ export function containerResources(
   deps: Pick<PodDeps, 'memoryCapacity' | 'quotaPeriodMicros' | 'enforceQuota' | 'swap'>,
 ): LinuxContainerResources {
   const requests = amountsOf(c.resources?.requests);
-  const limits = amountsOf(c.resources?.limits);
+  // a container without limits is bounded by the pod's (KEP-2837)
+  const limits = amountsOf(withPodLimits(c.resources, pod.spec!.resources)?.limits);
   const out: LinuxContainerResources = {
     cpu_shares: cpuShares(requests['cpu'] ?? limits['cpu'] ?? 0),
     oom_score_adj: oomScoreAdjust(pod, c, deps.memoryCapacity),

@@ -73,7 +73,9 @@ export function statusContext(w: WorkerContext, terminating: boolean): StatusCon
     started: (c) => deps.probes.started(w.pod, c),
     ready: (c) => deps.probes.ready(w.pod, c),
     resources: (c) => w.resizer.resources(c),
-    resize: w.resizer.condition(),
+    granted: w.resizer.allocated(w.pod),
+    inForce: w.resizer.actual(w.pod),
+    resize: w.resizer.conditions(),
     terminating,
     restartAllSince: restartAllSince(w),
     ...(ending

@@ -43,6 +43,10 @@ export interface PodDeps {
   allocatable(): DeepReadonly<Record<string, string>>;
   /** What the node's other pods ask for: thousandths of CPU or whole units. */
   requestedByOthers(uid: string, resource: string): number;
+  /** Whether Guaranteed containers have CPUs or memory of their own: what they have can't change then. */
+  exclusive(resource: 'cpu' | 'memory'): boolean;
+  /** A pod takes less than before: others may have waited for it. */
+  roomMade(): void;
   /** Bytes. */
   memoryCapacity: number;
   services(namespace: string): DeepReadonly<Service>[];

@@ -12,6 +12,7 @@ import type { PodDeps } from './deps.ts';
 import * as id from './identity.ts';
 import { deleteMirror, ensureMirror } from './mirror.ts';
 import { underPressure, victimsFor } from './preemption.ts';
+import { byUrgency } from './resize.ts';
 import { isCritical, podAmounts } from './resources.ts';
 import { settleExit } from './state.ts';
 import { createPodWorker, type EndReason, type PodWorker } from './worker.ts';
@@ -31,6 +32,8 @@ export interface PodManager {
   settled(): Promise<void>;
   /** What all live pods but one ask for. */
   requested(butUid: string, resource: string): number;
+  /** A pod takes less than before: resizes that were deferred are tried again. */
+  roomMade(): void;
   /** Ends a pod that the node can't keep. */
   evict(uid: string, why: EndReason): void;
 }
@@ -99,7 +102,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
     let rejected: EndReason | undefined;
     const node = options.node();
     if (!admitted && node) {
-      const others = [...workers.values()].filter((w) => !isOver(w)).map((w) => w.pod);
+      const others = [...workers.values()].filter((w) => !isOver(w)).map((w) => w.granted);
       const no =
         closing() ??
         underPressure(pod, options.pressure()) ??
@@ -163,7 +166,13 @@ export function createPodManager(options: PodManagerOptions): PodManager {
     const next = waitingForName.get(uid);
     waitingForName.delete(uid);
     next?.();
-    for (const w of workers.values()) if (w.waitsForRoom) w.wake();
+    roomMade();
+  }
+
+  /** Resizes that wait for room have it in the order of their urgency. */
+  function roomMade(): void {
+    const waiting = [...workers.values()].filter((w) => w.waitsForRoom);
+    for (const { w } of waiting.map((w) => ({ w, pod: w.pod, since: w.waitsSince })).sort(byUrgency)) w.tryResize();
   }
 
   function onApiPod(pod: ReadPod): void {
@@ -359,7 +368,8 @@ export function createPodManager(options: PodManagerOptions): PodManager {
     requested: (but, resource) =>
       [...workers.values()]
         .filter((w) => w.uid !== but && !isOver(w))
-        .reduce((n, w) => n + (podAmounts(w.pod, 'requests')[resource] ?? 0), 0),
+        .reduce((n, w) => n + (podAmounts(w.granted, 'requests')[resource] ?? 0), 0),
+    roomMade,
     evict: (uid, why) => workers.get(uid)?.end(why),
   };
 }

@@ -16,6 +16,8 @@ export interface NodeResources {
   prepare(pod: ReadPod): Promise<void>;
   /** Adds to a container's configuration what it was given. */
   inject(pod: ReadPod, container: string, config: ContainerConfig): Promise<void>;
+  /** Whether Guaranteed containers have CPUs or memory for themselves. */
+  exclusive(resource: 'cpu' | 'memory'): boolean;
   beforeStart(uid: string, container: string): Promise<void>;
   release(uid: string): Promise<void>;
   /** Gives back what pods had that are no more. */
@@ -76,6 +78,7 @@ export function createNodeResources(options: {
       }
       if (cpus) config.linux.resources.cpuset_cpus = cpus.cpuset(uid, container);
     },
+    exclusive: (resource) => resource === 'cpu' && cpus !== undefined,
     beforeStart: (uid, container) => devices.beforeStart(uid, container),
     async release(uid) {
       await dra?.unprepare(uid);

@@ -39,6 +39,8 @@ export interface PlanContext {
   started(container: RuntimeContainerState): boolean;
   /** Restarts that the API knew of when the runtime knows nothing of the container any more (a node that booted anew). */
   lostRestarts?(name: string): number | undefined;
+  /** Containers that were ended to start again with other resources. */
+  resized?: ReadonlySet<string>;
   /** When it was last seen that all containers are to start anew: older ones belong to the past. Nanoseconds since the epoch. */
   restartAllSince?: number;
 }
@@ -171,7 +173,7 @@ export function plan(pod: ReadPod, state: PodRuntimeState, context: PlanContext)
       start('app', c);
       alive++;
     } else if (hasExited(have)) {
-      if (!shouldRestart(pod, c, have.exit_code)) continue;
+      if (!context.resized?.has(c.name) && !shouldRestart(pod, c, have.exit_code)) continue;
       start('app', c);
       alive++;
     } else {

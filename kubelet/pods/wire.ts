@@ -218,6 +218,8 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
     paths,
     event,
     requestedByOthers: (uid, resource) => input.manager()?.requested(uid, resource) ?? 0,
+    exclusive: (resource) => input.resources?.exclusive(resource) ?? false,
+    roomMade: () => input.manager()?.roomMade(),
     runtimeName: () => health.runtimeName(),
     crashBackoff: createBackoff({ clock, initialMs: Math.min(10_000, maxBackoff), maxMs: maxBackoff }),
     memoryCapacity: machine.memoryBytes,

@@ -38,6 +38,12 @@ export interface PodWorker {
   readonly volumes: WorkerContext['volumes'];
   /** A resize waits until other pods leave room. */
   readonly waitsForRoom: boolean;
+  /** Since when; milliseconds since the epoch. */
+  readonly waitsSince: number;
+  /** The pod with the resources that it was granted. */
+  readonly granted: ReadPod;
+  /** Looks at once whether there is room. */
+  tryResize(): void;
   /** A newer object of the same pod; `target` is what its status is written to (the mirror of a static pod). */
   update(pod: ReadPod, target: ReadPod | undefined): void;
   /** Something happened to it, or its runtime state may have changed. */
@@ -173,6 +179,7 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
       unhealthy: deps.probes.unhealthy(uid),
       started: (c) => deps.probes.started(w.pod, c),
       restartAllSince: restartAllSince(w),
+      resized: w.resizer.restarting,
       lostRestarts(name) {
         const said = lastStatus(w);
         const s = [...(said?.containerStatuses ?? []), ...(said?.initContainerStatuses ?? [])].find(
@@ -327,7 +334,17 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
       return w.volumes;
     },
     get waitsForRoom() {
-      return w.resizer.condition()?.reason === 'Deferred';
+      return w.resizer.condition('PodResizePending')?.reason === 'Deferred';
+    },
+    get waitsSince() {
+      return w.resizer.condition('PodResizePending')?.since ?? Infinity;
+    },
+    get granted() {
+      return w.resizer.allocated(w.pod);
+    },
+    tryResize() {
+      grantResize(w);
+      wake();
     },
     update(pod, target) {
       const before = w.pod;

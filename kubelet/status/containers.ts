@@ -123,9 +123,11 @@ export function containerStatus(
   if (role !== 'ephemeral') {
     const { allocated, actual } = view.resources(spec);
     if (allocated?.requests) status.allocatedResources = { ...allocated.requests };
+    // one that doesn't run starts with what it was granted
+    const has = isRunning(now) ? actual : allocated;
     status.resources = {
-      ...(actual?.limits ? { limits: { ...actual.limits } } : {}),
-      ...(actual?.requests ? { requests: { ...actual.requests } } : {}),
+      ...(has?.limits ? { limits: { ...has.limits } } : {}),
+      ...(has?.requests ? { requests: { ...has.requests } } : {}),
     };
   }
   return status;

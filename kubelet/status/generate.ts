@@ -1,6 +1,8 @@
 /** A pod's status as the API shows it: a pure function of spec, runtime state, probe results and what was said before. */
 import { formatTime } from '../../base/clock.ts';
 import type { Container, ContainerStatus, DeepReadonly, Pod, PodStatus } from '../../api/types.ts';
+import { podTotals, type Amounts } from '../../api/pod-resources.ts';
+import { bounded } from '../cgroups/manager.ts';
 import { isSidecar, qosClass } from '../pods/resources.ts';
 import { shouldRestart } from '../pods/plan.ts';
 import type { PodRuntimeState, RuntimeContainerState } from '../pods/state.ts';
@@ -24,7 +26,10 @@ export interface StatusContext {
   ready(c: RuntimeContainerState): boolean;
   /** Granted and in force; the spec's own when absent. */
   resources?(c: DeepReadonly<Container>): { allocated: Resources | undefined; actual: Resources | undefined };
-  resize?: ResizeCondition;
+  /** The pod with what it was granted, and with what is in force; the pod itself when absent. */
+  granted?: DeepReadonly<Pod>;
+  inForce?: DeepReadonly<Pod>;
+  resize?: readonly ResizeCondition[];
   /** Nothing is started any more. */
   terminating: boolean;
   /** Said by eviction, deadline, or failed admission. */
@@ -117,7 +122,30 @@ export function generateStatus(pod: DeepReadonly<Pod>, runtime: PodRuntimeState,
   // init containers stand in the order of the spec, the others by name
   status.containerStatuses = byName(appStatuses);
   if (ephemeral.length) status.ephemeralContainerStatuses = byName(ephemeral);
+  Object.assign(status, wholeResources(context.granted ?? pod, context.inForce ?? pod));
   return status;
+}
+
+/** What the pod as a whole was granted and has in force (KEP-5419). */
+function wholeResources(
+  granted: DeepReadonly<Pod>,
+  inForce: DeepReadonly<Pod>,
+): Pick<PodStatus, 'resources' | 'allocatedResources'> {
+  const texts = (a: Amounts) => Object.fromEntries([...a].map(([k, q]) => [k, q.toString()]));
+  const allocated = texts(podTotals(granted.spec!, 'requests', true));
+  const own = inForce.spec!.resources;
+  const list = (which: 'requests' | 'limits') => {
+    const total = podTotals(inForce.spec!, which, true);
+    // huge pages are told where they are the pod's own; a limit only where the pod is bounded
+    for (const k of total.keys())
+      if (k !== 'cpu' && k !== 'memory' ? own?.[which]?.[k] === undefined : which === 'limits' && !bounded(inForce, k))
+        total.delete(k);
+    return total.size > 0 ? { [which]: texts(total) } : {};
+  };
+  return {
+    ...(Object.keys(allocated).length > 0 ? { allocatedResources: allocated } : {}),
+    resources: { ...list('limits'), ...list('requests') },
+  };
 }
 
 const byName = (list: ContainerStatus[]): ContainerStatus[] =>
@@ -217,8 +245,11 @@ function conditions(
       : [];
     out.push(make('AllContainersRestarting', restarting, ...why));
   }
-  const resize = context.resize;
-  if (resize) out.push(make(resize.type, true, resize.reason, resize.message));
+  for (const r of context.resize ?? [])
+    out.push({
+      ...make(r.type, true, r.reason, r.message),
+      ...(r.generation ? { observedGeneration: r.generation } : {}),
+    });
   const extra =
     context.override?.condition ??
     (said.find((c) => c.type === 'DisruptionTarget' && c.reason === 'TerminationByKubelet') as

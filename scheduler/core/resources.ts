@@ -128,18 +128,19 @@ type SpecContainer = Spec['containers'][number];
 /**
  * The pod's requests: containers and sidecars summed, the peak of the init containers, pod-level amounts instead
  * where they are set (KEP-2837), the overhead added (KEP-688). Pods with a node count what the kubelet has granted
- * as well, so that a resize under way is never given away (KEP-1287).
+ * as well, so that a resize under way is never given away (KEP-1287, KEP-5419).
  */
 export function podRequests(pod: DeepReadonly<Pod>): PodRequests {
   const spec = pod.spec!;
   const granted = spec.nodeName ? grantedAmounts(pod) : undefined;
-  const level = spec.resources?.requests;
-  const plain = total(spec, granted, undefined);
+  const level = levelAmounts(pod);
+  const plain = total(spec, level, granted, undefined);
   const defaults = new Resources();
   // A default of a container is needless where the pod as a whole says it.
-  if (level?.['cpu'] === undefined) defaults.milliCPU = DEFAULT_MILLI_CPU;
-  if (level?.['memory'] === undefined) defaults.memory = DEFAULT_MEMORY;
-  const filled = needsDefaults(spec) ? total(spec, granted, defaults) : plain;
+  const said = spec.resources?.requests;
+  if (said?.['cpu'] === undefined) defaults.milliCPU = DEFAULT_MILLI_CPU;
+  if (said?.['memory'] === undefined) defaults.memory = DEFAULT_MEMORY;
+  const filled = needsDefaults(spec) ? total(spec, level, granted, defaults) : plain;
   return { requests: plain, nonZeroMilliCPU: filled.milliCPU, nonZeroMemory: filled.memory };
 }
 
@@ -150,6 +151,9 @@ function needsDefaults(spec: Spec): boolean {
 }
 const lacks = (c: SpecContainer) =>
   c.resources?.requests?.['cpu'] === undefined || c.resources.requests['memory'] === undefined;
+
+const isInfeasible = (conditions: NonNullable<DeepReadonly<Pod>['status']>['conditions']): boolean =>
+  conditions?.some((c) => c.type === 'PodResizePending' && c.reason === 'Infeasible') === true;
 
 type Granted = Map<string, Resources> & { infeasible?: boolean };
 
@@ -169,9 +173,7 @@ function grantedAmounts(pod: DeepReadonly<Pod>): Granted | undefined {
   };
   read(status.containerStatuses);
   read(status.initContainerStatuses);
-  if (out)
-    out.infeasible =
-      status.conditions?.some((c) => c.type === 'PodResizePending' && c.reason === 'Infeasible') === true;
+  if (out) out.infeasible = isInfeasible(status.conditions);
   return out;
 }
 
@@ -188,7 +190,29 @@ function containerAmounts(c: SpecContainer, granted: Granted | undefined, defaul
   return own;
 }
 
-function total(spec: Spec, granted: Granted | undefined, defaults: Resources | undefined): Resources {
+/** What a pod as a whole asks for, by name: as it says, and what it was granted or has in force where that is more. */
+function levelAmounts(pod: DeepReadonly<Pod>): Map<string, number> | undefined {
+  const requests = pod.spec!.resources?.requests;
+  if (!requests) return undefined;
+  const out = new Map<string, number>();
+  const { resources, allocatedResources, conditions } = pod.status ?? {};
+  const known = pod.spec!.nodeName && resources ? readAmounts(resources.requests) : undefined;
+  known?.raise(readAmounts(allocatedResources));
+  for (const name in requests) {
+    if (!isPodLevel(name)) continue;
+    const wanted = amountOf(name, requests[name]!);
+    const have = known?.get(name);
+    out.set(name, have === undefined ? wanted : isInfeasible(conditions) ? have : Math.max(wanted, have));
+  }
+  return out;
+}
+
+function total(
+  spec: Spec,
+  level: ReadonlyMap<string, number> | undefined,
+  granted: Granted | undefined,
+  defaults: Resources | undefined,
+): Resources {
   const { containers, initContainers } = spec;
   const sum = containerAmounts(containers[0]!, granted, defaults);
   for (let i = 1; i < containers.length; i++) sum.add(containerAmounts(containers[i]!, granted, defaults));
@@ -209,8 +233,7 @@ function total(spec: Spec, granted: Granted | undefined, defaults: Resources | u
     }
     sum.raise(peak);
   }
-  const level = spec.resources?.requests;
-  if (level) for (const name in level) if (isPodLevel(name)) sum.set(name, amountOf(name, level[name]!));
+  if (level) for (const [name, amount] of level) sum.set(name, amount);
   if (spec.overhead) sum.add(readAmounts(spec.overhead));
   return sum;
 }

@@ -1,4 +1,4 @@
-/** Plugins of a few lines: AlwaysPullImages, DenyServiceExternalIPs, NamespaceExists, PodResizeValidator. */
+/** Plugins of a few lines: AlwaysPullImages, DenyServiceExternalIPs, NamespaceExists, PodResizeValidator, NodeDeclaredFeatureValidator. */
 import { semanticEqual } from '../../../api/meta.ts';
 import { Quantity } from '../../../api/quantity.ts';
 import { notFound, type StatusError } from '../../../api/status.ts';
@@ -47,6 +47,40 @@ export const namespaceExists: PluginFactory = ({ reader, objects }) => ({
       reader.get<Namespace>('namespaces', '', a.namespace) ??
       (await objects.find<Namespace>('namespaces', '', a.namespace));
     if (!found) throw notFound({ group: '', resource: 'namespaces' }, a.namespace);
+  },
+});
+
+type Spec = NonNullable<DeepReadonly<Pod>['spec']>;
+/** Features of a kubelet by the changes of a pod that need them. */
+const NEEDED_FOR: Readonly<Record<string, (old: Spec, now: Spec) => boolean>> = {
+  InPlacePodLevelResourcesVerticalScaling: (old, now) => !semanticEqual(old.resources, now.resources),
+  InPlacePodVerticalScalingInitContainers: (old, now) =>
+    (old.initContainers ?? []).some(
+      (c, i) => c.restartPolicy !== 'Always' && !semanticEqual(c.resources, now.initContainers?.[i]?.resources),
+    ),
+};
+
+/** A pod can't be changed in a way that its node has not said it knows (KEP-5328). */
+export const nodeDeclaredFeatureValidator: PluginFactory = ({ reader }) => ({
+  name: 'NodeDeclaredFeatureValidator',
+  handles: (operation) => operation === 'UPDATE',
+  validate(a) {
+    if (!isOn(a, '', 'pods') && !isOn(a, '', 'pods', 'resize')) return;
+    const pod = a.object as DeepReadonly<Pod>;
+    const old = a.oldObject as DeepReadonly<Pod>;
+    const nodeName = pod.spec?.nodeName;
+    if (!nodeName || !old.spec || pod.metadata?.generation === old.metadata?.generation) return;
+    const needs = Object.keys(NEEDED_FOR).filter((f) => NEEDED_FOR[f]!(old.spec!, pod.spec!));
+    if (needs.length === 0) return;
+    const node = reader.get<Node>('nodes', '', nodeName);
+    if (!node) throw deny(a, `node ${JSON.stringify(nodeName)} not found`);
+    const has = (node.status as { declaredFeatures?: readonly string[] } | undefined)?.declaredFeatures ?? [];
+    const missing = needs.filter((f) => !has.includes(f));
+    if (missing.length > 0)
+      throw deny(
+        a,
+        `pod update requires features ${missing.join(', ')} which are not available on node ${JSON.stringify(nodeName)}`,
+      );
   },
 });
 

@@ -13,7 +13,7 @@ import { createHollowRuntime } from '../../../kubelet/cri/hollow.ts';
 import { rotateLogs } from '../../../kubelet/logs/rotate.ts';
 import { garbage } from '../../../kubelet/pods/container-gc.ts';
 import { addMessages } from '../../../kubelet/pods/messages.ts';
-import { createResizer, needsRestart, sameResources } from '../../../kubelet/pods/resize.ts';
+import { byUrgency, createResizer, needsRestart, sameResources } from '../../../kubelet/pods/resize.ts';
 import { gracePeriod } from '../../../kubelet/pods/termination.ts';
 import { check, portNumber, type ProbeSpec } from '../../../kubelet/probes/check.ts';
 import { createProbeManager } from '../../../kubelet/probes/manager.ts';
@@ -100,8 +100,8 @@ describe('kubelet resize', () => {
     const before = pod({ containers: [withCpu('100m')] });
     const after = pod({ containers: [withCpu('200m')] });
     const r = createResizer(before, undefined);
-    assert.deepEqual(r.wanted(before), []);
-    assert.equal(r.wanted(after).length, 1);
+    assert.equal(r.wanted(before), false);
+    assert.equal(r.wanted(after), true);
     assert.equal(r.allocated(after).spec!.containers[0]!.resources!.limits!['cpu'], '100m', 'not granted yet');
     r.grant(after);
     assert.equal(r.pending(after).length, 1);
@@ -126,7 +126,60 @@ describe('kubelet resize', () => {
         },
       ],
     };
-    assert.equal(createResizer(wanted, status).wanted(wanted).length, 1);
+    assert.equal(createResizer(wanted, status).wanted(wanted), true);
+  });
+
+  it('bounds containers without limits by the pod, and changes them with it', () => {
+    const whole = (cpu: string): Pod =>
+      pod({ containers: [{ name: 'c', image: 'x' }], resources: { limits: { cpu } } });
+    const r = createResizer(whole('1'), undefined);
+    r.grant(whole('2'));
+    assert.equal(r.podPending(), true);
+    assert.equal(r.allocated(whole('1')).spec!.resources!.limits!['cpu'], '2');
+    assert.equal(r.actual(whole('2')).spec!.resources!.limits!['cpu'], '1');
+    assert.deepEqual(
+      r.pending(whole('2')).map((c) => c.name),
+      ['c'],
+    );
+    r.applied('c', undefined);
+    r.podApplied();
+    assert.deepEqual([r.pending(whole('2')), r.podPending()], [[], false]);
+    assert.deepEqual(r.bounds('c')!.limits, { cpu: '2' });
+  });
+
+  it("finds the pod's own resources in what was told of the whole, without the overhead", () => {
+    const spec = {
+      containers: [{ name: 'c', image: 'x' }],
+      resources: { requests: { cpu: '3' }, limits: { memory: '2Gi' } },
+      overhead: { cpu: '100m', memory: '1Gi' },
+    };
+    const status = {
+      containerStatuses: [{ name: 'c', image: '', imageID: '', ready: true, restartCount: 0, containerID: 'x://1' }],
+      allocatedResources: { cpu: '2100m', memory: '1Gi' },
+      resources: { requests: { cpu: '1100m', memory: '1Gi' }, limits: { memory: '3Gi' } },
+    };
+    const r = createResizer(pod(spec), status);
+    assert.equal(r.wanted(pod(spec)), true);
+    assert.deepEqual(r.allocated(pod(spec)).spec!.resources, { requests: { cpu: '2' }, limits: { memory: '2Gi' } });
+    assert.deepEqual(r.actual(pod(spec)).spec!.resources!.requests, { cpu: '1' });
+  });
+
+  it('gives room to higher priority, then to Guaranteed pods, then to those that wait longest', () => {
+    const waiting = (name: string, since: number, priority: number, container: Container) => ({
+      pod: { ...pod({ containers: [container], priority }), metadata: { name } },
+      since,
+    });
+    const plain: Container = { name: 'c', image: 'x', resources: { requests: { cpu: '1' } } };
+    const order = [
+      waiting('late', 2, 0, plain),
+      waiting('early', 1, 0, plain),
+      waiting('guaranteed', 3, 0, withCpu('1')),
+      waiting('important', 4, 10, plain),
+    ].sort(byUrgency);
+    assert.deepEqual(
+      order.map((w) => w.pod.metadata.name),
+      ['important', 'guaranteed', 'early', 'late'],
+    );
   });
 
   it('asks for a restart where the policy says so, and sees no difference in notation', () => {

@@ -73,7 +73,12 @@ describe('what a pod asks for', () => {
     assert.equal(pod({ ...shape, status }).requests.milliCPU, 2000);
     const larger: PodShape = { nodeName: 'a', containers: [c('a', '4')] };
     assert.equal(pod({ ...larger, status }).requests.milliCPU, 4000);
+    const whole: PodShape = { nodeName: 'a', containers: [c('a', undefined)], resources: { requests: { cpu: '4' } } };
+    const said = { allocatedResources: { cpu: '3' }, resources: { requests: { cpu: '5' } } } as PodShape['status'];
+    assert.equal(pod({ ...whole, status: said }).requests.milliCPU, 5000, 'what is in force counts until it shrinks');
     const conditions = [{ type: 'PodResizePending', status: 'True', reason: 'Infeasible' }];
+    const never: PodShape = { ...whole, resources: { requests: { cpu: '9' } } };
+    assert.equal(pod({ ...never, status: { ...said, conditions } }).requests.milliCPU, 5000);
     assert.equal(pod({ ...larger, status: { ...status, conditions } }).requests.milliCPU, 2000);
   });
 });
