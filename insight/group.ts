@@ -25,10 +25,20 @@ export interface Rows {
   cells(object: JsonObject): readonly (string | number)[];
 }
 
+/** What a kind looks like, in OpenAPI's terms; a `$ref` is the name of another kind of the group. */
+export interface KindInfo {
+  readonly description: string;
+  readonly properties: JsonObject;
+  /** An object of the API, with metadata; not a part of one. */
+  readonly top?: boolean;
+}
+
 export interface ApiGroup {
   readonly group: string;
   readonly version: string;
   readonly resources: readonly ResourceInfo[];
+  /** By name. */
+  readonly kinds: Readonly<Record<string, KindInfo>>;
   /** Answers for resources beyond those it lists. */
   readonly open?: boolean;
   /** @throws StatusError */

@@ -9,6 +9,7 @@ import type { Logger } from '../base/log.ts';
 import { followServerCertificate } from '../base/tls.ts';
 import type { Access } from './access.ts';
 import type { ApiGroup, ReadRequest, Rows } from './group.ts';
+import { openApi } from './openapi.ts';
 
 export interface ServerOptions {
   address: string;
@@ -60,7 +61,7 @@ export async function serve(options: ServerOptions): Promise<{ port: number; sto
   async function answer(req: IncomingMessage, url: URL): Promise<JsonObject> {
     const user = await access.user(req);
     if (!user) throw unauthorized();
-    const found = discovery(options.groups, url.pathname);
+    const found = discovery(options.groups, url.pathname) ?? openApi(options.groups, url.pathname);
     if (found) return found;
     const target = parse(options.groups, url);
     const { group, resource, namespace, name } = target;

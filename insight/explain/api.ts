@@ -6,7 +6,7 @@
 import { notFound, pathNotFound, StatusError } from '../../api/status.ts';
 import type { JsonObject, KubeObject } from '../../api/types.ts';
 import { findResource } from '../../client/discovery.ts';
-import type { ApiGroup } from '../group.ts';
+import type { ApiGroup, KindInfo } from '../group.ts';
 import { explainDeletion } from './deletion.ts';
 import { fine, type Explanation, type Reason } from './model.ts';
 import { explainPod } from './pods.ts';
@@ -17,6 +17,67 @@ export const EXPLAIN_GROUP = 'explain.k8ts.io';
 const VERSION = 'v1';
 const WORKLOADS = new Set(['ReplicaSet', 'StatefulSet', 'DaemonSet', 'ReplicationController']);
 
+const text = (description: string) => ({ type: 'string', description });
+const list = (items: JsonObject, description: string) => ({ type: 'array', items, description });
+const KINDS: Record<string, KindInfo> = {
+  Explanation: {
+    description: "Why an object isn't what it should be.",
+    properties: {
+      of: { $ref: 'Object' },
+      state: text('Fine, Waiting, Deleting or Ended.'),
+      summary: text('The whole in a sentence.'),
+      reasons: list({ $ref: 'Reason' }, 'What is in its way.'),
+      nodes: list({ $ref: 'NodeVerdict' }, 'Of a pod without a node: what stands against each node.'),
+      smallestChange: { $ref: 'Change' },
+    },
+    top: true,
+  },
+  Object: {
+    description: 'Which object is meant.',
+    properties: {
+      group: text('Its API group.'),
+      version: text('The version of the group.'),
+      resource: text('Its resource, in the plural.'),
+      kind: text('Its kind.'),
+      namespace: text('Its namespace, where it has one.'),
+      name: text('Its name.'),
+    },
+  },
+  Reason: {
+    description: 'Something that is in the way.',
+    properties: {
+      message: text('What it is.'),
+      fix: text('What would help.'),
+      object: { $ref: 'Object' },
+      because: list({ type: 'object' }, 'Further reasons behind this one.'),
+    },
+  },
+  NodeVerdict: {
+    description: 'Whether a pod fits on a node.',
+    properties: {
+      node: text('Its name.'),
+      fits: { type: 'boolean', description: 'Nothing stands against it.' },
+      objections: list({ $ref: 'Objection' }, 'What stands against it.'),
+    },
+  },
+  Objection: {
+    description: "A scheduler plugin's no to a node.",
+    properties: {
+      plugin: text('Its name.'),
+      reasons: list({ type: 'string' }, 'What it says.'),
+      changes: list({ type: 'string' }, 'What would change its mind.'),
+    },
+  },
+  Change: {
+    description: 'The least that would make a pod fit somewhere.',
+    properties: {
+      node: text('Where.'),
+      changes: list({ type: 'string' }, 'What would have to change.'),
+      tried: { type: 'boolean', description: 'It was tried on paper, and the pod fits.' },
+    },
+  },
+};
+
 export function explainGroup(sources: Sources): ApiGroup {
   return {
     group: EXPLAIN_GROUP,
@@ -26,6 +87,7 @@ export function explainGroup(sources: Sources): ApiGroup {
       { name: 'deployments.apps', singularName: '', namespaced: true, kind: 'Explanation', verbs: ['get'] },
       { name: 'namespaces', singularName: '', namespaced: false, kind: 'Explanation', verbs: ['get'] },
     ],
+    kinds: KINDS,
     open: true,
     async read({ resource, namespace, name }) {
       if (name === undefined) throw pathNotFound();

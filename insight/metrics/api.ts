@@ -5,7 +5,7 @@ import { Quantity } from '../../api/quantity.ts';
 import { parseFieldSelector } from '../../api/field-selectors.ts';
 import { parseLabelSelector, SelectorError } from '../../api/selectors.ts';
 import type { DeepReadonly, JsonObject, Node, Pod } from '../../api/types.ts';
-import type { ApiGroup, ReadRequest, Rows } from '../group.ts';
+import type { ApiGroup, KindInfo, ReadRequest, Rows } from '../group.ts';
 import type { Usage } from './samples.ts';
 import type { Scraper } from './scraper.ts';
 
@@ -95,6 +95,7 @@ export function metricsGroup(sources: MetricsSources): ApiGroup {
       { name: 'nodes', singularName: '', namespaced: false, kind: 'NodeMetrics', verbs: ['get', 'list'] },
       { name: 'pods', singularName: '', namespaced: true, kind: 'PodMetrics', verbs: ['get', 'list'] },
     ],
+    kinds: KINDS,
     async read(r) {
       if (r.resource === 'nodes') {
         const all = sources.nodes();
@@ -112,6 +113,35 @@ export function metricsGroup(sources: MetricsSources): ApiGroup {
 }
 
 const when = (u: Usage) => ({ timestamp: formatTime(u.at), window: windowText(u.windowMs) });
+
+const MEASURED: JsonObject = {
+  timestamp: { type: 'string', format: 'date-time', description: 'When it was measured.' },
+  window: { type: 'string', description: 'The time before that over which CPU is averaged, as in 15s.' },
+};
+const USAGE: JsonObject = {
+  type: 'object',
+  additionalProperties: { type: 'string', description: 'A quantity.' },
+  description: 'What is in use: cpu as an average over the window, memory as the working set.',
+};
+const KINDS: Record<string, KindInfo> = {
+  NodeMetrics: {
+    description: 'What a node uses.',
+    properties: { ...MEASURED, usage: USAGE },
+    top: true,
+  },
+  PodMetrics: {
+    description: 'What the containers of a pod use.',
+    properties: {
+      ...MEASURED,
+      containers: { type: 'array', items: { $ref: 'ContainerMetrics' }, description: 'Each container that runs.' },
+    },
+    top: true,
+  },
+  ContainerMetrics: {
+    description: 'What a container uses.',
+    properties: { name: { type: 'string', description: 'Its name in the pod.' }, usage: USAGE },
+  },
+};
 
 const ROWS: Rows = {
   columns: [

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { JsonObject } from '../../../api/types.ts';
+import { systemClock } from '../../../base/clock.ts';
 import { clusterRoleBindings, namespaces, nodes, pods, serviceAccounts } from '../../../client/resources.ts';
 import { patiently, startInsightCluster, type InsightCluster } from './harness.ts';
 
@@ -119,6 +120,44 @@ describe('metrics.k8s.io', function () {
     );
     assert.equal(table.kind, 'Table');
     assert.deepEqual(table.rows[0]!.cells, ['web', '200m', '128Mi', '15s']);
+  });
+
+  it('documents itself, so that `kubectl explain` knows its kinds', async () => {
+    interface Document {
+      paths: Record<string, { serverRelativeURL: string }>;
+      definitions?: Record<string, JsonObject>;
+      components?: { schemas: Record<string, JsonObject> };
+    }
+    const ask = async (path: string): Promise<Document> => {
+      const answer = await patiently(() => c.client.request<Document | string>({ path }));
+      return typeof answer === 'string' ? (JSON.parse(answer) as Document) : answer;
+    };
+    const name = 'apis/metrics.k8s.io/v1beta1';
+    let url: string | undefined;
+    for (let i = 0; i < 600 && url === undefined; i++) {
+      url = (await ask('/openapi/v3')).paths[name]?.serverRelativeURL;
+      if (url === undefined) await systemClock.sleep(100);
+    }
+    const v3 = await ask(url!);
+    const v2 = await ask('/openapi/v2');
+    for (const [document, schemas] of [
+      [v3, v3.components!.schemas],
+      [v2, v2.definitions!],
+    ] as const) {
+      const kind = (k: string) =>
+        Object.values(schemas).find((s) =>
+          (s['x-kubernetes-group-version-kind'] as { group: string; kind: string }[] | undefined)?.some(
+            (g) => g.group === 'metrics.k8s.io' && g.kind === k,
+          ),
+        );
+      for (const k of ['NodeMetrics', 'NodeMetricsList', 'PodMetrics', 'PodMetricsList']) assert.ok(kind(k), k);
+      assert.ok(document.paths[`/${name}/namespaces/{namespace}/pods/{name}`]);
+      const names = [
+        ...JSON.stringify(document).matchAll(/"\$ref":"#\/(?:definitions|components\/schemas)\/([^"]+)"/g),
+      ];
+      const missing = names.map((m) => m[1]!).filter((n) => !Object.hasOwn(schemas, n));
+      assert.deepEqual(missing, []);
+    }
   });
 
   it('answers only those who may know', async () => {
