@@ -133,7 +133,7 @@ async function fromSource(
       if (!other) throw new ConfigError(`container ${r.containerName} not found`);
       c = other;
     }
-    return resourceField(c, r.resource, r.divisor, from.allocatable);
+    return resourceField(pod, c, r.resource, r.divisor, from.allocatable);
   }
   if (ref.configMapKeyRef) {
     const r = ref.configMapKeyRef;

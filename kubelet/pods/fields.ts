@@ -1,5 +1,6 @@
 /** fieldRef and resourceFieldRef: parts of the pod shown to its containers. */
 import type { Container, DeepReadonly, Pod } from '../../api/types.ts';
+import { withPodLimits } from './resize.ts';
 import { milliCpu, parseQuantity, wholeValue } from '../quantity.ts';
 
 type ReadPod = DeepReadonly<Pod>;
@@ -55,8 +56,12 @@ export function podField(
   }
 }
 
-/** A container's limit or request divided by the divisor, rounded up; limits fall back to what the node has. */
+/**
+ * A container's limit or request divided by the divisor, rounded up; limits fall back to the pod's, then to what the node
+ * has.
+ */
 export function resourceField(
+  pod: ReadPod,
   container: DeepReadonly<Container>,
   resource: string,
   divisor: string | undefined,
@@ -66,8 +71,7 @@ export function resourceField(
   const list = resource.slice(0, dot);
   const name = resource.slice(dot + 1);
   if (list !== 'limits' && list !== 'requests') throw new Error(`unsupported container resource : ${resource}`);
-  const own = container.resources?.[list]?.[name];
-  let value = own;
+  let value = withPodLimits(container.resources, pod.spec!.resources)?.[list]?.[name];
   if (value === undefined && list === 'limits') value = allocatable[name];
   if (value === undefined && list === 'requests') value = container.resources?.limits?.[name] ?? '0';
   if (name === 'cpu') {

@@ -83,6 +83,10 @@ export function generateStatus(pod: DeepReadonly<Pod>, runtime: PodRuntimeState,
   if (context.override && context.terminating === false) phase = context.override.phase;
   const over = said?.phase === 'Failed' || said?.phase === 'Succeeded';
   if (over && !context.override) phase = said!.phase as Phase;
+  // what has ended is about to begin again with all others
+  const restarting = isRestartingAll(pod, runtime, context.restartAllSince ?? 0);
+  if (terminal(phase) && !over && !context.terminating && !context.override && restarting)
+    phase = (said?.phase as Phase | undefined) ?? 'Pending';
   // terminal only when all is down
   if (
     (phase === 'Failed' || phase === 'Succeeded') &&

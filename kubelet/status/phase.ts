@@ -1,8 +1,14 @@
 /** A pod's phase: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase */
-import type { ContainerStatus, DeepReadonly, Pod } from '../../api/types.ts';
+import type { Container, ContainerStatus, DeepReadonly, Pod } from '../../api/types.ts';
 import { isSidecar } from '../pods/resources.ts';
 
 export type Phase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
+
+/** Whether one of the container's rules has it, or all of the pod's, start again after this end. */
+const ruled = (c: DeepReadonly<Container>, exitCode: number): boolean =>
+  c.restartPolicyRules?.some(
+    (r) => r.exitCodes && (r.exitCodes.operator === 'In') === (r.exitCodes.values ?? []).includes(exitCode),
+  ) ?? false;
 
 /** `ending`: the kubelet lets nothing start any more, so what has stopped stays stopped. */
 export function podPhase(
@@ -26,7 +32,7 @@ export function podPhase(
     const end = s?.state?.terminated ?? (s?.state?.waiting ? s.lastState?.terminated : undefined);
     if (!end) pendingInit++;
     else if (end.exitCode !== 0) {
-      const comesBack = c.restartPolicy ? c.restartPolicy !== 'Never' : policy !== 'Never';
+      const comesBack = ruled(c, end.exitCode) || (c.restartPolicy ?? policy) !== 'Never';
       if (!comesBack || ending) failedInit++;
       else pendingInit++;
     }
@@ -42,14 +48,7 @@ export function podPhase(
     else if (s?.state?.terminated) {
       stopped++;
       if (s.state.terminated.exitCode === 0) succeeded++;
-      else if (
-        c.restartPolicyRules?.some(
-          (r) =>
-            r.exitCodes &&
-            (r.exitCodes.operator === 'In') === (r.exitCodes.values ?? []).includes(s.state!.terminated!.exitCode),
-        )
-      )
-        restarting++;
+      else if (ruled(c, s.state.terminated.exitCode)) restarting++;
       if (c.restartPolicy === 'Always' || (c.restartPolicy === 'OnFailure' && s.state.terminated.exitCode !== 0))
         restarting++;
     } else if (s?.lastState?.terminated) {

@@ -106,7 +106,7 @@ function downwardFiles(
       const r = item.resourceFieldRef;
       const c = [...pod.spec!.containers, ...(pod.spec!.initContainers ?? [])].find((x) => x.name === r.containerName);
       if (!c) throw new Error(`container ${r.containerName} not found`);
-      value = resourceField(c, r.resource, r.divisor, s.allocatable());
+      value = resourceField(pod, c, r.resource, r.divisor, s.allocatable());
     }
     files.set(normal(item.path), { data: Buffer.from(value ?? ''), mode: item.mode ?? mode });
   }

@@ -92,10 +92,13 @@ describe('kubelet environment', () => {
   it('divides resources and falls back to what the node has', () => {
     const c: Container = { name: 'c', resources: { limits: { cpu: '250m' }, requests: { memory: '32Mi' } } };
     const node = { cpu: '2', memory: '1Gi' };
-    assert.equal(resourceField(c, 'limits.cpu', '1m', node), '250');
-    assert.equal(resourceField(c, 'limits.cpu', undefined, node), '1');
-    assert.equal(resourceField(c, 'requests.memory', '1Mi', node), '32');
-    assert.equal(resourceField(c, 'limits.memory', undefined, node), '1073741824');
+    assert.equal(resourceField(pod({ containers: [c] }), c, 'limits.cpu', '1m', node), '250');
+    assert.equal(resourceField(pod({ containers: [c] }), c, 'limits.cpu', undefined, node), '1');
+    assert.equal(resourceField(pod({ containers: [c] }), c, 'requests.memory', '1Mi', node), '32');
+    assert.equal(resourceField(pod({ containers: [c] }), c, 'limits.memory', undefined, node), '1073741824');
+    const whole = pod({ containers: [c], resources: { limits: { cpu: '1250m', memory: '64Mi' } } });
+    assert.equal(resourceField(whole, c, 'limits.memory', undefined, node), '67108864', 'the limit of the pod');
+    assert.equal(resourceField(whole, c, 'limits.cpu', '1m', node), '250', 'its own');
   });
 
   it('reads environment files', () => {

@@ -94,6 +94,29 @@ describe('kubelet pod status', () => {
     assert.equal(status.phase, 'Running');
   });
 
+  it('is not over while an init container’s rule has all start again', () => {
+    const exitCodes = { operator: 'In', values: [42] };
+    const i: Container = {
+      name: 'i',
+      image: 'x',
+      restartPolicy: 'Never',
+      restartPolicyRules: [{ action: 'RestartAllContainers', exitCodes }],
+    };
+    const phase = (exit: number) =>
+      generateStatus(pod({ initContainers: [i], restartPolicy: 'Never' }), state([ran(i, { exit })]), context()).phase;
+    assert.equal(phase(42), 'Pending');
+    assert.equal(phase(1), 'Failed');
+    const sidecar: Container = { ...i, restartPolicy: 'Always' };
+    const ended = state([ran(c, { exit: 137, created_at: 10 }), ran(sidecar, { exit: 42, created_at: 10 })]);
+    const said = generateStatus(pod(), state([ran(c)]), context());
+    const s = generateStatus(
+      pod({ initContainers: [sidecar], restartPolicy: 'Never' }),
+      ended,
+      context({ previous: said, restartAllSince: 20 }),
+    );
+    assert.equal(s.phase, 'Running', 'all that was stopped for a sidecar');
+  });
+
   it('never leaves a terminal phase', () => {
     const s = generateStatus(pod(), state([ran(c)]), context({ previous: { phase: 'Failed' } }));
     assert.equal(s.phase, 'Failed');
