@@ -1,6 +1,6 @@
 /**
- * The listening side: one TLS port for HTTP/2 and HTTP/1.1. Express stands in front of HTTP/1.1 only
- * (docs/decisions/http.md); both lead into the same chain.
+ * The listening side: one TLS port for HTTP/2 and HTTP/1.1. Express stands in front of HTTP/1.1 only, and there not of
+ * resources (docs/decisions/http.md); all lead into the same chain.
  */
 import { createRequire } from 'node:module';
 import http2 from 'node:http2';
@@ -33,6 +33,8 @@ export interface ServerOptions {
   upgrade(request: ApiRequest, socket: Duplex, head: Buffer): Promise<void>;
 }
 
+/** Resources and probes: most of what is asked for. They go past Express, which adds nothing but its time to them. */
+const STRAIGHT = /^\/(?:api|apis|healthz|livez|readyz)(?:[/?]|$)/;
 /** How long sockets may take to send what was written when the server closes. */
 const FLUSH_MS = 500;
 /** All headers of one request, as with Go's servers. HTTP/2's library takes 64 KiB in a single one. */
@@ -75,7 +77,10 @@ export async function listen(options: ServerOptions, host: string, port: number)
     void options.handle(request, new Reply(res, clock));
   };
   let app: ((req: IncomingMessage, res: ServerResponse) => void) | undefined;
-  const handleHttp1 = (req: IncomingMessage, res: ServerResponse) => (app ??= expressFor(begin))(req, res);
+  const handleHttp1 = (req: IncomingMessage, res: ServerResponse) => {
+    if (STRAIGHT.test(req.url ?? '')) begin(req, res);
+    else (app ??= expressFor(begin))(req, res);
+  };
 
   const headersTimeout = options.headersTimeoutMs ?? 32_000;
   const idleTimeout = options.idleTimeoutMs ?? 90_000;
@@ -179,7 +184,7 @@ export async function listen(options: ServerOptions, host: string, port: number)
   };
 }
 
-/** Express with one route for everything. It is loaded for the first client that speaks HTTP/1.1. */
+/** Express with one route for everything. It is loaded for the first request that needs it. */
 function expressFor(handle: (req: IncomingMessage, res: ServerResponse) => void) {
   const express = createRequire(import.meta.url)('express') as () => import('express').Express;
   const app = express();
