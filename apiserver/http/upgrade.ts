@@ -1,8 +1,9 @@
 /** Upgraded connections: handed to whoever registered for the subresource; watches over WebSocket. */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { WebSocketServer, type WebSocket } from 'ws';
+import type { WebSocket } from 'ws';
 import { StatusError, badRequest, internalError } from '../../api/status.ts';
+import { lazyModule } from '../../base/lazy.ts';
 import { withoutTokenProtocol } from '../authentication/headers.ts';
 import { admitConnect } from './connect.ts';
 import { optionsOf } from './list.ts';
@@ -12,6 +13,8 @@ import type { ResourceHandlerDeps } from './resource-handler.ts';
 import { includeOf } from './respond.ts';
 import { resolveTarget, type Target } from './target.ts';
 import { serveWatch, type FrameSink } from './watch.ts';
+
+const ws = lazyModule<typeof import('ws')>(import.meta.url, 'ws');
 
 /** Gives the socket of an authorized upgrade to its handler; throws a StatusError before anything was written. */
 export async function serveUpgrade(
@@ -76,7 +79,7 @@ export function webSocketSinkFor(
   const offered = withoutTokenProtocol(request.header('sec-websocket-protocol') ?? '');
   const protocol = offered.find((p) => KNOWN.includes(p));
   if (offered.length > 0 && protocol === undefined) throw badRequest('none of the WebSocket subprotocols is known');
-  const server = new WebSocketServer({
+  const server = new (ws().WebSocketServer)({
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
@@ -86,8 +89,8 @@ export function webSocketSinkFor(
   const text = textual && protocol !== 'binary.k8s.io';
   return () =>
     new Promise((resolve) => {
-      server.handleUpgrade(request.native as IncomingMessage, socket, head, (ws) =>
-        resolve(webSocketSink(ws, text, protocol === BASE64)),
+      server.handleUpgrade(request.native as IncomingMessage, socket, head, (opened) =>
+        resolve(webSocketSink(opened, text, protocol === BASE64)),
       );
     });
 }

@@ -1,8 +1,10 @@
 /** Turns long YAML into JSON on a thread of its own: its parser is slow, and crafted texts make it slower. */
-import { Worker } from 'node:worker_threads';
 import { decodeJson, type Decoded } from '../../api/codec/json.ts';
 import { DecodeError } from '../../api/codec/errors.ts';
 import { badRequest } from '../../api/status.ts';
+import { lazyModule } from '../../base/lazy.ts';
+
+const threads = lazyModule<typeof import('node:worker_threads')>(import.meta.url, 'node:worker_threads');
 
 /** What the thread answers. */
 export type Converted =
@@ -24,7 +26,7 @@ export function convertYaml(text: string, signal: AbortSignal): Promise<() => De
 
 async function convert(text: string, signal: AbortSignal): Promise<() => Decoded> {
   signal.throwIfAborted();
-  const worker = new Worker(new URL('./yaml-worker.ts', import.meta.url), {
+  const worker = new (threads().Worker)(new URL('./yaml-worker.ts', import.meta.url), {
     workerData: text,
     resourceLimits: { maxOldGenerationSizeMb: MEMORY_MIB },
   });

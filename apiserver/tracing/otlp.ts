@@ -1,7 +1,9 @@
 /** Spans on their way out: OpenTelemetry's trace protocol over gRPC (opentelemetry.proto.collector.trace.v1). */
-import * as grpc from '@grpc/grpc-js';
 import type { Clock, Timer } from '../../base/clock.ts';
+import { lazyModule } from '../../base/lazy.ts';
 import type { Logger } from '../../base/log.ts';
+
+const grpc = lazyModule<typeof import('@grpc/grpc-js')>(import.meta.url, '@grpc/grpc-js');
 
 /** One finished piece of work. */
 export interface SpanData {
@@ -86,7 +88,8 @@ export function createOtlpExporter(options: {
   resource: Readonly<Record<string, string>>;
 }): SpanExporter {
   const { clock, logger, resource } = options;
-  const client = new grpc.Client(options.endpoint, grpc.credentials.createInsecure());
+  const { Client, credentials } = grpc();
+  const client = new Client(options.endpoint, credentials.createInsecure());
   let waiting: SpanData[] = [];
   let lost = 0;
   let timer: Timer | undefined;
