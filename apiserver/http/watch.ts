@@ -55,38 +55,71 @@ export interface FrameSink {
   onClose(fn: () => void): void;
 }
 
+/** Sinks with frames that haven't been written yet. */
+let unsent: ResponseSink[] = [];
+
+/** Writes what a turn has gathered, for all watchers at one time. */
+function flush(): void {
+  const sinks = unsent;
+  unsent = [];
+  for (const s of sinks) s.flush();
+}
+
 /** A response as a sink; frames of one turn leave together. */
-export function responseSink(out: Writable): FrameSink {
-  let corked = false;
-  const uncork = () => {
-    if (!corked) return;
-    corked = false;
+class ResponseSink implements FrameSink {
+  /** Of HTTP/2 the stream itself: what Node puts in front of it costs time with every frame. */
+  readonly #out: Writable;
+  readonly #response: Writable;
+  #frames: Buffer[] = [];
+  #waiting = 0;
+
+  constructor(response: Writable) {
+    this.#response = response;
+    this.#out = (response as Partial<Http2ServerResponse>).stream ?? response;
+  }
+
+  get pending(): number {
+    return this.#out.writableLength + this.#waiting;
+  }
+
+  write(frame: Buffer): void {
+    if (this.#frames.length === 0 && unsent.push(this) === 1) process.nextTick(flush);
+    this.#frames.push(frame);
+    this.#waiting += frame.length;
+  }
+
+  flush(): void {
+    const frames = this.#frames;
+    if (frames.length === 0) return;
+    this.#frames = [];
+    this.#waiting = 0;
+    const out = this.#out;
+    if (out.destroyed || out.writableEnded) return;
+    if (frames.length === 1) return void out.write(frames[0]);
+    out.cork();
+    for (const f of frames) out.write(f);
     out.uncork();
-  };
-  return {
-    get pending() {
-      return out.writableLength;
-    },
-    write(frame) {
-      if (!corked) {
-        corked = true;
-        out.cork();
-        process.nextTick(uncork);
-      }
-      out.write(frame);
-    },
-    end() {
-      // a corked HTTP/1.1 response forgets what waits when it is ended
-      uncork();
-      out.end();
-    },
-    destroy() {
-      // A reset with a code: without one the client would take the end for a good one.
-      (out as Partial<Http2ServerResponse>).stream?.close(constants.NGHTTP2_CANCEL);
-      out.destroy();
-    },
-    onClose: (fn) => void out.once('close', fn),
-  };
+  }
+
+  end(): void {
+    this.flush();
+    this.#response.end();
+  }
+
+  destroy(): void {
+    // A reset with a code: without one the client would take the end for a good one.
+    (this.#response as Partial<Http2ServerResponse>).stream?.close(constants.NGHTTP2_CANCEL);
+    this.#response.destroy();
+  }
+
+  onClose(fn: () => void): void {
+    this.#response.once('close', fn);
+  }
+}
+
+/** The sink of a response that was opened as a stream. */
+export function responseSink(out: Writable): FrameSink {
+  return new ResponseSink(out);
 }
 
 /** The Content-Type of a watch. */
