@@ -22,6 +22,8 @@ const FLAGS = {
   'tls-private-key-file': 'string',
   'metric-resolution': 'duration',
   'kubelet-certificate-authority': 'string',
+  /** NAMESPACE/NAME of the Service that leads to it. */
+  'publish-service': 'string',
   /** URL of a scheduler's own port. */
   scheduler: 'string',
   v: 'int',
@@ -62,6 +64,7 @@ async function main(argv: readonly string[]): Promise<void> {
       })
     : undefined;
   const following = followKubeconfig(file, { clock, logger, changed: () => client.reconnect(loadKubeconfig(file)) });
+  const [namespace, name] = flags['publish-service']?.split('/') ?? [];
   const running = await start({
     client,
     clock,
@@ -72,6 +75,7 @@ async function main(argv: readonly string[]): Promise<void> {
     tls: { certFile, keyFile },
     resolutionMs: flags['metric-resolution'],
     kubelet: { cert, key, ca: kubeletCa ? readFileSync(kubeletCa) : undefined },
+    publish: namespace && name ? { namespace, name } : undefined,
     scheduler: scheduler && askScheduler(scheduler),
   });
   logger.info('serving', { port: running.port });

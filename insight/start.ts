@@ -7,6 +7,7 @@ import { discover } from '../client/discovery.ts';
 import { createInformer } from '../client/informer.ts';
 import { nodes, pods } from '../client/resources.ts';
 import { createAccess } from './access.ts';
+import { publishEndpoints } from './endpoints.ts';
 import { explainGroup } from './explain/api.ts';
 import type { SchedulerAccount } from './explain/sources.ts';
 import { metricsGroup } from './metrics/api.ts';
@@ -25,6 +26,8 @@ export interface InsightOptions {
   resolutionMs?: number;
   /** How it shows itself to kubelets; and whom it trusts there (everybody when absent). */
   kubelet?: Partial<Pick<ScraperOptions, 'cert' | 'key' | 'ca' | 'locate'>>;
+  /** The Service whose EndpointSlices it keeps; none when absent. */
+  publish?: { namespace: string; name: string };
   /** The scheduler's account of a pod (GET /explain/NAMESPACE/NAME of its own port). */
   scheduler?(namespace: string, name: string): Promise<SchedulerAccount | undefined>;
 }
@@ -75,6 +78,7 @@ export async function start(options: InsightOptions): Promise<{ port: number; st
       }),
     ],
   });
+  const endpoints = options.publish && publishEndpoints({ ...options, service: options.publish, port: server.port });
   watchedNodes.start();
   watchedPods.start();
   await Promise.all([access.synced(), watchedNodes.synced(), watchedPods.synced()]);
@@ -84,6 +88,7 @@ export async function start(options: InsightOptions): Promise<{ port: number; st
     port: server.port,
     async stop() {
       scraper.stop();
+      endpoints?.stop();
       watchedNodes.stop();
       watchedPods.stop();
       access.close();

@@ -1,7 +1,6 @@
 /** What insight needs in the API: rights, a Service that leads to it, and the groups that it answers for. */
 export interface InsightManifestOptions {
-  /** Where it listens. */
-  address: string;
+  /** Where it listens, on each server. */
   port: number;
   /** PEM of the authority behind its certificate. */
   ca: string;
@@ -9,7 +8,8 @@ export interface InsightManifestOptions {
 
 export const INSIGHT_USER = 'k8ts:insight';
 export const INSIGHT_SERVICE = 'k8ts-insight';
-const NAMESPACE = 'kube-system';
+export const INSIGHT_NAMESPACE = 'kube-system';
+const NAMESPACE = INSIGHT_NAMESPACE;
 /** The name in its certificate. */
 export const INSIGHT_HOST = `${INSIGHT_SERVICE}.${NAMESPACE}.svc`;
 
@@ -35,6 +35,7 @@ function access() {
         { apiGroups: [''], resources: ['nodes', 'pods', 'namespaces'], verbs: ['get', 'list', 'watch'] },
         { apiGroups: [''], resources: ['nodes/metrics'], verbs: ['get'] },
         { apiGroups: [''], resources: ['persistentvolumes'], verbs: ['get', 'list'] },
+        { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] },
         { nonResourceURLs: ['/explain/*'], verbs: ['get'] },
       ],
     },
@@ -47,6 +48,20 @@ function access() {
       kind: 'RoleBinding',
       metadata: { name: `${INSIGHT_USER}:authentication-reader`, namespace: NAMESPACE },
       roleRef: { apiGroup: API_GROUP, kind: 'Role', name: 'extension-apiserver-authentication-reader' },
+      subjects: [user],
+    },
+    // The way to it: the slices of its Service.
+    {
+      apiVersion: RBAC,
+      kind: 'Role',
+      metadata: { name: `${INSIGHT_USER}:endpoints`, namespace: NAMESPACE },
+      rules: [{ apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['create', 'patch', 'delete'] }],
+    },
+    {
+      apiVersion: RBAC,
+      kind: 'RoleBinding',
+      metadata: { name: `${INSIGHT_USER}:endpoints`, namespace: NAMESPACE },
+      roleRef: { apiGroup: API_GROUP, kind: 'Role', name: `${INSIGHT_USER}:endpoints` },
       subjects: [user],
     },
     {
@@ -95,18 +110,6 @@ export const insightManifests = (o: InsightManifestOptions) => [
     kind: 'Service',
     metadata: { name: INSIGHT_SERVICE, namespace: NAMESPACE },
     spec: { ports: [{ name: 'https', port: 443, targetPort: o.port, protocol: 'TCP' }] },
-  },
-  {
-    apiVersion: 'discovery.k8s.io/v1',
-    kind: 'EndpointSlice',
-    metadata: {
-      name: `${INSIGHT_SERVICE}-${o.address.replaceAll(/[.:]/g, '-')}`,
-      namespace: NAMESPACE,
-      labels: { 'kubernetes.io/service-name': INSIGHT_SERVICE, 'endpointslice.kubernetes.io/managed-by': 'k8ts' },
-    },
-    addressType: o.address.includes(':') ? 'IPv6' : 'IPv4',
-    endpoints: [{ addresses: [o.address], conditions: { ready: true } }],
-    ports: [{ name: 'https', port: o.port, protocol: 'TCP' }],
   },
   ...insightAccess(o.ca),
 ];

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { findProgram } from '../../base/exec.ts';
 import { LOCAL_PATH_DIRECTORY } from '../node/options.ts';
 import type { Program } from '../cluster/supervisor.ts';
+import { INSIGHT_NAMESPACE, INSIGHT_SERVICE } from '../manifests/insight.ts';
 import { componentSpec } from '../replace.ts';
 import { DASHBOARD_PORT, ETCD_PORT, INSIGHT_PORT, REGISTRY_PORT, type ServerOptions } from './options.ts';
 
@@ -93,6 +94,7 @@ export function serverPrograms(options: ServerOptions): Program[] {
         'tls-cert-file': pki('insight-server.crt'),
         'tls-private-key-file': pki('insight-server.key'),
         'secure-port': INSIGHT_PORT,
+        'publish-service': `${INSIGHT_NAMESPACE}/${INSIGHT_SERVICE}`,
         scheduler: 'https://127.0.0.1:10259',
       },
     }),

@@ -102,7 +102,7 @@ async function applyAddons(options: ServerOptions): Promise<void> {
       server: `https://${options.address}:${options.port}`,
       ca,
       ingress: options.ingress,
-      insight: { address: options.address, port: INSIGHT_PORT, ca },
+      insight: { port: INSIGHT_PORT, ca },
     })) {
       const base = m.apiVersion.includes('/') ? `/apis/${m.apiVersion}` : `/api/${m.apiVersion}`;
       const resource = (plural[m.kind] ??= `${m.kind.toLowerCase()}${m.kind.endsWith('s') ? 'es' : 's'}`);
