@@ -10,8 +10,9 @@ import type { PodView } from '../lib/pods.ts';
 import { setSelector } from '../lib/selectors.ts';
 import { concurrency } from '../options.ts';
 import { desiredGroups, endpointRelevant, isHeadless, type ServiceView } from './desired.ts';
-import { planSlices, type Plan } from './pack.ts';
+import { planSlices, type Group, type Plan } from './pack.ts';
 import { TRIGGER_TIME, TriggerTimes } from './trigger.ts';
+import { giveZones, wantsZones, zoneFacts, zoneShares } from './zones.ts';
 
 export const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';
 export const SERVICE_NAME = 'kubernetes.io/service-name';
@@ -19,7 +20,9 @@ export const HEADLESS = 'service.kubernetes.io/headless';
 const MANAGER = 'endpointslice-controller.k8s.io';
 
 const inputs = { services, pods, nodes, slices: endpointSlices };
-type D = Deps<typeof inputs, TriggerTimes>;
+/** `zones`: by Service, what was last said about its zones. */
+type State = { times: TriggerTimes; zones: Map<string, string> };
+type D = Deps<typeof inputs, State>;
 
 /** Keys of the Services that select a pod. */
 export function servicesOf(pod: PodView, informer: Informer<NonNullable<(typeof services)['_type']>>): string[] {
@@ -92,19 +95,45 @@ async function apply(
   }
 }
 
+/** Hints for zones where the Service asks for them; an event tells when they come and why they go. */
+function setZones(deps: D, key: string, service: ServiceView, groups: readonly Group[]): void {
+  const { zones } = deps.state;
+  const wanted = wantsZones(service);
+  if (!wanted && !zones.has(key)) return;
+  const shares = zoneShares(deps.informers.nodes.list());
+  const reasons = groups.map((g) => (wanted ? giveZones(g, shares) : 'the Service no longer asks for them'));
+  const now = reasons.find((r) => r !== undefined) ?? '';
+  const before = zones.get(key);
+  if (wanted) zones.set(key, now);
+  else zones.delete(key);
+  if (now === before) return;
+  deps.recorder.event(
+    service,
+    now === '' ? 'Normal' : 'Warning',
+    now === '' ? 'TopologyAwareHintsEnabled' : 'TopologyAwareHintsDisabled',
+    now === '' ? 'Endpoints have hints for zones' : `Endpoints have no hints for zones: ${now}`,
+    { apiVersion: 'v1', kind: 'Service' },
+  );
+}
+
 export const endpointSliceController = defineController({
   name: 'endpointslice-controller',
   account: 'endpointslice-controller',
   inputs,
   outputs: ['create,delete,update endpointslices.discovery.k8s.io'],
   workers: concurrency('service-endpoint'),
-  state: () => new TriggerTimes(),
+  state: () => ({ times: new TriggerTimes(), zones: new Map() }),
   triggers: {
     services: 'self',
     pods: {
       keys: (pod, deps: D) => servicesOf(pod, deps.informers.services),
       when: endpointRelevant,
       delayMs: (deps) => deps.options.endpointUpdatesBatchPeriodMs,
+    },
+    nodes: {
+      // who asked for zones gets other shares
+      keys: (_node, deps: D) => deps.informers.services.list().filter(wantsZones).map(keyOf),
+      when: (now, before) => zoneFacts(now) !== zoneFacts(before),
     },
     slices(slice) {
       const { namespace, labels } = meta(slice);
@@ -117,7 +146,8 @@ export const endpointSliceController = defineController({
     const service = informers.services.get(name, namespace);
     if (!service) {
       // Slices go with their owner.
-      deps.state.forget(key);
+      deps.state.times.forget(key);
+      deps.state.zones.delete(key);
       return expectations.forget(key);
     }
     if (service.spec?.type === 'ExternalName' || !service.spec?.selector || isDeleting(service)) return;
@@ -130,12 +160,10 @@ export const endpointSliceController = defineController({
         (s) =>
           s.metadata?.labels?.[SERVICE_NAME] === name && s.metadata.labels[MANAGED_BY] === MANAGER && !isDeleting(s),
       );
-    const trigger = deps.state.next(key, service, selected);
-    const plan = planSlices(
-      existing,
-      desiredGroups(service, selected, (n) => informers.nodes.get(n)),
-      deps.options.maxEndpointsPerSlice,
-    );
+    const trigger = deps.state.times.next(key, service, selected);
+    const groups = desiredGroups(service, selected, (n) => informers.nodes.get(n));
+    setZones(deps, key, service, groups);
+    const plan = planSlices(existing, groups, deps.options.maxEndpointsPerSlice);
     try {
       await apply(deps, key, service, plan, trigger);
     } catch (error) {

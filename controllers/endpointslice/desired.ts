@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import type { DeepReadonly, Node, Pod, Service } from '../../api/types.ts';
 import { isDeleting, meta } from '../lib/meta.ts';
 import { isFinished, isReady, type PodView } from '../lib/pods.ts';
+import { wantsZones } from './zones.ts';
 import { groupKey, type Endpoint, type EndpointPort, type Group } from './pack.ts';
 
 export type ServiceView = DeepReadonly<Service>;
@@ -51,7 +52,7 @@ export function addressTypes(service: ServiceView): string[] {
 }
 
 function hints(service: ServiceView, e: Endpoint): Endpoint['hints'] {
-  const how = service.spec?.trafficDistribution;
+  const how = wantsZones(service) ? undefined : service.spec?.trafficDistribution;
   if (how !== 'PreferClose' && how !== 'PreferSameZone' && how !== 'PreferSameNode') return undefined;
   if (!e.conditions?.ready) return undefined;
   const out: NonNullable<Endpoint['hints']> = {};

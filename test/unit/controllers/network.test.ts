@@ -4,6 +4,7 @@ import { subsetsOf, truncate } from '../../../controllers/endpoints/subsets.ts';
 import { desiredGroups, findPort } from '../../../controllers/endpointslice/desired.ts';
 import { planSlices, type Endpoint, type Group, type SliceView } from '../../../controllers/endpointslice/pack.ts';
 import { TriggerTimes } from '../../../controllers/endpointslice/trigger.ts';
+import { giveZones, zoneShares } from '../../../controllers/endpointslice/zones.ts';
 import { mirrored } from '../../../controllers/endpointslicemirroring/controller.ts';
 import { CidrPool, formatCidr, overlaps, parseCidr } from '../../../controllers/nodeipam/cidrs.ts';
 
@@ -133,6 +134,58 @@ describe('endpointslice: endpoints of pods', () => {
     const [g] = desiredGroups(service({ trafficDistribution: 'PreferSameNode' }), [pod('a')], () => node);
     assert.deepEqual(g?.endpoints[0]?.hints, { forZones: [{ name: 'z1' }], forNodes: [{ name: 'n' }] });
     assert.equal(g?.endpoints[0]?.zone, 'z1');
+  });
+
+  describe('meant for zones', () => {
+    const node = (name: string, zone: string, cpu: string, ready = 'True') => ({
+      metadata: { name, labels: { 'topology.kubernetes.io/zone': zone } },
+      status: { allocatable: { cpu }, conditions: [{ type: 'Ready', status: ready }] },
+    });
+    const endpoints = (zones: string) =>
+      zones.split('').map((zone, i) => ({
+        addresses: [`10.0.0.${i}`],
+        zone,
+        conditions: { ready: true },
+        targetRef: { name: `p${i}` },
+      }));
+    const given = (zones: string, shares: ReturnType<typeof zoneShares>) => {
+      const group: Pick<Group, 'endpoints'> = { endpoints: endpoints(zones) };
+      const reason = giveZones(group, shares);
+      return reason ?? group.endpoints.map((e) => e.hints?.forZones?.map((z) => z.name).join()).join('');
+    };
+    const sorted = (text: string) => text.split('').sort().join('');
+    const even = zoneShares([node('1', 'a', '2'), node('2', 'b', '2000m'), node('3', 'c', '2')]);
+
+    it('stay where they are when every zone has its share', () => {
+      assert.equal(given('abc', even), 'abc');
+      assert.equal(given('abcabc', even), 'abcabc');
+    });
+    it('go to zones that have too few', () => {
+      assert.deepEqual(sorted(given('aaabbb', even)), 'aabbcc');
+      assert.deepEqual(sorted(given('aaaaaa', even)), 'aabbcc');
+      // the same the next time
+      assert.equal(given('aaaaaa', even), given('aaaaaa', even));
+    });
+    it('follow the CPUs of the zones', () => {
+      const uneven = zoneShares([node('1', 'a', '6'), node('2', 'b', '2')]);
+      assert.deepEqual(sorted(given('aabb', uneven)), 'aaab');
+    });
+    it('are not when that would overload some or the zones are unknown', () => {
+      assert.match(given('ab', even), /too few endpoints/);
+      assert.match(given('aabb', even), /overloaded/);
+      assert.match(given('abc', zoneShares([node('1', 'a', '2'), node('2', 'a', '2')])), /two zones/);
+      assert.match(given('abc', zoneShares([node('1', 'a', '2'), node('2', '', '2')])), /no zone/);
+      assert.equal(
+        given('ab', zoneShares([node('1', 'a', '2'), node('2', 'b', '2'), node('3', '', '2', 'False')])),
+        'ab',
+      );
+    });
+    it('take the place of a traffic distribution', () => {
+      const s = service({ trafficDistribution: 'PreferClose' });
+      s.metadata!.annotations = { 'service.kubernetes.io/topology-mode': 'Auto' };
+      const [g] = desiredGroups(s, [pod('a')], () => node('n', 'a', '1'));
+      assert.equal(g?.endpoints[0]?.hints, undefined);
+    });
   });
 
   it('tells when the change happened', () => {
