@@ -1,14 +1,18 @@
 /** How full a volume is. */
 import type { CsiDriver } from './drivers.ts';
 
-/** Bytes and inodes as the driver counts them. */
-export interface VolumeUsage {
+/** Bytes and inodes of a volume, under the names of the kubelet's summary. */
+export interface VolumeNumbers {
   usedBytes?: number;
   availableBytes?: number;
   capacityBytes?: number;
   inodesUsed?: number;
   inodesFree?: number;
   inodes?: number;
+}
+
+/** What the driver counts, and whether it finds the volume unwell. */
+export interface VolumeUsage extends VolumeNumbers {
   abnormal?: boolean;
 }
 

@@ -1,19 +1,14 @@
 /** How full the volumes of pods are: what the driver says, else their file system, else what lies in them. Looked at once a minute at most. */
 import { formatTime, type Clock } from '../../base/clock.ts';
+import type { VolumeNumbers } from '../csi/usage.ts';
 import { diskUsage } from '../eviction/usage.ts';
 import { fsStats } from '../node/machine.ts';
 import type { PodDeps } from '../pods/deps.ts';
 import type { PodWorker } from '../pods/worker.ts';
 
-export interface VolumeStats {
+export interface VolumeStats extends VolumeNumbers {
   name: string;
   time: string;
-  usedBytes?: number;
-  availableBytes?: number;
-  capacityBytes?: number;
-  inodesUsed?: number;
-  inodesFree?: number;
-  inodes?: number;
   pvcRef?: { name: string; namespace: string };
   volumeHealthStats?: { abnormal: boolean };
 }
@@ -87,7 +82,7 @@ export function createVolumeStats(options: { clock: Clock; deps: PodDeps }): Vol
 }
 
 /** Names and meanings of the metrics, with the field they show. */
-export const VOLUME_METRICS: readonly (readonly [name: string, help: string, field: keyof VolumeStats])[] = [
+export const VOLUME_METRICS: readonly (readonly [name: string, help: string, field: keyof VolumeNumbers])[] = [
   ['kubelet_volume_stats_capacity_bytes', 'Capacity in bytes of the volume', 'capacityBytes'],
   ['kubelet_volume_stats_available_bytes', 'Number of available bytes in the volume', 'availableBytes'],
   ['kubelet_volume_stats_used_bytes', 'Number of used bytes in the volume', 'usedBytes'],

@@ -24,7 +24,7 @@ import {
 } from '../../../client/resources.ts';
 import { attachmentName } from '../../../kubelet/csi/records.ts';
 import { startCsiDriver, type CsiTestDriver } from '../../support/csi-driver.ts';
-import { eventually, isReady, startTestNode, type TestNode } from './harness.ts';
+import { eventually, isReady, onDisk, startTestNode, type TestNode } from './harness.ts';
 
 type View = DeepReadonly<Pod>;
 const DRIVER = 'test.csi.example.com';
@@ -50,16 +50,7 @@ describe('kubelet with a CSI driver', function () {
 
   before(async () => {
     dir = mkdtempSync(join(tmpdir(), 'csi-test-'));
-    node = await startTestNode({
-      fields: {
-        cgroupsPerQOS: false,
-        enableServer: false,
-        healthzPort: 0,
-        evictionHard: {},
-        podLogsDir: join(dir, 'logs'),
-      },
-      kubelet: { hollow: false, containerLogsDir: join(dir, 'containers') },
-    });
+    node = await startTestNode(onDisk(dir));
     driver = await startDriver();
     await node.client.create(csiDrivers, {
       metadata: { name: DRIVER },
@@ -176,7 +167,7 @@ describe('kubelet with a CSI driver', function () {
     assert.equal(made('NodeStageVolume').length, 1);
     assert.equal(made('NodePublishVolume').length, 2);
     await node.kubelet.stop();
-    await node.startKubelet({ hollow: false, containerLogsDir: join(dir, 'containers') });
+    await node.startKubelet(onDisk(dir).kubelet);
     await node.create('three', using('one'));
     await node.until('three', isReady);
     assert.equal(made('NodePublishVolume').length, 3, 'only for the new pod');

@@ -7,7 +7,7 @@ import type { DeepReadonly, Pod } from '../../../api/types.ts';
 import { events, nodes, pods, resourceClaims } from '../../../client/resources.ts';
 import type { ContainerConfig } from '../../../kubelet/cri/types.ts';
 import { connect, loadService, serve } from '../../../kubelet/grpc.ts';
-import { eventually, isReady, phaseIs, startTestNode, type TestNode } from './harness.ts';
+import { eventually, isReady, onDisk, phaseIs, startTestNode, type TestNode } from './harness.ts';
 
 type View = DeepReadonly<Pod>;
 const RESOURCE = 'example.com/thing';
@@ -35,14 +35,7 @@ describe('kubelet with device plugins and DRA drivers', function () {
   before(async () => {
     dir = mkdtempSync(join(tmpdir(), 'devices-test-'));
     node = await startTestNode({
-      fields: {
-        cgroupsPerQOS: false,
-        enableServer: false,
-        healthzPort: 0,
-        evictionHard: {},
-        podLogsDir: join(dir, 'logs'),
-      },
-      kubelet: { hollow: false, containerLogsDir: join(dir, 'containers') },
+      ...onDisk(dir),
       hollow: {
         behaviour(config) {
           configs.set(`${config.labels['io.kubernetes.pod.name']}/${config.metadata.name}`, config);
@@ -164,7 +157,7 @@ describe('kubelet with device plugins and DRA drivers', function () {
   it('hands no device out twice, not after a restart either, and takes it back with the pod', async () => {
     await node.kubelet.stop();
     for (const s of stops.splice(0)) s();
-    await node.startKubelet({ hollow: false, containerLogsDir: join(dir, 'containers') });
+    await node.startKubelet(onDisk(dir).kubelet);
     await node.kubelet.registered();
     await eventually(async () => assert.deepEqual(await numbers(), ['3', '0']));
     await startPlugin();

@@ -46,6 +46,18 @@ export interface TestNodeOptions {
   prepare?(server: TestServer): void;
 }
 
+/** Options of a node that works on disk (`dir` for its logs) over a runtime that starts nothing. */
+export const onDisk = (dir: string) => ({
+  fields: {
+    cgroupsPerQOS: false,
+    enableServer: false,
+    healthzPort: 0,
+    evictionHard: {},
+    podLogsDir: join(dir, 'logs'),
+  },
+  kubelet: { hollow: false, containerLogsDir: join(dir, 'containers') },
+});
+
 export async function startTestNode(options: TestNodeOptions = {}): Promise<TestNode> {
   const { hollow = {}, fields = {} } = options;
   const server = await startTestServer(options.server);
