@@ -14,6 +14,7 @@ import { launch, runningPid } from './processes.ts';
 /** Folders that a node must not share with the machine or its fellow nodes. */
 const OWN_FOLDERS = ['/var/lib/kubelet', '/var/lib/cni', '/var/log/pods', '/var/log/containers'];
 const OWN_TMPFS = ['/run/netns', '/run/k8ts'];
+const WHOLE_PROC = '/run/k8ts/proc';
 
 export const machineDir = (cluster: Cluster, host: string) => join(cluster.dir, host);
 /** Where a machine's pods go; its own programs live in `system` below, since v2 groups with children hold no processes. */
@@ -121,6 +122,11 @@ export async function ensureMachine(
     await inside('mount', '--make-rshared', folder);
   }
   await inside('mount', '--make-rshared', '/var/lib/kubelet');
+  // pods that enter their node do so by its process 1; this computer's own one is not theirs
+  await inside('mount', '--bind', `/proc/${pid}`, '/proc/1');
+  // the kernel gives a user namespace a /proc only where one without anything on top is mounted already
+  await inside('mkdir', WHOLE_PROC);
+  await inside('mount', '-t', 'proc', 'proc', WHOLE_PROC);
   for (const [file, text] of [
     [
       'resolv.conf',

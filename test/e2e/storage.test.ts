@@ -87,6 +87,32 @@ spec:
     await cluster.run('delete', 'namespace', 'storage');
   });
 
+  it('lets a privileged pod enter its node by process 1, as on a machine of its own', async function () {
+    this.timeout(120_000);
+    const k = await inNamespace('storage-node');
+    await k.apply(`
+apiVersion: v1
+kind: Pod
+metadata: {name: enters}
+spec:
+  restartPolicy: Never
+  containers:
+  - name: c
+    image: busybox
+    imagePullPolicy: IfNotPresent
+    command: [busybox, nsenter, --mount=/host/proc/1/ns/mnt, cat, /etc/hostname]
+    securityContext: {privileged: true}
+    volumeMounts: [{name: host, mountPath: /host, readOnly: true}]
+  volumes: [{name: host, hostPath: {path: /}}]
+`);
+    await eventually(async () => {
+      const phase = await k.path('pod enters', '{.status.phase}');
+      return phase === 'Succeeded' ? undefined : `the pod is ${phase}`;
+    });
+    assert.equal((await k.run('logs', 'enters')).trim(), await k.path('pod enters', '{.spec.nodeName}'));
+    await cluster.run('delete', 'namespace', 'storage-node', '--wait=false');
+  });
+
   describe('of a CSI driver', () => {
     let driver: ChildProcess | undefined;
     after(async () => {
