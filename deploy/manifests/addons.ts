@@ -147,6 +147,8 @@ function dns(settings: NodeSettings): Manifest[] {
         clusterIP: settings.clusterDns,
         // both families where the cluster has both
         ipFamilyPolicy: 'PreferDualStack',
+        // a node with a name server of its own asks that one: its cache is as near as can be
+        trafficDistribution: 'PreferSameNode',
         selector: labels,
         ports: [
           { name: 'dns', port: 53, protocol: 'UDP' },
