@@ -1,7 +1,7 @@
 /**
  * `npm test [-- TIER ...]`: checks, unit, integration, recorded parity, e2e with real containers, in this order.
  * The last line is `N passed, N failed`. `--full` adds the long matrices: every store, several versions of kubectl,
- * and upstream's own components in place of ours.
+ * both address families over routes and VXLAN, and upstream's own components in place of ours.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -25,13 +25,15 @@ import { CLUSTER } from './e2e/cluster.ts';
 import { buildComponents } from './conformance/build.ts';
 import { debianKubectl } from './support/kubectls.ts';
 
-const TIERS = ['check', 'unit', 'integration', 'parity', 'e2e', 'upstream'] as const;
+const TIERS = ['check', 'unit', 'integration', 'parity', 'e2e', 'network', 'upstream'] as const;
+/** Only in `--full`, or when named. */
+const LONG: readonly string[] = ['network', 'upstream'];
 type Tier = (typeof TIERS)[number];
 
 const args = process.argv.slice(2);
 const full = args.includes('--full');
 const chosen = TIERS.filter((t) => args.includes(t));
-const tiers = chosen.length ? chosen : TIERS.filter((t) => full || t !== 'upstream');
+const tiers = chosen.length ? chosen : TIERS.filter((t) => full || !LONG.includes(t));
 const scratch = mkdtempSync(join(tmpdir(), 'k8ts-test-'));
 let passed = 0;
 let failed = 0;
@@ -112,6 +114,12 @@ async function runTier(tier: Tier): Promise<void> {
         for (const store of ['lmdb', 'etcd'])
           mocha('e2e', 60, { K8TS_E2E_STORE: store, K8TS_KUBECTLS: (await upstream()).kubectls });
       break;
+    case 'network': {
+      const files = [...filesOf('network'), 'test/e2e/policies.test.ts', 'test/e2e/loadbalancer.test.ts'];
+      for (const network of ['routes', 'vxlan'])
+        mocha('network', 30, { K8TS_E2E_IP_FAMILY: 'dual', K8TS_E2E_NETWORK: network }, files, 'test/e2e/setup.ts');
+      break;
+    }
     case 'upstream': {
       const { file, kubectls } = await upstream();
       const files = [...filesOf('upstream'), 'test/e2e/walkthrough.test.ts', 'test/e2e/workloads.test.ts'];
@@ -149,7 +157,7 @@ try {
 } finally {
   rmSync(scratch, { recursive: true, force: true });
   // a tier that was killed could not take its clusters down
-  if (tiers.some((t) => t === 'e2e' || t === 'upstream') && !process.env['K8TS_E2E_KEEP'])
+  if (tiers.some((t) => t === 'e2e' || LONG.includes(t)) && !process.env['K8TS_E2E_KEEP'])
     for (const name of [CLUSTER, `${CLUSTER}-other`])
       spawnSync(process.execPath, ['deploy/bin/run.mjs', 'down', '--name', name], {
         stdio: 'ignore',

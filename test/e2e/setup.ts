@@ -7,15 +7,13 @@ export function mochaGlobalSetup(): void {
   if (process.env['K8TS_E2E_KEEP'] === 'found') return;
   k8ts('down', '--name', CLUSTER);
   const store = process.env['K8TS_E2E_STORE'] ?? 'lmdb';
+  const { K8TS_E2E_IP_FAMILY: family = 'ipv4', K8TS_E2E_NETWORK: network = 'auto' } = process.env;
   const replace = replacements().map(([name, file]) => `--replace=${name}=${file}`);
-  execFileSync(
-    process.execPath,
-    [join(ROOT, 'deploy/bin/run.mjs'), 'up', '--name', CLUSTER, '--nodes', '3', '--store', store, ...replace],
-    {
-      stdio: 'inherit',
-      timeout: 300_000,
-    },
-  );
+  const up = ['up', '--name', CLUSTER, '--nodes', '3', '--store', store, '--ip-family', family, '--network', network];
+  execFileSync(process.execPath, [join(ROOT, 'deploy/bin/run.mjs'), ...up, ...replace], {
+    stdio: 'inherit',
+    timeout: 300_000,
+  });
 }
 
 export function mochaGlobalTeardown(): void {
