@@ -16,7 +16,7 @@ spec:
       image: busybox
       imagePullPolicy: IfNotPresent
       command: [sh, -c, "mkdir /w; echo ${node} > /w/index.html; exec httpd -f -p '[::]:80' -h /w"]
-      readinessProbe: { httpGet: { path: / }, periodSeconds: 1 }
+      readinessProbe: { httpGet: { path: /, port: 80 }, periodSeconds: 1 }
 `;
 const service = `
 apiVersion: v1
