@@ -51,11 +51,8 @@ const DESCRIPTORS = {
 };
 
 const TOPICS: Record<string, RuntimeEvent['type']> = {
-  '/tasks/start': 'started',
   '/tasks/exit': 'exited',
   '/tasks/oom': 'oom',
-  '/containers/create': 'created',
-  '/containers/delete': 'deleted',
 };
 
 interface Envelope {

@@ -126,7 +126,6 @@ export function createHollowRuntime(options: HollowOptions): HollowRuntime {
         linux: { namespaces: { options: config.linux.security_context.namespace_options } },
       });
       configs.set(id, config);
-      tell('started', id);
       return id;
     },
     async stopSandbox(id) {
@@ -173,7 +172,6 @@ export function createHollowRuntime(options: HollowOptions): HollowRuntime {
       const c = containerOf(id);
       c.state = 'CONTAINER_RUNNING';
       c.started_at = nanos();
-      tell('started', id);
       const end = c.behaviour.exit;
       if (end) clock.after(end.afterMs ?? 0, () => exit(id, end.code), { background: true });
     },

@@ -244,9 +244,12 @@ export interface RuntimeHandler {
   features?: { recursive_read_only_mounts?: boolean; user_namespaces?: boolean };
 }
 
-/** Something happened to a container or a sandbox; `exited` comes before the runtime's own status shows it. */
+/**
+ * Something happened to a container or a sandbox by itself: what the kubelet makes and starts it knows from the calls.
+ * `exited` comes before the runtime's own status shows it.
+ */
 export interface RuntimeEvent {
-  type: 'created' | 'started' | 'exited' | 'deleted' | 'oom';
+  type: 'exited' | 'oom';
   /** The container's or the sandbox' id. */
   id: string;
 }

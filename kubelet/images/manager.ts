@@ -22,11 +22,14 @@ export class ImageError extends Error {
 }
 
 export interface ImageManager {
-  /** Resolves with the image once it is there. */
+  /** The image if it is there by now. */
+  look(image: string): Promise<Image | undefined>;
+  /** Resolves with the image once it is there; `looked` is what a look has just found. */
   ensure(
     pod: DeepReadonly<Pod>,
     container: DeepReadonly<Container>,
     sandbox: SandboxConfig | undefined,
+    looked?: Image,
   ): Promise<Image>;
   /** The image was removed from the node. */
   forget(id: string): void;
@@ -101,7 +104,8 @@ export function createImageManager(options: ImageOptions): ImageManager {
 
   return {
     forget: (id) => options.pulled?.forget(id),
-    async ensure(pod, container, sandbox) {
+    look: async (image) => (parseImage(image) ? runtime.imageStatus(pullName(image)) : undefined),
+    async ensure(pod, container, sandbox, looked) {
       const given = container.image ?? '';
       const say = (type: 'Normal' | 'Warning', reason: string, message: string) =>
         event(pod, container.name, type, reason, message);
@@ -114,7 +118,7 @@ export function createImageManager(options: ImageOptions): ImageManager {
       const policy = container.imagePullPolicy ?? defaultPullPolicy(given);
       let have: Image | undefined;
       try {
-        have = await runtime.imageStatus(name);
+        have = looked ?? (await runtime.imageStatus(name));
       } catch (error) {
         const message = `Failed to inspect image ${JSON.stringify(name)}: ${errorText(error)}`;
         say('Warning', 'InspectFailed', message);

@@ -70,6 +70,8 @@ export function createPodManager(options: PodManagerOptions): PodManager {
   const preempting = new Set<string>();
   const stopping = new AbortController();
   let staticsKnown = !options.hasStatic;
+  /** What the runtime had at the last look, by the pod's uid; undefined before the first. */
+  let lastLook: ReadonlyMap<string, string> | undefined;
   let timers: Timer[] = [];
 
   const isOver = (w: PodWorker): boolean =>
@@ -121,7 +123,8 @@ export function createPodManager(options: PodManagerOptions): PodManager {
       }
     }
     if (!rejected) deps.objects.track(pod);
-    const worker = createPodWorker({ pod, target, rejected, deps, finished });
+    const fresh = lastLook !== undefined && !lastLook.has(uid);
+    const worker = createPodWorker({ pod, target, rejected, fresh, deps, finished });
     workers.set(uid, worker);
     worker.wake();
   }
@@ -261,7 +264,6 @@ export function createPodManager(options: PodManagerOptions): PodManager {
     }
   }
 
-  let lastLook = new Map<string, string>();
   /** Compares what runs with the last time and wakes the pods that differ: for events that were missed. */
   async function relist(): Promise<void> {
     try {
@@ -273,8 +275,9 @@ export function createPodManager(options: PodManagerOptions): PodManager {
         owners.set(x.id, uid);
         look.set(uid, `${look.get(uid) ?? ''}${x.id}${x.state};`);
       }
-      for (const uid of new Set([...look.keys(), ...lastLook.keys()]))
-        if (look.get(uid) !== lastLook.get(uid)) workers.get(uid)?.wake();
+      const before = lastLook ?? new Map<string, string>();
+      for (const uid of new Set([...look.keys(), ...before.keys()]))
+        if (look.get(uid) !== before.get(uid)) workers.get(uid)?.wake();
       lastLook = look;
       await removeOrphans(sandboxes, containers);
       for (const s of statics.values()) reconcileMirror(keyOf(s));
@@ -296,14 +299,13 @@ export function createPodManager(options: PodManagerOptions): PodManager {
         break;
       }
     }
-    if (!uid && event.type !== 'deleted') {
+    if (!uid) {
       const found =
         (await runtime.containerStatus(event.id).catch(() => undefined)) ??
         (await runtime.sandboxStatus(event.id).catch(() => undefined));
       uid = found?.labels[id.POD_UID];
       if (uid) owners.set(event.id, uid);
     }
-    if (event.type === 'deleted') owners.delete(event.id);
     if (uid) workers.get(uid)?.wake();
   }
 
@@ -311,10 +313,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
     start() {
       runtime.watchEvents(
         {
-          event: (e) =>
-            void (e.type === 'exited' || e.type === 'oom' || e.type === 'started'
-              ? onEvent(e).catch((error: unknown) => logger.debug('event not handled', { error }))
-              : undefined),
+          event: (e) => void onEvent(e).catch((error: unknown) => logger.debug('event not handled', { error })),
           lost: () => void relist(),
         },
         stopping.signal,

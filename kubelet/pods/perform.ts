@@ -1,13 +1,14 @@
 /** Carrying out what the plan says. */
 import { mkdir } from 'node:fs/promises';
 import { errorText } from '../cri/client.ts';
-import type { SandboxConfig } from '../cri/types.ts';
+import type { Image, SandboxConfig } from '../cri/types.ts';
 import { VolumeError, type MountedVolume } from '../volumes/types.ts';
 import { podIPs, refresh, type WorkerContext } from './context.ts';
 import { ConfigError } from './env.ts';
 import type { Action } from './plan.ts';
 import { sandboxConfig } from './sandbox-config.ts';
 import { StartError, startContainer } from './start-container.ts';
+import { withContainer, withSandbox } from './state.ts';
 import { gracePeriod, killContainer, killPod } from './termination.ts';
 
 /** What is only waited for is worth an event when it lasts so long. */
@@ -63,12 +64,12 @@ async function createSandbox(w: WorkerContext, config: SandboxConfig): Promise<v
     const handler = pod.spec!.runtimeClassName ? await deps.runtimeHandler(pod.spec!.runtimeClassName) : '';
     if (pod.spec!.hostUsers === false && !deps.handlerFeatures(handler).user_namespaces)
       throw new Error(`RuntimeClass handler ${JSON.stringify(handler)} does not support user namespaces`);
-    await deps.runtime.runSandbox(config, handler);
+    const id = await deps.runtime.runSandbox(config, handler);
+    w.state = withSandbox(w.state, await deps.runtime.sandboxStatus(id));
   } catch (error) {
     deps.event(pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${errorText(error)}`);
     throw error;
   }
-  await refresh(w);
   if (!pod.spec!.hostNetwork && w.state.ips.length === 0) throw new Error('the sandbox has no address');
 }
 
@@ -76,6 +77,7 @@ async function begin(
   w: WorkerContext,
   action: Extract<Action, { kind: 'startContainer' }>,
   sandbox: SandboxConfig,
+  looked: Promise<Image | undefined> | undefined,
 ): Promise<void> {
   // a container takes what was granted, whatever is wanted by now
   const granted = w.resizer.allocated(w.pod);
@@ -84,25 +86,31 @@ async function begin(
       (c) => c.name === action.container.name,
     ) ?? action.container;
   try {
-    await startContainer(
+    const sandboxId = w.state.sandboxes[0]!.id;
+    const id = await startContainer(
       {
         pod: granted,
         container,
         attempt: action.attempt,
         previous: action.previous,
         state: w.state,
-        sandboxId: w.state.sandboxes[0]!.id,
+        sandboxId,
         sandbox,
         volumes: w.volumes ?? new Map<string, MountedVolume>(),
         podIPs: podIPs(w),
         signal: w.signal,
+        looked,
       },
       w.deps,
     );
+    const status = await w.deps.runtime.containerStatus(id);
+    if (status.state === 'CONTAINER_RUNNING') w.state = withContainer(w.state, status, sandboxId);
+    else await refresh(w);
     w.resizer.applied(container.name, container.resources);
     w.waiting.delete(container.name);
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
+    await refresh(w);
     w.waiting.set(container.name, { reason: error.reason, message: error.message });
     w.wakeAfter(error.retryMs);
   }
@@ -114,21 +122,40 @@ function probeGrace(w: WorkerContext, action: Extract<Action, { kind: 'killConta
   return (action.probe === 'startup' ? c?.startupProbe : c?.livenessProbe)?.terminationGracePeriodSeconds;
 }
 
+/** Looks for the images of the containers to be started, while something else is done. */
+function lookForImages(w: WorkerContext, actions: readonly Action[]): Map<string, Promise<Image | undefined>> {
+  const looks = new Map<string, Promise<Image | undefined>>();
+  for (const action of actions) {
+    const image = action.kind === 'startContainer' ? action.container.image : undefined;
+    if (!image || looks.has(image)) continue;
+    // what goes wrong shows when the container is started
+    looks.set(
+      image,
+      w.deps.images.look(image).catch(() => undefined),
+    );
+  }
+  return looks;
+}
+
+/** Carries out the actions in turn; `w.state` is up to date afterwards. */
 export async function perform(w: WorkerContext, actions: readonly Action[]): Promise<void> {
   const { deps } = w;
   const parent = deps.cgroups ? await deps.cgroups.ensurePod(w.resizer.allocated(w.pod)) : '';
   let config = await sandboxFor(w, w.state.sandboxes[0]?.metadata.attempt ?? 0, parent);
   if (!config) return;
+  let looks: ReturnType<typeof lookForImages> | undefined;
   for (const action of actions) {
     w.signal.throwIfAborted();
     switch (action.kind) {
       case 'killPod':
         deps.event(w.pod, 'Normal', 'SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.');
         await killPod(w.pod, w.state, gracePeriod(w.pod), deps);
+        await refresh(w);
         break;
       case 'createSandbox':
         config = await sandboxFor(w, action.attempt, parent);
         if (!config) return;
+        looks = lookForImages(w, actions);
         await createSandbox(w, config);
         break;
       case 'killContainer': {
@@ -146,7 +173,7 @@ export async function perform(w: WorkerContext, actions: readonly Action[]): Pro
         break;
       }
       case 'startContainer':
-        await begin(w, action, config);
+        await begin(w, action, config, looks?.get(action.container.image ?? ''));
         break;
     }
   }

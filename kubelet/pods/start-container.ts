@@ -3,7 +3,7 @@ import { mkdir, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Container, DeepReadonly, Pod } from '../../api/types.ts';
 import { errorText } from '../cri/client.ts';
-import type { SandboxConfig } from '../cri/types.ts';
+import type { Image, SandboxConfig } from '../cri/types.ts';
 import { ImageError } from '../images/manager.ts';
 import type { MountedVolume } from '../volumes/types.ts';
 import { containerConfig } from './container-config.ts';
@@ -37,11 +37,14 @@ export interface StartInput {
   volumes: ReadonlyMap<string, MountedVolume>;
   podIPs: readonly string[];
   signal: AbortSignal;
+  /** A look for the image that is under way. */
+  looked?: Promise<Image | undefined>;
 }
 
 const RETRY_MS = 10_000;
 
-export async function startContainer(input: StartInput, deps: PodDeps): Promise<void> {
+/** Resolves with the container's id once it is started; rejects with a StartError. */
+export async function startContainer(input: StartInput, deps: PodDeps): Promise<string> {
   const { pod, container: c, signal } = input;
   const m = pod.metadata!;
   const where = { name: c.name, field: specOf(pod, c.name).field };
@@ -71,7 +74,7 @@ export async function startContainer(input: StartInput, deps: PodDeps): Promise<
   let image;
   try {
     // a pull goes on by itself when the pod is to end: it helps the next one
-    image = await orAborted(deps.images.ensure(pod, c, input.sandbox), signal);
+    image = await orAborted(deps.images.ensure(pod, c, input.sandbox, await input.looked), signal);
     signal.throwIfAborted();
     verifyNonRoot(pod, c, image);
     const target = specTarget(pod, c.name);
@@ -131,6 +134,7 @@ export async function startContainer(input: StartInput, deps: PodDeps): Promise<
       throw new StartError('PostStartHookError', (error as Error).message, 0);
     }
   }
+  return id;
 }
 
 /** The promise's outcome, or the signal's reason as soon as it is aborted. */

@@ -30,6 +30,38 @@ export function latest(state: PodRuntimeState, name: string): RuntimeContainerSt
 export const isRunning = (c: { state: string } | undefined): boolean => c?.state === 'CONTAINER_RUNNING';
 export const hasExited = (c: { state: string } | undefined): boolean => c?.state === 'CONTAINER_EXITED';
 
+/** Newest first. */
+const newest = <T extends { created_at: number }>(a: T, b: T) => b.created_at - a.created_at;
+
+function stateOf(uid: string, sandboxes: SandboxStatus[], containers: RuntimeContainerState[]): PodRuntimeState {
+  const network = sandboxes.sort(newest).find((x) => x.state === 'SANDBOX_READY')?.network;
+  const ips = network?.ip ? [network.ip, ...(network.additional_ips ?? []).map((x) => x.ip)] : [];
+  return { uid, sandboxes, containers: containers.sort(newest), ips };
+}
+
+const containerState = (status: ContainerRuntimeStatus, sandboxId: string): RuntimeContainerState => ({
+  ...status,
+  sandboxId,
+  name: status.labels[CONTAINER_NAME] ?? status.metadata.name,
+  restartCount: Number(status.annotations[RESTART_COUNT] ?? status.metadata.attempt) || 0,
+});
+
+/** With a sandbox that was just made. */
+export const withSandbox = (state: PodRuntimeState, made: SandboxStatus): PodRuntimeState =>
+  stateOf(state.uid, [made, ...state.sandboxes.filter((s) => s.id !== made.id)], [...state.containers]);
+
+/** With a container that was just started in a sandbox. */
+export const withContainer = (
+  state: PodRuntimeState,
+  made: ContainerRuntimeStatus,
+  sandboxId: string,
+): PodRuntimeState =>
+  stateOf(
+    state.uid,
+    [...state.sandboxes],
+    [containerState(made, sandboxId), ...state.containers.filter((c) => c.id !== made.id)],
+  );
+
 /** Asks the runtime; what can't change any more is taken from `previous`. */
 export async function readPodState(
   runtime: Runtime,
@@ -62,21 +94,15 @@ export async function readPodState(
         if (have && have.state === c.state && c.state !== 'CONTAINER_UNKNOWN' && c.state !== 'CONTAINER_CREATED')
           return have;
         const status = await runtime.containerStatus(c.id).catch(gone);
-        if (!status) return undefined;
-        return {
-          ...status,
-          sandboxId: c.pod_sandbox_id,
-          name: status.labels[CONTAINER_NAME] ?? status.metadata.name,
-          restartCount: Number(status.annotations[RESTART_COUNT] ?? status.metadata.attempt) || 0,
-        };
+        return status && containerState(status, c.pod_sandbox_id);
       }),
     ),
   ]);
-  const newest = <T extends { created_at: number }>(a: T, b: T) => b.created_at - a.created_at;
-  const s = sandboxes.filter((x) => x !== undefined).sort(newest);
-  const ready = s.find((x) => x.state === 'SANDBOX_READY');
-  const ips = ready?.network?.ip ? [ready.network.ip, ...(ready.network.additional_ips ?? []).map((x) => x.ip)] : [];
-  return { uid, sandboxes: s, containers: containers.filter((x) => x !== undefined).sort(newest), ips };
+  return stateOf(
+    uid,
+    sandboxes.filter((x) => x !== undefined),
+    containers.filter((x) => x !== undefined),
+  );
 }
 
 /**

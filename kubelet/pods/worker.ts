@@ -63,6 +63,8 @@ export interface WorkerOptions {
   target: ReadPod | undefined;
   /** Not admitted: it ends at once. */
   rejected?: EndReason;
+  /** The runtime can't know it yet. */
+  fresh?: boolean;
   deps: PodDeps;
   /** All traces are gone. */
   finished(uid: string): void;
@@ -101,6 +103,7 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
   let failures = 0;
   let killGrace: number | undefined;
   let observing = false;
+  let fresh = options.fresh === true;
   const w: WorkerContext = {
     deps,
     logger,
@@ -193,7 +196,8 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
   async function sync(): Promise<void> {
     syncing = new AbortController();
     w.signal = syncing.signal;
-    await refresh(w);
+    if (!fresh) await refresh(w);
+    fresh = false;
     deps.probes.sync(w.pod, w.state, podIPs(w)[0] ?? '');
     if (deadlinePassed())
       return end({
@@ -229,8 +233,10 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
       // time has passed with the volumes: what is to be done may have changed
       todo = plan(w.pod, w.state, planContext());
       if (todo.actions.length > 0) await perform(w, todo.actions);
-      if (resized) await applyResize(w);
-      await refresh(w);
+      if (resized) {
+        await applyResize(w);
+        await refresh(w);
+      }
       deps.probes.sync(w.pod, w.state, podIPs(w)[0] ?? '');
     }
     publish(w);
