@@ -6,7 +6,7 @@ import type { DeepReadonly, Lease, Node } from '../../api/types.ts';
 import type { Client } from '../../client/client.ts';
 import { leases, nodes } from '../../client/resources.ts';
 import type { Taint } from '../config.ts';
-import { differs, type NodeStatus } from './status.ts';
+import { differs, leftOver, type NodeStatus } from './status.ts';
 
 export interface NodeAgentOptions {
   client: Client;
@@ -112,12 +112,15 @@ export function createNodeAgent(options: NodeAgentOptions): NodeAgent {
         options.seen(node);
       }
       const status = await options.status(current);
-      if (due || differs(current, status)) {
+      const gone = leftOver(current, status);
+      if (due || gone.length > 0 || differs(current, status)) {
         const ready = (s: DeepReadonly<NodeStatus> | undefined) =>
           s?.conditions?.find((c) => c.type === 'Ready')?.status;
         const turned = current && ready(current) !== ready(status);
-        // keys of others in capacity and allocatable are not named, so they stay
-        const patch = { status: { ...status, addresses: [...(status.addresses ?? []), { $patch: 'replace' }] } };
+        // keys of others in capacity are not named, so they stay
+        const addresses = [...(status.addresses ?? []), { $patch: 'replace' }];
+        const allocatable = { ...status.allocatable, ...Object.fromEntries(gone.map((k) => [k, null])) };
+        const patch = { status: { ...status, addresses, allocatable } };
         const answer = await client.patch(nodes, nodeName, 'strategic', patch, { subresource: 'status' });
         reportedAt = clock.monotonic();
         node = answer;

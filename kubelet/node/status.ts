@@ -88,8 +88,18 @@ export function capacityOf(f: Pick<NodeFacts, 'machine' | 'config' | 'rootFs'>):
   };
 }
 
+const isExtended = (name: string) => name.includes('/') && !/(^|\.)kubernetes\.io\//.test(name);
+
+/** Extended resources that others had added to the capacity and have taken away again: they are still allocatable. */
+export const leftOver = (current: DeepReadonly<NodeStatus> | undefined, own: NodeStatus): string[] =>
+  Object.keys(current?.allocatable ?? {}).filter(
+    (k) => isExtended(k) && current!.capacity?.[k] === undefined && own.allocatable?.[k] === undefined,
+  );
+
 export function nodeStatus(f: NodeFacts): NodeStatus {
   const { capacity, allocatable } = capacityOf(f);
+  // What others have added to the capacity is theirs; all of it may be used.
+  for (const [k, amount] of Object.entries(f.previous?.capacity ?? {})) if (isExtended(k)) allocatable[k] = amount;
   for (const [k, n] of Object.entries(f.devices?.capacity ?? {})) capacity[k] = String(n);
   for (const [k, n] of Object.entries(f.devices?.allocatable ?? {})) allocatable[k] = String(n);
   const time = formatTime(f.now);

@@ -96,6 +96,16 @@ describe('hollow nodes', () => {
       await client.patch(nodes, 'quiet', 'strategic', { status: { conditions } }, { subresource: 'status' });
       while (!(await ready())) await renewals(1);
       for (let before; before !== (before = await version());) await renewals(10);
+      // Extended resources that others add to the capacity may be used, until they are taken away.
+      const beards = async (amount: string | null) => {
+        const capacity = { 'example.com/beards': amount };
+        await client.patch(nodes, 'quiet', 'merge', { status: { capacity } }, { subresource: 'status' });
+        const usable = async () => (await client.get(nodes, 'quiet')).status!.allocatable!['example.com/beards'];
+        while ((await usable()) !== (amount ?? undefined)) await renewals(1);
+      };
+      await beards('3');
+      await beards(null);
+      for (let before; before !== (before = await version());) await renewals(10);
       await client.delete(nodes, 'quiet');
       const again = () => client.get(nodes, 'quiet').catch(() => undefined);
       while (!(await again())) await renewals(1);
