@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import { lazyModule } from '../base/lazy.ts';
+import { parseYaml } from '../base/yaml.ts';
 import { followFiles, type ReloadingFiles } from '../base/tls.ts';
 
 /** Where the API server is and who we are to it. PEM everywhere. */
@@ -29,13 +29,6 @@ interface KubeconfigFile {
   contexts?: { name: string; context: { cluster: string; user: string } }[];
 }
 
-const yaml = lazyModule<typeof import('yaml')>(import.meta.url, 'yaml');
-
-/** Kubeconfigs of our own programs are JSON, which is YAML too: they need no parser of 13 MiB. */
-function parse(text: string): unknown {
-  return text.startsWith('{') ? JSON.parse(text) : yaml().parse(text);
-}
-
 /** Loads the current (or the named) context of a kubeconfig file; relative paths are relative to the file. */
 export const loadKubeconfig = (file: string, context?: string): ConnectionOptions =>
   readKubeconfig(file, context).connection;
@@ -43,7 +36,7 @@ export const loadKubeconfig = (file: string, context?: string): ConnectionOption
 /** Also the files that the context is made of, the kubeconfig first. A token's file is no part: it is read each time. */
 export function readKubeconfig(file: string, context?: string): Reading {
   const files = [file];
-  const config = parse(readFileSync(file, 'utf8')) as KubeconfigFile;
+  const config = parseYaml(readFileSync(file, 'utf8')) as KubeconfigFile;
   const name = context ?? config['current-context'];
   const ctx = config.contexts?.find((c) => c.name === name)?.context;
   if (!ctx) throw new Error(`kubeconfig ${file} has no context ${JSON.stringify(name)}`);

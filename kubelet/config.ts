@@ -1,7 +1,7 @@
 /** KubeletConfiguration (kubelet.config.k8s.io/v1beta1): its fields, defaults and how flags change it. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
-import { parse } from 'yaml';
+import { parseYaml } from '../base/yaml.ts';
 import type { VerificationPolicy } from './images/pulled.ts';
 
 /** Go's duration form ("1m30s", "100ms") in milliseconds; numbers are nanoseconds. */
@@ -254,7 +254,7 @@ function overlay(base: Record<string, unknown>, over: Record<string, unknown>): 
 }
 
 function readObject(file: string): Record<string, unknown> {
-  const given: unknown = parse(readFileSync(file, 'utf8'));
+  const given: unknown = parseYaml(readFileSync(file, 'utf8'));
   if (!isRecord(given)) throw new Error(`${file} holds no object`);
   return given;
 }

@@ -4,7 +4,10 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { Duplex } from 'node:stream';
-import { WebSocket, WebSocketServer } from 'ws';
+import type { WebSocket } from 'ws';
+import { lazyModule } from '../lazy.ts';
+
+const library = lazyModule<typeof import('ws')>(import.meta.url, 'ws');
 
 /** Remote command protocols in order of preference; the last ones have no name of their own on the wire. */
 export const COMMAND_PROTOCOLS = [
@@ -47,7 +50,7 @@ export function acceptWebSocket(
   head: Buffer,
   protocol: string,
 ): Promise<WebSocket> {
-  const server = new WebSocketServer({
+  const server = new (library().WebSocketServer)({
     noServer: true,
     maxPayload: MAX_MESSAGE,
     perMessageDeflate: false,
@@ -97,7 +100,7 @@ export function createChannels(ws: WebSocket, protocol: string): Channels {
       void busy
         .catch(() => {})
         .finally(() => {
-          if (--waiting === 0 && ws.readyState === WebSocket.OPEN) ws.resume();
+          if (--waiting === 0 && ws.readyState === ws.OPEN) ws.resume();
         });
     }
   });
@@ -112,7 +115,7 @@ export function createChannels(ws: WebSocket, protocol: string): Channels {
     },
     onClose: (h) => (onClose = h),
     send(channel, data) {
-      if (ws.readyState !== WebSocket.OPEN) return Promise.reject(new Error('the WebSocket is closed'));
+      if (ws.readyState !== ws.OPEN) return Promise.reject(new Error('the WebSocket is closed'));
       return new Promise((resolve, reject) => {
         const done = (e?: Error) => (e ? reject(e) : resolve());
         const full = ws.bufferedAmount > HIGH_WATER;
@@ -136,10 +139,10 @@ export function createChannels(ws: WebSocket, protocol: string): Channels {
 export function webSocketStream(ws: WebSocket): Duplex {
   const stream = new Duplex({
     read() {
-      if (ws.readyState === WebSocket.OPEN) ws.resume();
+      if (ws.readyState === ws.OPEN) ws.resume();
     },
     write(chunk: Buffer, _encoding, done) {
-      if (ws.readyState !== WebSocket.OPEN) return done(new Error('the WebSocket is closed'));
+      if (ws.readyState !== ws.OPEN) return done(new Error('the WebSocket is closed'));
       ws.send(chunk, { binary: true }, (e) => done(e ?? null));
     },
     final(done) {

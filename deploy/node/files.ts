@@ -1,9 +1,11 @@
 /** The configuration files a node's programs read, made from what the server told us. */
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { stringify } from 'yaml';
 import { findProgram } from '../../base/exec.ts';
 import { CONTAINERD_SOCKET, type AgentOptions, type NodeSettings } from './options.ts';
+
+/** Programs read JSON without the parser for YAML. */
+const toJson = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
 
 const write = (file: string, text: string, mode = 0o644) => {
   mkdirSync(dirname(file), { recursive: true });
@@ -42,7 +44,7 @@ export function writeNodeFiles(options: AgentOptions, ca: string, settings: Node
   write(files.ca, ca);
   write(
     files.bootstrapKubeconfig,
-    stringify({
+    toJson({
       apiVersion: 'v1',
       kind: 'Config',
       clusters: [{ name: 'cluster', cluster: { server: options.server, 'certificate-authority': files.ca } }],
@@ -60,7 +62,7 @@ export function writeNodeFiles(options: AgentOptions, ca: string, settings: Node
     );
   }
   write(files.containerdConfig, containerdConfig(options, settings));
-  write(files.kubeletConfig, stringify(kubeletConfig(options, settings, files)));
+  write(files.kubeletConfig, toJson(kubeletConfig(options, settings, files)));
   return files;
 }
 

@@ -4,7 +4,7 @@
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parse } from 'yaml';
+import { parseYaml } from '../../base/yaml.ts';
 
 interface Edits {
   env?: string[];
@@ -35,7 +35,7 @@ async function specs(folders: readonly string[]): Promise<Spec[]> {
     for (const name of (await readdir(dir).catch(() => [] as string[])).sort()) {
       if (!/\.(json|yaml)$/.test(name)) continue;
       try {
-        out.push((parse(await readFile(join(dir, name), 'utf8')) ?? {}) as Spec);
+        out.push((parseYaml(await readFile(join(dir, name), 'utf8')) ?? {}) as Spec);
       } catch {
         // another's broken file must not stop this container
       }

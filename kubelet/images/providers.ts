@@ -1,7 +1,7 @@
 /** Credential provider plugins: programs that know the credentials of a registry. https://kubernetes.io/docs/tasks/administer-cluster/kubelet-credential-provider/ */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parse } from 'yaml';
+import { parseYaml } from '../../base/yaml.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Exec } from '../../base/exec.ts';
 import type { Logger } from '../../base/log.ts';
@@ -55,7 +55,7 @@ const TIMEOUT_MS = 60_000;
 
 /** Throws when the configuration or a program is missing. */
 export function loadProviders(file: string, binDir: string): ProviderConfig[] {
-  const config = parse(readFileSync(file, 'utf8')) as { kind?: string; providers?: ProviderConfig[] };
+  const config = parseYaml(readFileSync(file, 'utf8')) as { kind?: string; providers?: ProviderConfig[] };
   if (config.kind !== 'CredentialProviderConfig') throw new Error(`${file} holds no CredentialProviderConfig`);
   const providers = config.providers ?? [];
   for (const p of providers) {

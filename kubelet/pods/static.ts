@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { watch } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parse } from 'yaml';
+import { parseYaml } from '../../base/yaml.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Pod } from '../../api/types.ts';
@@ -92,7 +92,7 @@ export function watchStaticPods(options: {
       const pods: Pod[] = [];
       for (const f of files) {
         try {
-          const raw = parse(await readFile(join(dir, f), 'utf8')) as Pod | null;
+          const raw = parseYaml(await readFile(join(dir, f), 'utf8')) as Pod | null;
           if (raw) pods.push(completeStaticPod(raw, f, options.nodeName));
         } catch (error) {
           logger.warn('static pod not read', { file: f, error: (error as Error).message });
