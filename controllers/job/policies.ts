@@ -94,7 +94,12 @@ export function isFailed(job: JobView, pod: PodView): boolean {
 
 /** When the pod ended, in milliseconds. */
 export function finishedAt(pod: PodView): number {
-  const times = (pod.status?.containerStatuses ?? []).map((c) => Date.parse(c.state?.terminated?.finishedAt ?? ''));
+  // Sidecars end after the containers.
+  const sidecars = new Set(pod.spec?.initContainers?.filter((c) => c.restartPolicy === 'Always').map((c) => c.name));
+  const times = [
+    ...(pod.status?.containerStatuses ?? []),
+    ...(pod.status?.initContainerStatuses?.filter((c) => sidecars.has(c.name)) ?? []),
+  ].map((c) => Date.parse(c.state?.terminated?.finishedAt ?? ''));
   if (times.length && times.every((t) => !Number.isNaN(t))) return Math.max(...times);
   const ready = pod.status?.conditions?.find((c) => c.type === 'Ready');
   if (ready?.status === 'False' && ready.lastTransitionTime) return Date.parse(ready.lastTransitionTime);

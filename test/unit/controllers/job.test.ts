@@ -8,6 +8,7 @@ import {
   backoffLeft,
   failsIndex,
   failureVerdict,
+  finishedAt,
   indexAnnotations,
   successMessage,
 } from '../../../controllers/job/policies.ts';
@@ -110,6 +111,22 @@ describe('job: policies', () => {
     assert.equal(backoffLeft(1, 1000, 1000), 10_000);
     assert.equal(backoffLeft(3, 0, 15_000), 25_000);
     assert.equal(backoffLeft(30, 0, 0), 600_000);
+  });
+
+  it('counts the back-off from the end of the last container, sidecars included', () => {
+    const ended = (name: string, minute: number) => ({
+      name,
+      state: { terminated: { exitCode: 1, finishedAt: `2030-01-01T00:0${minute}:00Z` } },
+    });
+    const spec = { containers: [], initContainers: [{ name: 'first' }, { name: 'side', restartPolicy: 'Always' }] };
+    const pod = (side: object) =>
+      ({
+        metadata: { creationTimestamp: '2029-12-31T00:00:00Z' },
+        spec,
+        status: { containerStatuses: [ended('c', 3)], initContainerStatuses: [ended('first', 9), side] },
+      }) as unknown as Pod;
+    assert.equal(finishedAt(pod(ended('side', 5))), Date.parse('2030-01-01T00:05:00Z'));
+    assert.equal(finishedAt(pod({ name: 'side', state: { running: {} } })), Date.parse('2029-12-31T00:00:00Z'));
   });
 });
 
