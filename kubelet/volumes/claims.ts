@@ -5,6 +5,7 @@ import type { Exec } from '../../base/exec.ts';
 import type { DeepReadonly, PersistentVolume, PersistentVolumeClaim, Pod } from '../../api/types.ts';
 import { LOCAL_PATH_PROVISIONER } from '../../api/local-path.ts';
 import type { CsiVolumes } from '../csi/types.ts';
+import { isBlockDevice, mountDevice } from './block.ts';
 import { checkHostPath } from './host-path.ts';
 import { mountsBelow } from './mounts.ts';
 import { setGroup } from './ownership.ts';
@@ -89,13 +90,18 @@ export async function mountClaim(
     return { path: spec.hostPath.path, readOnly, ...group };
   }
   if (!spec.local) throw new VolumeError(`no volume plugin matched for PersistentVolume ${pv.metadata?.name}`);
-  const { path } = spec.local;
+  let { path } = spec.local;
   if (!(await lstat(path).catch(() => undefined))) {
     if (pv.metadata?.annotations?.[PROVISIONED_BY] !== LOCAL_PATH_PROVISIONER)
       throw new VolumeError(`path ${JSON.stringify(path)} does not exist`);
     await mkdir(path, { recursive: true });
     // whoever the pod runs as is to write there
     await chmod(path, 0o777);
+  }
+  if (spec.volumeMode !== 'Block' && (await isBlockDevice(path))) {
+    const dir = join(volumes, 'kubernetes.io~local-volume', pv.metadata!.name!);
+    await mountDevice(deps.exec, path, dir, spec.local.fsType, spec.mountOptions ?? []);
+    path = dir;
   }
   const sc = pod.spec!.securityContext;
   if (sc?.fsGroup !== undefined && !readOnly && spec.volumeMode !== 'Block')
