@@ -32,19 +32,35 @@ const SUITE = {
   'e2e.test': `${KUBERNETES}/test/e2e`,
 } as const;
 
-/** Programs of other modules that test images hold: module, version, package within it. */
+/** What stands in for the images of CSI whose modules aren't to be had: a program of ours, see module/csi. */
+const STAND_IN = { 'csi-stand-in': './csi' } as const;
+
+/** Programs of other modules that images of some specs hold: module, version, package within it. */
 const OTHERS = {
   coredns: ['github.com/coredns/coredns', 'v1.12.4', '.'],
+  // the oldest that the module proxy has; their images bear the tags that the suite asks for
+  'csi-attacher': ['github.com/kubernetes-csi/external-attacher/v4', 'v4.12.0', './cmd/csi-attacher'],
+  'csi-provisioner': ['github.com/kubernetes-csi/external-provisioner/v6', 'v6.3.0', './cmd/csi-provisioner'],
+  'csi-resizer': ['github.com/kubernetes-csi/external-resizer/v2', 'v2.3.0', './cmd/csi-resizer'],
+  'csi-snapshotter': ['github.com/kubernetes-csi/external-snapshotter/v8', 'v8.5.0', './cmd/csi-snapshotter'],
 } as const;
+export type OtherName = keyof typeof OTHERS;
 
-const PACKAGES = { ...COMPONENTS, ...SUITE };
+/** What the images of these specs hold beyond what every run needs: each takes minutes to build the first time. */
+export function othersFor(specs: readonly { name: string }[]): OtherName[] {
+  const asks = (what: RegExp) => specs.some((s) => what.test(s.name));
+  const csi = Object.keys(OTHERS).filter((n) => n.startsWith('csi-')) as OtherName[];
+  return [...(asks(/\[sig-network\] DNS/) ? (['coredns'] as const) : []), ...(asks(/\[sig-storage\].*CSI/) ? csi : [])];
+}
 
-export type ProgramName = keyof typeof SUITE | keyof typeof OTHERS;
+const PACKAGES = { ...COMPONENTS, ...SUITE, ...STAND_IN };
+
+export type ProgramName = keyof typeof SUITE;
 export type ComponentName = keyof typeof COMPONENTS;
 
 /** The programs' files, and the folder of upstream's module (data files of the test images). */
 export interface Programs {
-  file: Record<ProgramName, string>;
+  file: Record<ProgramName, string> & Partial<Record<OtherName | keyof typeof STAND_IN, string>>;
   source: string;
 }
 
@@ -91,7 +107,7 @@ async function build<N extends keyof typeof PACKAGES>(
   const file: Partial<Record<N, string>> = {};
   for (const name of names) {
     const own = join(dir, name);
-    file[name] = existsSync(own) ? own : await builtElsewhere(exec, name);
+    file[name] = existsSync(own) && !PACKAGES[name].startsWith('./') ? own : await builtElsewhere(exec, name);
     if (file[name]) continue;
     say(`building ${name} ${VERSION}`);
     const how = name === 'e2e.test' ? ['test', '-c', '-vet=off'] : ['build'];
@@ -125,12 +141,14 @@ async function buildOther(
 }
 
 /** Builds what the suite needs and is missing in the cache; the first time takes ten minutes or more. */
-export async function buildPrograms(exec: Exec, say: (line: string) => void): Promise<Programs> {
-  const suite = await build(exec, Object.keys(SUITE) as (keyof typeof SUITE)[], say);
-  const others: Partial<Record<keyof typeof OTHERS, string>> = {};
-  for (const name of Object.keys(OTHERS) as (keyof typeof OTHERS)[])
-    others[name] = await buildOther(exec, name, OTHERS[name], say);
-  const file = { ...suite, ...(others as Record<keyof typeof OTHERS, string>) };
+export async function buildPrograms(
+  exec: Exec,
+  say: (line: string) => void,
+  others: readonly OtherName[] = [],
+): Promise<Programs> {
+  const file: Programs['file'] = await build(exec, Object.keys(SUITE) as ProgramName[], say);
+  if (others.some((n) => n.startsWith('csi-'))) Object.assign(file, await build(exec, ['csi-stand-in'], say));
+  for (const name of others) file[name] = await buildOther(exec, name, OTHERS[name], say);
   const list = ['list', '-mod=readonly', '-m', '-f', '{{.Dir}}', KUBERNETES];
   const source = (await exec('go', list, { cwd: MODULE, env: ENV, timeoutMs: 5 * MINUTES })).trim();
   return { file, source };

@@ -72,6 +72,33 @@ const TOOLS: LayerRecipe = {
 const extra = (layer: Omit<LayerRecipe, 'packages'>): LayerRecipe => ({ packages: [], ...layer });
 const program = (path: string, file: string, mode = 0o755) => extra({ files: [[path, file, mode]] });
 
+/** The side-cars of CSI drivers, and what stands in for the driver and its registrar; the tags are the suite's. */
+function csiImages(file: Programs['file']): Record<string, Recipe> {
+  const image = (name: string, tags: readonly string[], path: string): Recipe => ({
+    ...base(),
+    names: tags.map((tag) => `registry.k8s.io/sig-storage/${name}:${tag}`),
+    config: { Entrypoint: [`/${name}`] },
+    layers: [program(name, path)],
+  });
+  const sidecars = {
+    'csi-attacher': ['v4.11.0', 'v4.8.1'],
+    'csi-provisioner': ['v6.1.1', 'v5.2.0'],
+    'csi-resizer': ['v2.1.0', 'v1.13.1'],
+    'csi-snapshotter': ['v8.5.0'],
+  } as const;
+  const standIn = file['csi-stand-in'];
+  if (!standIn) return {};
+  const out: Record<string, Recipe> = {
+    'csi-node-driver-registrar': image('csi-node-driver-registrar', ['v2.16.0'], standIn),
+    hostpathplugin: image('hostpathplugin', ['v1.17.1'], standIn),
+  };
+  for (const [name, tags] of Object.entries(sidecars)) {
+    const path = file[name as keyof typeof sidecars];
+    if (path) out[name] = image(name, tags, path);
+  }
+  return out;
+}
+
 /** The recipes of all test images by a short name. */
 export function testImages(programs: Programs): Record<string, Recipe> {
   const { file, source } = programs;
@@ -92,7 +119,7 @@ export function testImages(programs: Programs): Record<string, Recipe> {
     ],
     files: [
       ['agnhost', file.agnhost, 0o755],
-      ['coredns', file.coredns, 0o755],
+      ...(file.coredns ? ([['coredns', file.coredns, 0o755]] as const) : []),
       ['localhost.crt', upstream('agnhost', 'porter', 'localhost.crt'), 0o644],
       ['localhost.key', upstream('agnhost', 'porter', 'localhost.key'), 0o644],
     ],
@@ -159,5 +186,6 @@ export function testImages(programs: Programs): Record<string, Recipe> {
       {},
       { packages: ['conntrack', 'iptables'], dependencies: { except: UNUSED } },
     ),
+    ...csiImages(file),
   };
 }

@@ -21,7 +21,7 @@ import { silentLogger } from '../../base/log.ts';
 import { kubeconfigFile, type Cluster } from '../../deploy/cluster/config.ts';
 import { enter, machineDir } from '../../deploy/cluster/machine.ts';
 import { ROOT } from '../../deploy/paths.ts';
-import { buildPrograms, conformanceCache } from './build.ts';
+import { buildPrograms, conformanceCache, othersFor } from './build.ts';
 import { bringUp, distribute, takeDown } from './cluster.ts';
 import { testImages } from './images.ts';
 import type { SpecEnd } from './output.ts';
@@ -178,7 +178,7 @@ function dumpCluster(run: Run, cluster: Cluster): void {
 
 async function runSpecs(run: Run, cluster: Cluster, signal: AbortSignal): Promise<void> {
   const { options } = run;
-  const programs = await buildPrograms(exec, say);
+  const programs = await buildPrograms(exec, say, othersFor(run.chosen));
   await distribute(exec, cluster, conformanceCache(), testImages(programs), say);
   const left = run.chosen.filter((s) => !run.done.has(s.name));
   const limitMs = (s: Spec) => 1000 * (options.limit ?? 300 + 2 * (s.upstreamSeconds ?? 60));
@@ -255,7 +255,7 @@ process.on('SIGTERM', onSignal);
 try {
   if (run.chosen.length === 0) throw new Error('no spec was chosen');
   say(`${run.chosen.length} specs, ${run.done.size} of them done`);
-  await buildPrograms(exec, say); // before a cluster waits for it
+  await buildPrograms(exec, say, othersFor(run.chosen)); // before a cluster waits for it
   const { cluster, fresh } = bringUp(options.name, options.nodes);
   const started = clock.monotonic();
   const timer = options.minutes ? clock.after(options.minutes * 60_000, onSignal) : undefined;
