@@ -73,7 +73,7 @@ function listWork(deps: WidthDeps, request: ApiRequest, nominalSeats: number): W
   // What isn't cached here is somebody else's; the work of passing it on is small.
   if (!cache || cache.size <= OBJECTS_PER_SEAT) return ONE_SEAT;
   // A namespace is read from an index, and a selector has to look at all of it.
-  let objects = info.namespace === '' ? cache.size : cache.snapshot({ namespace: info.namespace }).entries.length;
+  let objects = info.namespace === '' ? cache.size : cache.sizeOf(info.namespace);
   const query = request.query;
   const limit = Number(query.get('limit') ?? 0);
   if (limit > 0 && limit < objects && !query.get('labelSelector') && !query.get('fieldSelector')) objects = limit;

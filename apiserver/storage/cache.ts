@@ -83,6 +83,8 @@ export interface ResourceCache {
   readonly revision: number;
   /** Objects held. */
   readonly size: number;
+  /** Objects held of one namespace; costs next to nothing. */
+  sizeOf(namespace: string): number;
 }
 
 /** How objects of a resource are indexed. */

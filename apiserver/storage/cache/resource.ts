@@ -202,15 +202,15 @@ export class CachedResource implements ResourceCache {
     if (byField) return { entries: byField.get(field.value), rest: left({ label, namespace, ...others }) };
     if (label) {
       const postings = this.#labelIndex(label.key);
-      if (namespace === undefined || postings.count(label.value) <= this.#countIn(namespace))
+      if (namespace === undefined || postings.count(label.value) <= this.sizeOf(namespace))
         return { entries: postings.get(label.value), rest: left({ field, namespace, ...others }) };
     }
     if (namespace === undefined || !this.options.namespaced) return { entries: this.#sorted.all(), rest: scope };
     return { entries: this.#inNamespace(namespace), rest: left({ field, label, ...others }) };
   }
 
-  #countIn(namespace: string): number {
-    if (!this.options.namespaced) return Infinity;
+  sizeOf(namespace: string): number {
+    if (!this.options.namespaced) return this.size;
     const prefix = `${this.options.prefix}${namespace}/`;
     return this.#sorted.count(prefix, prefixEnd(prefix));
   }
