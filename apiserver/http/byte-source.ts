@@ -19,6 +19,7 @@ const PIECE = 256 * 1024;
 /** Pieces kept for reuse; garbage of this size is what makes long lists dear. */
 const MAX_IDLE = 16;
 const idle: Buffer[] = [];
+const SHORT = 16 * 1024;
 
 /** Writes a whole source and ends the response, as fast as the client takes it. */
 export function pump(out: ServerResponse, source: ByteSource): void {
@@ -26,13 +27,14 @@ export function pump(out: ServerResponse, source: ByteSource): void {
   const next = (): void => {
     while (left > 0) {
       if (out.destroyed) return;
-      const piece = idle.pop() ?? Buffer.allocUnsafeSlow(PIECE);
+      // What many short lists at one time have beyond the idle pieces is only as long as they need.
+      const piece = idle.pop() ?? Buffer.allocUnsafeSlow(left < SHORT ? left : PIECE);
       const n = source.fill(piece);
       left -= n;
       const done = () => {
-        if (idle.length < MAX_IDLE) idle.push(piece);
+        if (idle.length < MAX_IDLE && piece.length === PIECE) idle.push(piece);
       };
-      const bytes = n === PIECE ? piece : piece.subarray(0, n);
+      const bytes = n === piece.length ? piece : piece.subarray(0, n);
       if (left <= 0 || n === 0) {
         out.end(bytes, done);
         return;

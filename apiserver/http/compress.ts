@@ -19,7 +19,6 @@ export function gzipIfWanted(
   if (warnings) reply.header('warning', warnings.map(warningHeader));
   if (body.length < GZIP_THRESHOLD || !acceptsGzip(request.header('accept-encoding'))) {
     if (Buffer.isBuffer(body)) reply.send(code, type, body);
-    else if (body.length < GZIP_THRESHOLD) reply.send(code, type, readAll(body));
     else reply.sendSource(code, type, body);
     return;
   }

@@ -7,7 +7,7 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { Writable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { badRequest, requestEntityTooLarge } from '../../api/status.ts';
-import { Pieces, pump, type ByteSource } from './byte-source.ts';
+import { Pieces, pump, readAll, type ByteSource } from './byte-source.ts';
 import type { Clock } from '../../base/clock.ts';
 import { isUnwanted, sendEarly } from './early.ts';
 import type { UserInfo } from '../authentication/types.ts';
@@ -203,6 +203,10 @@ export class Reply {
     h['content-length'] = String(source.length);
     const native = this.native as ServerResponse;
     if (native.destroyed) return;
+    if (isUnwanted(this.native.req)) {
+      sendEarly(this.native, this.#clock, code, h, readAll(source));
+      return;
+    }
     native.writeHead(code, h);
     pump(native, source);
   }
