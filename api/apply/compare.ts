@@ -162,12 +162,27 @@ function diffList(shape: ListShape, l: JsonValue[], r: JsonValue[]): void {
   out.done();
 }
 
+/** As `everything` for a list whose items come in the order of their elements, none twice; else undefined. */
+function everyItem(shape: ListShape, list: readonly JsonValue[]): FieldSet | undefined {
+  const elements: string[] = [];
+  for (let i = 0; i < list.length; i++) {
+    const element = itemElement(shape, list[i]);
+    if (i > 0 && comparePathElements(elements[i - 1]!, element) >= 0) return undefined;
+    elements.push(element);
+  }
+  const out: MutableFieldSet = { [SELF]: LEAF };
+  for (let i = 0; i < list.length; i++) out[elements[i]!] = everything(shape.items, list[i]!);
+  return out;
+}
+
 /** The value's path and every path below, all as members. */
 export function everything(shape: Shape, value: JsonValue): FieldSet {
   if (typeof value !== 'object' || value === null || shape.kind === 'leaf') return LEAF;
   let out: MutableFieldSet | undefined;
   if (Array.isArray(value)) {
     if (shape.kind !== 'list' || value.length === 0) return LEAF;
+    const inOrder = everyItem(shape, value);
+    if (inOrder !== undefined) return inOrder;
     const items = index(shape, value);
     const elements = items.size < 2 ? [...items.keys()] : [...items.keys()].sort(comparePathElements);
     out = { [SELF]: LEAF };

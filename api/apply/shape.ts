@@ -31,6 +31,8 @@ export interface ListShape {
   readonly keys: readonly string[];
   /** What an absent key stands for. */
   readonly keyDefaults: readonly (JsonValue | undefined)[];
+  /** Elements of items with one key that is text, by its value: names of containers, volumes and variables recur. */
+  readonly known: Map<string, string>;
 }
 /** Without a declared type: objects are granular, everything else is a leaf. */
 export interface AnyShape {
@@ -105,7 +107,7 @@ function shapeOf(node: SchemaNode): Shape {
       const keys = node.listType === 'set' ? [] : [...node.listMapKeys].sort(compareText);
       const item = node.items.form === 'object' ? node.items.type : undefined;
       const keyDefaults = keys.map((k) => item?.field(k)?.node.default);
-      return { kind: 'list', items: shapeOf(node.items), keys, keyDefaults };
+      return { kind: 'list', items: shapeOf(node.items), keys, keyDefaults, known: new Map() };
     }
     case 'any':
     case 'fieldsV1':
@@ -142,6 +144,8 @@ export function itemElement(shape: ListShape, item: JsonValue | undefined): stri
       `associative list with keys may not have ${item === null ? 'a null element' : 'non-map elements'}`,
     );
   }
+  const only = keys.length === 1 ? item[keys[0]!] : undefined;
+  if (typeof only === 'string') return textElement(shape, only);
   let found = false;
   const values: (JsonValue | undefined)[] = [];
   for (let i = 0; i < keys.length; i++) {
@@ -155,4 +159,16 @@ export function itemElement(shape: ListShape, item: JsonValue | undefined): stri
     );
   }
   return keyElement(keys, values);
+}
+
+const MAX_KNOWN = 1000;
+
+function textElement({ keys, known }: ListShape, value: string): string {
+  let element = known.get(value);
+  if (element === undefined) {
+    element = keyElement(keys, [value]);
+    if (known.size >= MAX_KNOWN) known.clear();
+    known.set(value, element);
+  }
+  return element;
 }

@@ -22,9 +22,10 @@ export class Field<T> {
   readonly value: T | undefined;
   readonly errors: FieldError[];
   readonly #parent: Field<unknown> | undefined;
-  readonly #name: string;
+  /** A member's name, an index, or a key in its brackets. */
+  readonly #name: string | number;
 
-  constructor(value: T | undefined | null, errors: FieldError[], name = '', parent?: Field<unknown>) {
+  constructor(value: T | undefined | null, errors: FieldError[], name: string | number = '', parent?: Field<unknown>) {
     this.value = value ?? undefined;
     this.errors = errors;
     this.#name = name;
@@ -35,26 +36,22 @@ export class Field<T> {
   get path(): string {
     const head = this.#parent?.path ?? '';
     if (this.#name === '') return head;
-    return head === '' ? (this.#name.startsWith('.') ? this.#name.slice(1) : this.#name) : head + this.#name;
+    const name = typeof this.#name === 'number' ? `[${this.#name}]` : this.#name;
+    return head === '' || name.startsWith('[') ? head + name : `${head}.${name}`;
   }
 
   /** A member. */
   get<K extends keyof T & string>(name: K): Field<Child<T, K>> {
     const value = this.value === undefined ? undefined : (this.value as T)[name];
-    return new Field(value as Child<T, K> | undefined, this.errors, `.${name}`, this as Field<unknown>);
+    return new Field(value as Child<T, K> | undefined, this.errors, name, this as Field<unknown>);
   }
 
   /** The same errors and value under another name than the member's (where complaints go elsewhere). */
   named<V = T>(name: string, value?: V): Field<V> {
-    return new Field(
-      value,
-      this.errors,
-      name === '' || name.startsWith('[') ? name : `.${name}`,
-      this as Field<unknown>,
-    );
+    return new Field(value, this.errors, name, this as Field<unknown>);
   }
   at<V>(index: number, value: V): Field<V> {
-    return new Field(value, this.errors, `[${index}]`, this as Field<unknown>);
+    return new Field(value, this.errors, index, this as Field<unknown>);
   }
   key<V>(key: string, value: V): Field<V> {
     return new Field(value, this.errors, `[${key}]`, this as Field<unknown>);
