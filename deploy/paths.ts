@@ -11,7 +11,7 @@ export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 export const COMPILE_CACHE = join(ROOT, 'node_modules', '.cache', 'node');
 
 /** MiB for new objects: little is enough, and much is held for good. The API server allocates more in a short time. */
-export const NEW_OBJECTS = { server: '--max-semi-space-size=4', others: '--max-semi-space-size=2' };
+export const NEW_OBJECTS = { server: '--max-semi-space-size=8', others: '--max-semi-space-size=2' };
 
 /** One arena for malloc: each thread of Node having its own costs several MiB. */
 export const MALLOC = { MALLOC_ARENA_MAX: '1' };
