@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { parseYaml } from '../base/yaml.ts';
 import type { VerificationPolicy } from './images/pulled.ts';
+import type { TopologyPolicy } from './topology/hints.ts';
 
 /** Go's duration form ("1m30s", "100ms") in milliseconds; numbers are nanoseconds. */
 export function parseDuration(value: string | number): number {
@@ -108,6 +109,12 @@ export interface KubeletConfiguration {
   cpuManagerPolicy: 'none' | 'static';
   cpuManagerPolicyOptions: Record<string, string>;
   reservedSystemCPUs: string;
+  memoryManagerPolicy: 'None' | 'Static';
+  /** What of the reserved memory comes from which NUMA node. */
+  reservedMemory: { numaNode: number; limits: Record<string, string> }[];
+  topologyManagerPolicy: TopologyPolicy;
+  topologyManagerScope: 'container' | 'pod';
+  topologyManagerPolicyOptions: Record<string, string>;
   shutdownGracePeriod: string;
   shutdownGracePeriodCriticalPods: string;
   /** In place of the two before. */
@@ -188,6 +195,11 @@ export function defaultConfiguration(): KubeletConfiguration {
     cpuManagerPolicy: 'none',
     cpuManagerPolicyOptions: {},
     reservedSystemCPUs: '',
+    memoryManagerPolicy: 'None',
+    reservedMemory: [],
+    topologyManagerPolicy: 'none',
+    topologyManagerScope: 'container',
+    topologyManagerPolicyOptions: {},
     shutdownGracePeriod: '0s',
     shutdownGracePeriodCriticalPods: '0s',
   };
@@ -220,8 +232,21 @@ export function completeConfiguration(given: Record<string, unknown>): KubeletCo
   for (const [key, value] of Object.entries(config)) if (DURATIONS.has(key)) parseDuration(value as string);
   if (config.imageGCHighThresholdPercent < config.imageGCLowThresholdPercent)
     throw new Error('imageGCHighThresholdPercent must not be less than imageGCLowThresholdPercent');
+  for (const [key, known] of Object.entries(CHOICES))
+    if (!known.includes(config[key] as string))
+      throw new Error(
+        `${key} ${JSON.stringify(config[key])} must be one of: ${known.map((k) => JSON.stringify(k)).join(', ')}`,
+      );
   return config;
 }
+
+/** Fields with few values. */
+const CHOICES: Readonly<Record<string, readonly string[]>> = {
+  cpuManagerPolicy: ['none', 'static'],
+  memoryManagerPolicy: ['None', 'Static'],
+  topologyManagerPolicy: ['none', 'best-effort', 'restricted', 'single-numa-node'],
+  topologyManagerScope: ['container', 'pod'],
+};
 
 const DURATIONS = new Set([
   'syncFrequency',

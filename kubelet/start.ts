@@ -245,6 +245,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
         runtime,
         rootDir,
         nodeName,
+        memoryBytes: machine.memoryBytes,
         poke: () => agent?.poke(),
         manager: () => manager,
       });

@@ -3,20 +3,20 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { Container, DeepReadonly, Pod } from '../../api/types.ts';
 import { milliCpu } from '../quantity.ts';
 import { isSidecar, qosClass } from '../pods/resources.ts';
+import { nodeSets, preferFewest } from '../topology/hints.ts';
+import { AdmissionError, type HintProvider } from '../topology/manager.ts';
+import type { NumaNode } from '../topology/numa.ts';
 import { formatCpus, parseCpus } from './cpuset.ts';
 import { takeCpus, type Cpu } from './topology.ts';
 
 type ReadPod = DeepReadonly<Pod>;
 
-export interface CpuManager {
-  /** Gives the pod's containers their CPUs, once; throws when there are not enough. */
-  allocate(pod: ReadPod): void;
+export interface CpuManager extends HintProvider {
   /** The list for a container's cpuset: its own CPUs, or those that all share. */
   cpuset(uid: string, container: string): string;
   /** CPUs that a container has for itself. */
   exclusive(uid: string, container: string): number[];
   allocatable(): number[];
-  release(uid: string): void;
   /** Gives back what pods other than these had. */
   keep(living: ReadonlySet<string>): void;
 }
@@ -30,7 +30,9 @@ interface State {
 
 /** Whole CPUs that a container gets alone; 0 for one that shares. */
 export function wholeCpus(pod: ReadPod, c: DeepReadonly<Container>): number {
-  if (qosClass(pod) !== 'Guaranteed') return 0;
+  // what is asked for the pod as a whole is no container's
+  const { requests, limits } = pod.spec!.resources ?? {};
+  if (qosClass(pod) !== 'Guaranteed' || Object.keys({ ...requests, ...limits }).length > 0) return 0;
   const milli = milliCpu(c.resources?.requests?.['cpu'] ?? c.resources?.limits?.['cpu'] ?? '0');
   return milli > 0 && milli % 1000 === 0 ? milli / 1000 : 0;
 }
@@ -38,6 +40,7 @@ export function wholeCpus(pod: ReadPod, c: DeepReadonly<Container>): number {
 export function createCpuManager(options: {
   file: string;
   cpus: readonly Cpu[];
+  numa: readonly NumaNode[];
   reserved: readonly number[];
   /** strict-cpu-reservation: reserved CPUs are not shared either. */
   strict: boolean;
@@ -86,40 +89,80 @@ export function createCpuManager(options: {
   };
   save();
 
+  const listed = (pod: ReadPod) => [...(pod.spec!.initContainers ?? []), ...pod.spec!.containers];
+  /** CPUs of init containers that have ended before this one begins, and are nobody else's in the pod. */
+  const reusable = (pod: ReadPod, container: string): number[] => {
+    const own = entries.get(pod.metadata!.uid!);
+    const out = new Set<number>();
+    const inits = new Set((pod.spec!.initContainers ?? []).filter((c) => !isSidecar(c)).map((c) => c.name));
+    for (const c of listed(pod)) {
+      if (c.name === container) break;
+      for (const i of own?.get(c.name) ?? [])
+        if (inits.has(c.name)) out.add(i);
+        else out.delete(i);
+    }
+    return [...out].sort((a, b) => a - b);
+  };
+  const free = (): number[] => {
+    const t = taken();
+    return ids.filter((i) => !t.has(i) && !reserved.includes(i));
+  };
+
   return {
-    allocate(pod) {
+    has: (uid) => entries.has(uid),
+    hints(pod, containers) {
+      const counts = containers.map((c) => wholeCpus(pod, c));
+      const inits = pod.spec!.initContainers ?? [];
+      // a pod needs its containers' together, or the largest init container's
+      let together = 0;
+      let peak = 0;
+      containers.forEach((c, i) => {
+        if (containers.length > 1 && inits.includes(c) && !isSidecar(c)) peak = Math.max(peak, together + counts[i]!);
+        else together += counts[i]!;
+      });
+      const count = Math.max(together, peak);
+      if (count === 0) return new Map();
+      const again = containers.length === 1 ? reusable(pod, containers[0]!.name) : [];
+      const available = free();
+      let fewest = options.numa.length;
+      const sets = nodeSets(options.numa.map((n) => n.id)).filter((nodes) => {
+        const inside = new Set(options.numa.flatMap((n) => (nodes.includes(n.id) ? n.cpus : [])));
+        if (inside.size >= count) fewest = Math.min(fewest, nodes.length);
+        if (!again.every((i) => inside.has(i))) return false;
+        return again.length + available.filter((i) => inside.has(i)).length >= count;
+      });
+      return new Map([['cpu', preferFewest(sets, fewest)]]);
+    },
+    allocate(pod, c, nodes) {
       const uid = pod.metadata!.uid!;
-      if (entries.has(uid)) return;
-      const own = new Map<string, number[]>();
-      let reusable: number[] = [];
-      const all = [
-        ...(pod.spec!.initContainers ?? []).map((c) => [c, !isSidecar(c)] as const),
-        ...pod.spec!.containers.map((c) => [c, false] as const),
-      ];
-      for (const [c, ends] of all) {
-        const count = wholeCpus(pod, c);
-        if (count === 0) continue;
-        const t = taken();
-        for (const list of own.values()) for (const i of list) t.add(i);
-        const free = ids.filter((i) => (!t.has(i) || reusable.includes(i)) && !reserved.includes(i));
-        // what an init container had is used again first
-        const again = reusable.slice(0, count);
-        const more = takeCpus(
-          cpus,
-          free.filter((i) => !again.includes(i)),
-          count - again.length,
+      const count = wholeCpus(pod, c);
+      if (count === 0 || entries.get(uid)?.has(c.name)) return;
+      if (options.wholeCores && count % threads(ids[0]!) !== 0)
+        throw new AdmissionError(
+          'SMTAlignmentError',
+          `SMT Alignment Error: requested ${count} cpus not multiple cpus per core = ${threads(ids[0]!)}`,
         );
-        if (!more)
-          throw new Error(`not enough cpus available to satisfy request: requested=${count}, available=${free.length}`);
-        const got = [...again, ...more].sort((a, b) => a - b);
-        if (options.wholeCores && count % threads(got[0]!) !== 0)
-          throw new Error(
-            `SMT Alignment Error: requested ${count} cpus not multiple cpus per core = ${threads(got[0]!)}`,
-          );
-        own.set(c.name, got);
-        reusable = ends ? [...new Set([...reusable, ...got])] : reusable.filter((i) => !got.includes(i));
-      }
-      if (own.size === 0) return;
+      // what an init container had is used again first
+      const again = reusable(pod, c.name).slice(0, count);
+      const left = free().filter((i) => !again.includes(i));
+      const missing = count - again.length;
+      const inside = new Set(options.numa.flatMap((n) => (nodes?.includes(n.id) ? n.cpus : [])));
+      const near = left.filter((i) => inside.has(i));
+      const first = takeCpus(cpus, near, Math.min(missing, near.length))!;
+      const rest = takeCpus(
+        cpus,
+        left.filter((i) => !first.includes(i)),
+        missing - first.length,
+      );
+      if (!rest)
+        throw new Error(
+          `not enough cpus available to satisfy request: requested=${count}, available=${left.length + again.length}`,
+        );
+      const own = entries.get(uid) ?? new Map<string, number[]>();
+      own.set(
+        c.name,
+        [...again, ...first, ...rest].sort((a, b) => a - b),
+      );
       entries.set(uid, own);
       save();
       options.sharedChanged();

@@ -21,6 +21,7 @@ export interface Grant {
 export interface DeviceLedger {
   get(uid: string, container: string, resource: string): Grant | undefined;
   of(uid: string, container: string): Grant[];
+  has(uid: string): boolean;
   set(grant: Grant): void;
   release(which: (grant: Grant) => boolean): void;
   /** Ids that pods among `living` have. */
@@ -50,6 +51,7 @@ export function createDeviceLedger(file: string): DeviceLedger {
   return {
     get: (uid, container, resource) =>
       load().grants.find((g) => g.uid === uid && g.container === container && g.resource === resource),
+    has: (uid) => load().grants.some((g) => g.uid === uid),
     of: (uid, container) => load().grants.filter((g) => g.uid === uid && g.container === container),
     set(grant) {
       load().grants.push(grant);

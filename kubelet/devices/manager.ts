@@ -7,14 +7,17 @@ import { basename, isAbsolute, join } from 'node:path';
 import type { ClientReadableStream } from '@grpc/grpc-js';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
-import type { DeepReadonly, Pod } from '../../api/types.ts';
+import type { Container, DeepReadonly, Pod } from '../../api/types.ts';
 import { errorText } from '../cri/client.ts';
 import { connect, loadService, serve, type Caller } from '../grpc.ts';
 import type { PluginHandler } from '../plugins/watcher.ts';
 import { amountsOf, isSidecar } from '../pods/resources.ts';
+import { nodeSets, preferFewest, type Hint, type Nodes } from '../topology/hints.ts';
+import type { HintProvider } from '../topology/manager.ts';
 import { createDeviceLedger, type AllocateAnswer, type Grant } from './ledger.ts';
 
 type ReadPod = DeepReadonly<Pod>;
+type ReadContainer = DeepReadonly<Container>;
 
 interface Device {
   ID: string;
@@ -30,18 +33,17 @@ interface Resource {
   plugin: { caller: Caller; options: PluginOptions; stream: ClientReadableStream<unknown> } | undefined;
 }
 
-export interface DeviceManager extends PluginHandler {
+export interface DeviceManager extends PluginHandler, HintProvider {
   start(): Promise<void>;
   stop(): void;
   /** Numbers of devices by resource: all, and those that are healthy. */
   capacity(): { capacity: Record<string, number>; allocatable: Record<string, number> };
-  /** Gives the pod's containers their devices, once; rejects with what is missing. */
-  allocate(pod: ReadPod): Promise<void>;
+  /** Whether any of the pod's containers asks for devices. */
+  wanted(pod: ReadPod): boolean;
   /** What the plugins want changed in a container. */
   grants(uid: string, container: string): Grant[];
   /** Tells plugins that asked for it that a container is about to start. */
   beforeStart(uid: string, container: string): Promise<void>;
-  release(uid: string): void;
   keep(living: ReadonlySet<string>): void;
   devices(): { resource: string; ids: string[]; nodes: number[] }[];
 }
@@ -66,8 +68,6 @@ export function createDeviceManager(options: {
   const ledger = createDeviceLedger(join(dir, 'kubelet_internal_checkpoint'));
   let server: { stop(): void } | undefined;
   let stopped = false;
-  /** One allocation after the other: two pods must not see the same device free. */
-  let last: Promise<unknown> = Promise.resolve();
 
   function resource(name: string): Resource {
     let r = resources.get(name);
@@ -124,14 +124,36 @@ export function createDeviceManager(options: {
       .map((d) => d.ID);
   }
 
-  async function pick(name: string, count: number, reusable: ReadonlySet<string>): Promise<string[]> {
-    const available = [...reusable, ...free(name)];
+  /** What of the ids lies at these NUMA nodes, then the others. */
+  function nearFirst(
+    name: string,
+    ids: readonly string[],
+    nodes: Nodes | undefined,
+  ): { near: string[]; all: string[] } {
+    const near = nodes ? ids.filter((id) => nodesOf(name, id).some((n) => nodes.includes(n))) : [];
+    return { near, all: [...near, ...ids.filter((id) => !near.includes(id))] };
+  }
+  const nodesOf = (name: string, id: string): number[] =>
+    (resources.get(name)?.devices.get(id)?.topology?.nodes ?? []).map((n) => n.ID);
+
+  async function pick(
+    name: string,
+    count: number,
+    reusable: ReadonlySet<string>,
+    nodes: Nodes | undefined,
+  ): Promise<string[]> {
+    const { near, all } = nearFirst(name, free(name), nodes);
+    const available = [...reusable, ...all];
     if (available.length < count)
       throw new Error(
         `requested number of devices unavailable for ${name}. Requested: ${count}, Available: ${available.length}`,
       );
     const must = [...reusable].slice(0, count);
     if (must.length === count) return must;
+    // those at the wanted nodes suffice, or are all taken
+    const enough = must.length + near.length >= count;
+    const offered = near.length > 0 && enough ? [...must, ...near] : available;
+    if (near.length > 0 && !enough) must.push(...near);
     const plugin = resources.get(name)?.plugin;
     if (plugin?.options.get_preferred_allocation_available) {
       const answer = await plugin.caller
@@ -139,7 +161,7 @@ export function createDeviceManager(options: {
           'GetPreferredAllocation',
           {
             container_requests: [
-              { available_deviceIDs: available, must_include_deviceIDs: must, allocation_size: count },
+              { available_deviceIDs: offered, must_include_deviceIDs: must, allocation_size: count },
             ],
           },
           CALL_MS,
@@ -147,45 +169,62 @@ export function createDeviceManager(options: {
         .catch((error: unknown) =>
           logger.debug('no preferred allocation', { resource: name, error: errorText(error) }),
         );
-      const preferred = (answer?.container_responses[0]?.deviceIDs ?? []).filter((id) => available.includes(id));
-      const all = new Set([...must, ...preferred, ...available]);
-      return [...all].slice(0, count);
+      const preferred = (answer?.container_responses[0]?.deviceIDs ?? []).filter((id) => offered.includes(id));
+      return [...new Set([...must, ...preferred, ...offered])].slice(0, count);
     }
-    return available.slice(0, count);
+    return offered.slice(0, count);
   }
 
-  async function allocate(pod: ReadPod): Promise<void> {
-    const uid = pod.metadata!.uid!;
-    const spec = pod.spec!;
-    const reusable = new Map<string, Set<string>>();
-    for (const [c, init] of [
-      ...(spec.initContainers ?? []).map((x) => [x, true] as const),
-      ...spec.containers.map((x) => [x, false] as const),
-    ]) {
-      for (const [name, count] of Object.entries(amountsOf(c.resources?.limits))) {
-        if (!resources.has(name) || count === 0) continue;
-        const reuse = reusable.get(name) ?? new Set<string>();
-        reusable.set(name, reuse);
-        let ids = ledger.get(uid, c.name, name)?.ids;
-        if (!ids) {
-          ids = await pick(name, count, reuse);
-          const plugin = resources.get(name)?.plugin;
-          if (!plugin) throw new Error(`no device plugin is registered for ${name}`);
-          const answer = await plugin.caller.call<{ container_responses: AllocateAnswer[] }>(
-            'Allocate',
-            { container_requests: [{ devices_ids: ids }] },
-            CALL_MS,
-          );
-          const response = answer.container_responses[0];
-          if (!response) throw new Error(`no containers in the device allocation response of ${name}`);
-          ledger.set({ uid, container: c.name, resource: name, ids, answer: response });
-        }
-        // what an init container had is free again when the others run
-        for (const id of ids)
-          if (init && !isSidecar(c)) reuse.add(id);
-          else reuse.delete(id);
-      }
+  const inits = (pod: ReadPod) => (pod.spec!.initContainers ?? []).filter((c) => !isSidecar(c)).map((c) => c.name);
+  /** Devices of init containers that have ended before this one begins, and are nobody else's in the pod. */
+  function reusable(pod: ReadPod, container: string, name: string): Set<string> {
+    const ending = inits(pod);
+    const out = new Set<string>();
+    for (const c of [...(pod.spec!.initContainers ?? []), ...pod.spec!.containers]) {
+      if (c.name === container) break;
+      for (const id of ledger.get(pod.metadata!.uid!, c.name, name)?.ids ?? [])
+        if (ending.includes(c.name)) out.add(id);
+        else out.delete(id);
     }
+    return out;
+  }
+
+  async function allocate(pod: ReadPod, c: ReadContainer, nodes: Nodes | undefined): Promise<void> {
+    const uid = pod.metadata!.uid!;
+    for (const [name, count] of wants(c)) {
+      if (ledger.get(uid, c.name, name)) continue;
+      const ids = await pick(name, count, reusable(pod, c.name, name), nodes);
+      const plugin = resources.get(name)?.plugin;
+      if (!plugin) throw new Error(`no device plugin is registered for ${name}`);
+      const answer = await plugin.caller.call<{ container_responses: AllocateAnswer[] }>(
+        'Allocate',
+        { container_requests: [{ devices_ids: ids }] },
+        CALL_MS,
+      );
+      const response = answer.container_responses[0];
+      if (!response) throw new Error(`no containers in the device allocation response of ${name}`);
+      ledger.set({ uid, container: c.name, resource: name, ids, answer: response });
+    }
+  }
+  /** Devices that a container asks for, by resource. */
+  const wants = (c: ReadContainer): [string, number][] =>
+    Object.entries(amountsOf(c.resources?.limits)).filter(([name, count]) => resources.has(name) && count > 0);
+
+  /** Nodes that a number of a resource's devices could come from; undefined where devices name none. */
+  function hintsFor(name: string, count: number, again: ReadonlySet<string>): Hint[] | undefined {
+    const all = [...(resources.get(name)?.devices.keys() ?? [])];
+    const known = [...new Set(all.flatMap((id) => nodesOf(name, id)))].sort((a, b) => a - b);
+    if (known.length === 0) return undefined;
+    const available = free(name);
+    if (available.length + again.size < count) return [];
+    let fewest = known.length;
+    const sets = nodeSets(known).filter((nodes) => {
+      const inside = (id: string) => nodesOf(name, id).some((n) => nodes.includes(n));
+      if (all.filter(inside).length >= count) fewest = Math.min(fewest, nodes.length);
+      const bound = [...again].filter((id) => nodesOf(name, id).length > 0);
+      return bound.every(inside) && bound.length + available.filter(inside).length >= count;
+    });
+    return preferFewest(sets, fewest);
   }
 
   return {
@@ -241,15 +280,23 @@ export function createDeviceManager(options: {
       }
       return { capacity, allocatable };
     },
-    allocate(pod) {
-      // who wants no device need not wait for a plugin that is slow with another's
-      const all = [...(pod.spec!.initContainers ?? []), ...pod.spec!.containers];
-      if (!all.some((c) => Object.keys(c.resources?.limits ?? {}).some((k) => resources.has(k))))
-        return Promise.resolve();
-      const next = last.then(() => allocate(pod));
-      last = next.catch(() => {});
-      return next;
+    has: (uid) => ledger.has(uid),
+    wanted: (pod) => [...(pod.spec!.initContainers ?? []), ...pod.spec!.containers].some((c) => wants(c).length > 0),
+    hints(pod, containers) {
+      const ending = inits(pod);
+      const counts = new Map<string, number>();
+      const peaks = new Map<string, number>();
+      for (const c of containers)
+        for (const [name, count] of wants(c))
+          if (containers.length > 1 && ending.includes(c.name))
+            peaks.set(name, Math.max(peaks.get(name) ?? 0, count + (counts.get(name) ?? 0)));
+          else counts.set(name, (counts.get(name) ?? 0) + count);
+      for (const [name, count] of peaks) counts.set(name, Math.max(count, counts.get(name) ?? 0));
+      const again = (name: string) =>
+        containers.length === 1 ? reusable(pod, containers[0]!.name, name) : new Set<string>();
+      return new Map([...counts].map(([name, count]) => [name, hintsFor(name, count, again(name))]));
     },
+    allocate,
     grants: (uid, container) => ledger.of(uid, container),
     async beforeStart(uid, container) {
       for (const g of ledger.of(uid, container)) {

@@ -6,6 +6,7 @@ import type { DeepReadonly, Pod } from '../../api/types.ts';
 import type { DraManager } from '../dra/manager.ts';
 import { loadService, serve } from '../grpc.ts';
 import { isSidecar } from '../pods/resources.ts';
+import type { MemoryBlock } from '../memory/manager.ts';
 import type { DeviceManager } from './manager.ts';
 
 export interface PodResourcesOptions {
@@ -18,10 +19,15 @@ export interface PodResourcesOptions {
   /** CPUs that a container has for itself. */
   cpus(uid: string, container: string): number[];
   allocatableCpus(): number[];
+  /** Memory that a container has from named NUMA nodes. */
+  memory(uid: string, container: string): readonly MemoryBlock[];
+  allocatableMemory(): readonly MemoryBlock[];
 }
 
 const topology = (nodes: readonly number[]) =>
   nodes.length ? { topology: { nodes: nodes.map((ID) => ({ ID })) } } : {};
+
+const memoryMessage = (b: MemoryBlock) => ({ memory_type: b.type, size: b.size, ...topology(b.numaAffinity) });
 
 export async function servePodResources(options: PodResourcesOptions): Promise<{ stop(): void }> {
   const { devices, dra } = options;
@@ -44,7 +50,7 @@ export async function servePodResources(options: PodResourcesOptions): Promise<{
             ...topology([...new Set(g.ids.flatMap((id) => nodesOf(g.resource, id)))]),
           })),
           cpu_ids: options.cpus(uid, c.name),
-          memory: [],
+          memory: options.memory(uid, c.name).map(memoryMessage),
           dynamic_resources: (dra?.claims(uid) ?? []).flatMap((claim) => {
             const resources = Object.entries(claim.drivers).flatMap(([driver, list]) =>
               (list ?? [])
@@ -77,7 +83,7 @@ export async function servePodResources(options: PodResourcesOptions): Promise<{
             .devices()
             .map((d) => ({ resource_name: d.resource, device_ids: d.ids, ...topology(d.nodes) })),
           cpu_ids: options.allocatableCpus(),
-          memory: [],
+          memory: options.allocatableMemory().map(memoryMessage),
         }),
         Get(r: { pod_name: string; pod_namespace: string }) {
           const pod = options

@@ -5,8 +5,6 @@ import type { Logger } from '../../base/log.ts';
 import type { Client } from '../../client/client.ts';
 import { resourceClaims } from '../../client/resources.ts';
 import type { KubeletConfiguration } from '../config.ts';
-import { formatCpus, parseCpus } from '../cpus/cpuset.ts';
-import { createCpuManager, type CpuManager } from '../cpus/manager.ts';
 import { readCpus } from '../cpus/topology.ts';
 import type { Runtime } from '../cri/types.ts';
 import { createDeviceManager, type DeviceManager } from '../devices/manager.ts';
@@ -14,8 +12,8 @@ import { servePodResources } from '../devices/pod-resources.ts';
 import { createDraManager, type DraManager } from '../dra/manager.ts';
 import type { PodManager } from '../pods/manager.ts';
 import { createNodeResources, type NodeResources } from '../pods/node-resources.ts';
-import { milliCpu } from '../quantity.ts';
 import { orNone, type Csi } from '../volumes/wire.ts';
+import { createCpus, createMemory, createTopology, living, numaNodes } from './own-parts.ts';
 import { watchPlugins, type PluginHandler } from './watcher.ts';
 
 export interface PluginInput {
@@ -26,6 +24,8 @@ export interface PluginInput {
   runtime: Runtime;
   rootDir: string;
   nodeName: string;
+  /** Of the machine. */
+  memoryBytes: number;
   /** The node's status is to be sent anew. */
   poke(): void;
   manager(): PodManager | undefined;
@@ -39,39 +39,6 @@ export interface Plugins {
 }
 
 const SLICES = '/apis/resource.k8s.io/v1/resourceslices';
-
-/** Pods that have not ended, by UID. */
-const living = (manager: PodManager | undefined) =>
-  (manager?.workers() ?? []).filter((w) => w.phase === 'syncing' || w.phase === 'terminating');
-
-function createCpus(input: PluginInput): CpuManager | undefined {
-  const { config, runtime, logger } = input;
-  if (config.cpuManagerPolicy !== 'static') return undefined;
-  const cpus = readCpus();
-  const milli = milliCpu(config.kubeReserved['cpu']) + milliCpu(config.systemReserved['cpu']);
-  const reserved = config.reservedSystemCPUs
-    ? parseCpus(config.reservedSystemCPUs)
-    : cpus.slice(0, Math.ceil(milli / 1000)).map((c) => c.id);
-  if (reserved.length === 0)
-    throw new Error('the static policy requires systemreserved.cpu + kubereserved.cpu to be greater than zero');
-  logger.info('CPUs are given to containers', { reserved: formatCpus(reserved) });
-  const manager: CpuManager = createCpuManager({
-    file: join(input.rootDir, 'cpu_manager_state'),
-    cpus,
-    reserved,
-    strict: config.cpuManagerPolicyOptions['strict-cpu-reservation'] === 'true',
-    wholeCores: config.cpuManagerPolicyOptions['full-pcpus-only'] === 'true',
-    sharedChanged() {
-      for (const w of living(input.manager()))
-        for (const c of w.state.containers)
-          if (c.state === 'CONTAINER_RUNNING' && manager.exclusive(w.uid, c.name).length === 0)
-            runtime
-              .updateContainerResources(c.id, { cpuset_cpus: manager.cpuset(w.uid, c.name) })
-              .catch((error: unknown) => logger.warn('cpuset not changed', { container: c.id, error: String(error) }));
-    },
-  });
-  return manager;
-}
 
 function createDra(input: PluginInput, client: Client): DraManager {
   return createDraManager({
@@ -91,7 +58,9 @@ function createDra(input: PluginInput, client: Client): DraManager {
 export function createPlugins(input: PluginInput): Plugins {
   const { clock, logger, rootDir, runtime, client } = input;
   const dra = client ? createDra(input, client) : undefined;
-  const cpus = createCpus(input);
+  const numa = numaNodes(input);
+  const cpus = createCpus(input, numa);
+  const memory = createMemory(input, numa);
   const devices = createDeviceManager({
     dir: join(rootDir, 'device-plugins'),
     clock,
@@ -104,6 +73,8 @@ export function createPlugins(input: PluginInput): Plugins {
     devices,
     dra,
     cpus,
+    memory,
+    topology: createTopology(input.config, numa, [devices, cpus, memory]),
     runtimeKnowsCdi: () =>
       (knowsCdi ??= runtime
         .version()
@@ -127,6 +98,8 @@ export function createPlugins(input: PluginInput): Plugins {
         dra,
         pods: () => living(input.manager()).map((w) => w.pod),
         cpus: (uid, container) => cpus?.exclusive(uid, container) ?? [],
+        memory: (uid, container) => memory?.blocks(uid, container) ?? [],
+        allocatableMemory: () => memory?.allocatable() ?? [],
         allocatableCpus: () => cpus?.allocatable() ?? readCpus().map((c) => c.id),
       });
       // what a driver says of the node can be told when the node is known

@@ -1,10 +1,13 @@
-/** What containers get of the node beyond CPU time and memory: plugins' devices, prepared claims, CPUs of their own. */
+/** What containers get of the node for themselves: plugins' devices, prepared claims, CPUs, memory of NUMA nodes. */
 import type { DeepReadonly, Pod } from '../../api/types.ts';
 import type { CpuManager } from '../cpus/manager.ts';
 import type { ContainerConfig } from '../cri/types.ts';
 import { resolveCdi } from '../devices/cdi.ts';
 import type { DeviceManager } from '../devices/manager.ts';
 import type { DraManager } from '../dra/manager.ts';
+import type { MemoryManager } from '../memory/manager.ts';
+import type { TopologyManager } from '../topology/manager.ts';
+import { formatCpus } from '../cpus/cpuset.ts';
 import { ConfigError } from './env.ts';
 
 type ReadPod = DeepReadonly<Pod>;
@@ -28,19 +31,17 @@ export function createNodeResources(options: {
   devices: DeviceManager;
   dra: DraManager | undefined;
   cpus: CpuManager | undefined;
+  memory: MemoryManager | undefined;
+  /** Gives out of all of them. */
+  topology: TopologyManager;
   /** Whether the runtime itself knows CDI devices. */
   runtimeKnowsCdi(): Promise<boolean>;
 }): NodeResources {
-  const { devices, dra, cpus } = options;
+  const { devices, dra, cpus, memory } = options;
   return {
     async allocate(pod) {
-      cpus?.allocate(pod);
-      try {
-        await devices.allocate(pod);
-      } catch (error) {
-        cpus?.release(pod.metadata!.uid!);
-        throw error;
-      }
+      // who wants nothing need not wait for a plugin that is slow with another's
+      if (cpus || memory || devices.wanted(pod)) await options.topology.allocate(pod);
     },
     prepare: async (pod) => dra?.prepare(pod),
     async inject(pod, container, config) {
@@ -77,16 +78,20 @@ export function createNodeResources(options: {
         }
       }
       if (cpus) config.linux.resources.cpuset_cpus = cpus.cpuset(uid, container);
+      const mems = memory?.mems(uid, container);
+      if (mems) config.linux.resources.cpuset_mems = formatCpus(mems);
     },
-    exclusive: (resource) => resource === 'cpu' && cpus !== undefined,
+    exclusive: (resource) => (resource === 'cpu' ? cpus : memory) !== undefined,
     beforeStart: (uid, container) => devices.beforeStart(uid, container),
     async release(uid) {
       await dra?.unprepare(uid);
       devices.release(uid);
       cpus?.release(uid);
+      memory?.release(uid);
     },
     keep(living) {
       cpus?.keep(living);
+      memory?.keep(living);
       devices.keep(living);
     },
   };

@@ -5,6 +5,7 @@ import type { Timer } from '../../base/clock.ts';
 import type { DeepReadonly, Pod } from '../../api/types.ts';
 import { errorText, isNotFound } from '../cri/client.ts';
 import { terminal } from '../status/generate.ts';
+import { AdmissionError } from '../topology/manager.ts';
 import { applyResize, grantResize } from './apply-resize.ts';
 import { collectGarbage } from './container-gc.ts';
 import {
@@ -249,8 +250,11 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
     try {
       await deps.resources?.allocate(w.pod);
     } catch (error) {
-      const message = `Pod was rejected: Allocate failed due to ${errorText(error)}, which is unexpected`;
-      end({ phase: 'Failed', reason: 'UnexpectedAdmissionError', message });
+      const [reason, why] =
+        error instanceof AdmissionError
+          ? [error.reason, error.message]
+          : ['UnexpectedAdmissionError', `Allocate failed due to ${errorText(error)}, which is unexpected`];
+      end({ phase: 'Failed', reason, message: `Pod was rejected: ${why}` });
       return false;
     }
     try {

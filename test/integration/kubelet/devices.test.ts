@@ -289,4 +289,55 @@ describe('kubelet with device plugins and DRA drivers', function () {
     await node.until('dra', (x) => x === undefined);
     assert.equal(made('NodeUnprepareResources').length, 1);
   });
+
+  it('gives memory and devices from one NUMA node, or rejects the pod', async () => {
+    await node.kubelet.stop();
+    for (const s of stops.splice(0)) s();
+    await node.startKubelet({
+      hollow: false,
+      containerLogsDir: join(dir, 'containers'),
+      fields: { memoryManagerPolicy: 'Static', topologyManagerPolicy: 'single-numa-node' },
+    });
+    await node.kubelet.registered();
+    await startPlugin();
+    await eventually(async () => {
+      // other pods have two
+      send(health({ n1: 'Healthy', n2: 'Healthy', n3: 'Healthy', n4: 'Healthy' }));
+      assert.deepEqual(await numbers(), ['4', '4']);
+    });
+    const amounts = { [RESOURCE]: '1', cpu: '10m', memory: '32Mi' };
+    const spec = { containers: [{ name: 'c', image: 'busybox:1', resources: { limits: amounts } }] };
+    await node.create('aligned', spec);
+    await node.until('aligned', isReady);
+    assert.equal(configs.get('aligned/c')!.linux.resources.cpuset_mems, '0');
+    const caller = connect(
+      loadService('kubelet-podresources-v1', 'v1.PodResourcesLister'),
+      join(node.rootDir, 'pod-resources', 'kubelet.sock'),
+      systemClock,
+    );
+    interface Memory {
+      memory: { memory_type: string; size: number; topology: { nodes: { ID: number }[] } }[];
+    }
+    const mine = { pod_name: 'aligned', pod_namespace: 'default' };
+    const got = await caller.call<{ pod_resources: { containers: Memory[] } }>('Get', mine, 5000);
+    assert.deepEqual(
+      got.pod_resources.containers[0]!.memory.map((m) => [
+        m.memory_type,
+        Number(m.size),
+        Number(m.topology.nodes[0]!.ID),
+      ]),
+      [['memory', 32 * 2 ** 20, 0]],
+    );
+    const all = await caller.call<Memory>('GetAllocatableResources', {}, 5000);
+    assert.ok(all.memory.some((m) => m.memory_type === 'memory' && Number(m.size) > 32 * 2 ** 20));
+    caller.close();
+    // devices at a node that has none of the memory
+    const topology = { nodes: [{ ID: 99 }] };
+    send({ devices: ['f1', 'f2', 'f3', 'f4', 'f5'].map((ID) => ({ ID, health: 'Healthy', topology })) });
+    await eventually(async () => assert.deepEqual(await numbers(), ['5', '5']));
+    await node.create('apart', spec);
+    const rejected = await node.until<View>('apart', phaseIs('Failed'));
+    assert.equal(rejected.status!.reason, 'TopologyAffinityError');
+    assert.match(rejected.status!.message!, /Resources cannot be allocated with Topology locality/);
+  });
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { formatCpus, parseCpus } from '../../../kubelet/cpus/cpuset.ts';
@@ -7,10 +7,27 @@ import { createCpuManager } from '../../../kubelet/cpus/manager.ts';
 import { takeCpus, type Cpu } from '../../../kubelet/cpus/topology.ts';
 import { resolveCdi } from '../../../kubelet/devices/cdi.ts';
 import { swapCapacity, swapLimit } from '../../../kubelet/pods/swap.ts';
+import type { Container, Pod } from '../../../api/types.ts';
+import { checkReserved, createMemoryManager } from '../../../kubelet/memory/manager.ts';
+import { mergeHints, type Hint, type Hints, type TopologyPolicy } from '../../../kubelet/topology/hints.ts';
+import { createTopologyManager, type HintProvider } from '../../../kubelet/topology/manager.ts';
+import { readNumaNodes, type NumaNode } from '../../../kubelet/topology/numa.ts';
 import { pod } from './pods.ts';
 
 /** Two sockets of two cores with two threads: CPU n and n+4 share a core. */
 const CPUS: Cpu[] = [0, 1, 2, 3, 4, 5, 6, 7].map((id) => ({ id, core: id % 4, socket: id % 4 < 2 ? 0 : 1 }));
+
+/** Each socket is a NUMA node. */
+const NUMA: NumaNode[] = [0, 1].map((id) => ({
+  id,
+  cpus: CPUS.filter((c) => c.socket === id).map((c) => c.id),
+  memory: 10 * 2 ** 30,
+  hugePages: [],
+  distances: id === 0 ? [10, 20] : [20, 10],
+}));
+const give = (m: HintProvider, p: Pod) => {
+  for (const c of [...(p.spec!.initContainers ?? []), ...p.spec!.containers]) void m.allocate(p, c, undefined);
+};
 
 describe('CPUs of containers', () => {
   let dir: string;
@@ -44,22 +61,23 @@ describe('CPUs of containers', () => {
       createCpuManager({
         file,
         cpus: CPUS,
+        numa: NUMA,
         reserved: [0],
         strict: false,
         wholeCores: false,
         sharedChanged: () => changes++,
       });
     const m = make();
-    m.allocate(asks('a', '2'));
+    give(m, asks('a', '2'));
     assert.deepEqual(m.exclusive('a', 'c'), [1, 5]);
-    m.allocate(asks('b', '1500m'));
+    give(m, asks('b', '1500m'));
     assert.deepEqual(m.exclusive('b', 'c'), [], 'no whole number');
     assert.equal(m.cpuset('b', 'c'), '0,2-4,6-7');
     assert.equal(changes, 1);
     const again = make();
     assert.deepEqual(again.exclusive('a', 'c'), [1, 5]);
     assert.throws(
-      () => again.allocate(asks('d', '6')),
+      () => give(again, asks('d', '6')),
       /not enough cpus available to satisfy request: requested=6, available=5/,
     );
     again.release('a');
@@ -68,11 +86,163 @@ describe('CPUs of containers', () => {
   });
 
   it('lets the containers use again what init containers had', () => {
-    const options = { file: join(dir, 's'), cpus: CPUS, reserved: [0, 4], strict: false, wholeCores: false };
+    const options = {
+      file: join(dir, 's'),
+      cpus: CPUS,
+      numa: NUMA,
+      reserved: [0, 4],
+      strict: false,
+      wholeCores: false,
+    };
     const m = createCpuManager({ ...options, sharedChanged() {} });
     const resources = { requests: { cpu: '6', memory: '1Mi' }, limits: { cpu: '6', memory: '1Mi' } };
-    m.allocate(asks('a', '6', { initContainers: [{ name: 'i', image: 'i', resources }] }));
+    give(m, asks('a', '6', { initContainers: [{ name: 'i', image: 'i', resources }] }));
     assert.deepEqual(m.exclusive('a', 'i'), m.exclusive('a', 'c'));
+  });
+});
+
+describe('NUMA nodes', () => {
+  let dir: string;
+  beforeEach(() => void (dir = mkdtempSync(join(tmpdir(), 'kubelet-numa-'))));
+  afterEach(() => rmSync(dir, { recursive: true, force: true }));
+  const GI = 2 ** 30;
+  const ask = (name: string, cpu: string, memory: string): Container => ({
+    name,
+    image: 'i',
+    resources: { requests: { cpu, memory }, limits: { cpu, memory } },
+  });
+  const memory = (numa = NUMA) =>
+    createMemoryManager({
+      file: join(dir, 'memory_manager_state'),
+      numa,
+      reserved: [{ numaNode: 0, limits: { memory: '1Gi' } }],
+    });
+  const cpus = () =>
+    createCpuManager({
+      file: join(dir, 'cpu_manager_state'),
+      cpus: CPUS,
+      numa: NUMA,
+      reserved: [0],
+      strict: false,
+      wholeCores: false,
+      sharedChanged() {},
+    });
+  const manager = (policy: TopologyPolicy, providers: HintProvider[], scope: 'container' | 'pod' = 'container') =>
+    createTopologyManager({ merger: { policy, numa: NUMA, closest: false }, scope, providers });
+
+  it('are read from the kernel', () => {
+    const node = join(dir, 'node0');
+    mkdirSync(join(node, 'hugepages', 'hugepages-2048kB'), { recursive: true });
+    writeFileSync(join(node, 'cpulist'), '0-1\n');
+    writeFileSync(join(node, 'meminfo'), 'Node 0 MemTotal:       1024 kB\n');
+    writeFileSync(join(node, 'distance'), '10 21\n');
+    writeFileSync(join(node, 'hugepages', 'hugepages-2048kB', 'nr_hugepages'), '3\n');
+    assert.deepEqual(readNumaNodes(dir), [
+      { id: 0, cpus: [0, 1], memory: 2 ** 20, hugePages: [{ bytes: 2 ** 21, count: 3 }], distances: [10, 21] },
+    ]);
+    assert.deepEqual(readNumaNodes(join(dir, 'none')), []);
+  });
+
+  const merged = (policy: TopologyPolicy, ...lists: Hint[][]) =>
+    mergeHints(
+      { policy, numa: NUMA, closest: false },
+      lists.map((l, i): Hints => new Map([[`r${i}`, l]])),
+    );
+  const hint = (preferred: boolean, ...nodes: number[]): Hint => ({ nodes, preferred });
+
+  it('are chosen so that all resources agree, and the policy says what happens when they can’t', () => {
+    const either = [hint(true, 0), hint(true, 1), hint(false, 0, 1)];
+    assert.deepEqual(merged('restricted', either, [hint(true, 1), hint(false, 0, 1)]), {
+      hint: hint(true, 1),
+      admit: true,
+    });
+    const apart = [[hint(true, 0)], [hint(true, 1), hint(false, 0, 1)]] as const;
+    assert.deepEqual(merged('best-effort', ...apart.map((l) => [...l])), { hint: hint(false, 0), admit: true });
+    assert.equal(merged('restricted', ...apart.map((l) => [...l])).admit, false);
+    // two nodes that a container needs in any case are preferred, but they are not one
+    assert.equal(merged('restricted', [hint(true, 0, 1)]).admit, true);
+    assert.equal(merged('single-numa-node', [hint(true, 0, 1)]).admit, false);
+    const none: Hints = new Map();
+    assert.deepEqual(mergeHints({ policy: 'single-numa-node', numa: NUMA, closest: false }, [none]), {
+      hint: { nodes: undefined, preferred: true },
+      admit: true,
+    });
+    const impossible: Hints = new Map([['x', []]]);
+    assert.equal(mergeHints({ policy: 'restricted', numa: NUMA, closest: false }, [impossible]).admit, false);
+  });
+
+  it('give memory to Guaranteed containers, remember it, and take it back', async () => {
+    const m = memory();
+    const p = pod({ containers: [ask('a', '1', '6Gi'), ask('b', '1', '6Gi')] }, { uid: 'p' });
+    await m.allocate(p, p.spec!.containers[0]!, undefined);
+    await m.allocate(p, p.spec!.containers[1]!, undefined);
+    assert.deepEqual([m.mems('p', 'a'), m.mems('p', 'b')], [[0], [1]]);
+    const again = memory();
+    assert.deepEqual(again.blocks('p', 'b'), [{ numaAffinity: [1], type: 'memory', size: 6 * GI }]);
+    const large = pod({ containers: [ask('c', '1', '12Gi')] }, { uid: 'q' });
+    // both nodes together would have it, but each serves containers alone
+    assert.throws(() => void again.allocate(large, large.spec!.containers[0]!, undefined), /no NUMA nodes with enough/);
+    again.keep(new Set());
+    void again.allocate(large, large.spec!.containers[0]!, undefined);
+    assert.deepEqual(again.mems('q', 'c'), [0, 1]);
+    const burstable = pod({ containers: [{ name: 'c', image: 'i' }] }, { uid: 'r' });
+    void again.allocate(burstable, burstable.spec!.containers[0]!, undefined);
+    assert.equal(again.mems('r', 'c'), undefined);
+    assert.deepEqual(
+      again.allocatable().map((b) => b.size),
+      [9 * GI, 10 * GI],
+    );
+  });
+
+  it('lend the memory of init containers to those that come after them', async () => {
+    const m = memory([NUMA[1]!]);
+    const p = pod({ initContainers: [ask('i', '1', '8Gi')], containers: [ask('c', '1', '9Gi')] }, { uid: 'p' });
+    for (const c of [...p.spec!.initContainers!, ...p.spec!.containers]) await m.allocate(p, c, undefined);
+    assert.equal(m.blocks('p', 'c')[0]!.size, 9 * GI);
+    m.release('p');
+    const whole = pod({ containers: [ask('c', '1', '10Gi')] }, { uid: 'q' });
+    await m.allocate(whole, whole.spec!.containers[0]!, undefined);
+    assert.deepEqual(m.mems('q', 'c'), [1], 'all came back');
+  });
+
+  it('give CPUs and memory from the same side, or nothing', async () => {
+    const [c, m] = [cpus(), memory()];
+    const t = manager('single-numa-node', [c, m]);
+    // node 0 has one CPU reserved: three are left there, four on node 1
+    const four = pod({ containers: [ask('c', '4', '8Gi')] }, { uid: 'four' });
+    await t.allocate(four);
+    assert.deepEqual([c.exclusive('four', 'c'), m.mems('four', 'c')], [[2, 3, 6, 7], [1]]);
+    // 4 GiB are left on node 1 alone, CPUs on node 0 alone
+    const apart = pod({ containers: [ask('c', '2', '9500Mi')] }, { uid: 'apart' });
+    await assert.rejects(t.allocate(apart), /Resources cannot be allocated with Topology locality/);
+    assert.equal(c.has('apart') || m.has('apart'), false);
+    const near = pod({ containers: [ask('c', '2', '4Gi')] }, { uid: 'near' });
+    await t.allocate(near);
+    assert.deepEqual([c.exclusive('near', 'c'), m.mems('near', 'c')], [[1, 5], [0]]);
+    // what it has it keeps: it is not judged again
+    await t.allocate(near);
+  });
+
+  it('judge a pod as a whole where the scope says so', async () => {
+    const two = (uid: string) => pod({ containers: [ask('a', '2', '1Gi'), ask('b', '2', '1Gi')] }, { uid });
+    const c = cpus();
+    await manager('single-numa-node', [c], 'pod').allocate(two('whole'));
+    const got = [...c.exclusive('whole', 'a'), ...c.exclusive('whole', 'b')];
+    assert.equal(formatCpus(got), '2-3,6-7');
+    await assert.rejects(manager('single-numa-node', [c], 'pod').allocate(two('again')), /Topology locality/);
+    c.release('whole');
+    const d = cpus();
+    await manager('single-numa-node', [d]).allocate(two('parts'));
+    assert.equal(d.exclusive('parts', 'a').length, 2);
+  });
+
+  it('must keep back together what the node keeps back', () => {
+    checkReserved([{ numaNode: 0, limits: { memory: '1Gi' } }], [0, 1], { memory: GI });
+    assert.throws(
+      () => checkReserved([{ numaNode: 1, limits: { memory: '1Gi' } }], [0, 1], { memory: 2 * GI }),
+      /the total amount "1Gi" of type "memory" is not equal to the value "2Gi" determined by Node Allocatable feature/,
+    );
+    assert.throws(() => checkReserved([{ numaNode: 7, limits: {} }], [0], {}), /NUMA node 7 that does not exist/);
   });
 });
 
