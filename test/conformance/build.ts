@@ -30,6 +30,7 @@ const SUITE = {
   'consume-cpu': `${KUBERNETES}/test/images/resource-consumer/consume-cpu`,
   'sample-apiserver': 'k8s.io/sample-apiserver',
   'e2e.test': `${KUBERNETES}/test/e2e`,
+  hostpathplugin: './hostpathplugin',
 } as const;
 
 /** What stands in for the images of CSI whose modules aren't to be had: a program of ours, see module/csi. */

@@ -181,6 +181,11 @@ export function testImages(programs: Programs): Record<string, Recipe> {
     ),
     'glibc-dns-testing': image('glibc-dns-testing:2.0.0', { Cmd: ['bash'] }, TOOLS),
     'ipc-utils': image('ipc-utils:1.4', { Cmd: ['sh'] }, TOOLS),
+    hostpathplugin: image(
+      'registry.k8s.io/sig-storage/hostpathplugin:v1.17.1',
+      { Entrypoint: ['/hostpathplugin'] },
+      program('hostpathplugin', file.hostpathplugin),
+    ),
     'distroless-iptables': image(
       'registry.k8s.io/build-image/distroless-iptables:v0.9.6',
       {},
