@@ -1,7 +1,7 @@
 /** What CSI volumes ask of the rest of the kubelet, and what they do for it. */
 import type { Logger } from '../../base/log.ts';
 import type { DeepReadonly, PersistentVolume, PersistentVolumeClaim, Pod, Secret } from '../../api/types.ts';
-import type { MountedVolume } from '../volumes/types.ts';
+import type { ClaimGrowth, MountedVolume } from '../volumes/types.ts';
 import type { CsiDrivers } from './drivers.ts';
 import type { CsiDriverObject } from './request.ts';
 import type { VolumeUsage } from './usage.ts';
@@ -20,7 +20,7 @@ export interface AttachmentState {
 }
 
 /** What CSI volumes need of the rest of the kubelet. */
-export interface CsiVolumeOptions {
+export interface CsiVolumeOptions extends ClaimGrowth {
   rootDir: string;
   nodeName: string;
   logger: Logger;
@@ -33,11 +33,7 @@ export interface CsiVolumeOptions {
   nodeSays(volume: string): { inUse: boolean; attached: boolean };
   /** What `inUse` answers is another now. */
   useChanged(): void;
-  /** Tells the API that a claim's volume has grown on the node. */
-  expanded(claim: DeepReadonly<PersistentVolumeClaim>, capacity: string): Promise<void>;
   event(pod: ReadPod, type: 'Normal' | 'Warning', reason: string, message: string): void;
-  /** True when the volume is larger than the claim's status says. */
-  grew(claim: DeepReadonly<PersistentVolumeClaim>, pv: DeepReadonly<PersistentVolume>): number | undefined;
 }
 
 /** What the rest of the kubelet asks of CSI volumes. */

@@ -63,3 +63,13 @@ export async function mountDevice(
   void settled.then(() => void (busy.get(device) === settled && busy.delete(device)));
   await work;
 }
+
+/** Makes the file system that is mounted at `dir` as large as its device has become. */
+export async function growFileSystem(exec: Exec, path: string, dir: string): Promise<void> {
+  const device = await realpath(path);
+  const type = (await typeOn(exec, device)) ?? '';
+  if (type.startsWith('ext')) await exec('resize2fs', [device], { timeoutMs: FORMAT_MS });
+  else if (type === 'xfs') await exec('xfs_growfs', [dir], { timeoutMs: FORMAT_MS });
+  else if (type === 'btrfs') await exec('btrfs', ['filesystem', 'resize', 'max', dir], { timeoutMs: FORMAT_MS });
+  else throw new VolumeError(`a file system of type ${type} can't be made larger`);
+}

@@ -2,14 +2,15 @@
 import { chmod, lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Exec } from '../../base/exec.ts';
+import type { Logger } from '../../base/log.ts';
 import type { DeepReadonly, PersistentVolume, PersistentVolumeClaim, Pod } from '../../api/types.ts';
 import { LOCAL_PATH_PROVISIONER } from '../../api/local-path.ts';
 import type { CsiVolumes } from '../csi/types.ts';
-import { isBlockDevice, mountDevice } from './block.ts';
+import { growFileSystem, isBlockDevice, mountDevice } from './block.ts';
 import { checkHostPath } from './host-path.ts';
 import { mountsBelow } from './mounts.ts';
 import { setGroup } from './ownership.ts';
-import { VolumeError, type MountedVolume } from './types.ts';
+import { VolumeError, type ClaimGrowth, type MountedVolume } from './types.ts';
 
 type ReadPod = DeepReadonly<Pod>;
 type Nfs = { readonly server: string; readonly path: string; readonly readOnly?: boolean };
@@ -18,6 +19,9 @@ const PROVISIONED_BY = 'pv.kubernetes.io/provisioned-by';
 
 export interface ClaimDeps {
   exec: Exec;
+  logger: Logger;
+  /** Undefined on a node without an API server. */
+  growth: ClaimGrowth | undefined;
   csi: CsiVolumes | undefined;
   claim(namespace: string, name: string): Promise<PersistentVolumeClaim | undefined>;
   persistentVolume(name: string): Promise<PersistentVolume | undefined>;
@@ -101,10 +105,27 @@ export async function mountClaim(
   if (spec.volumeMode !== 'Block' && (await isBlockDevice(path))) {
     const dir = join(volumes, 'kubernetes.io~local-volume', pv.metadata!.name!);
     await mountDevice(deps.exec, path, dir, spec.local.fsType, spec.mountOptions ?? []);
+    if (!readOnly && deps.growth?.grew(claim, pv) !== undefined) await grow(deps, deps.growth, claim, pv, dir);
     path = dir;
   }
   const sc = pod.spec!.securityContext;
   if (sc?.fsGroup !== undefined && !readOnly && spec.volumeMode !== 'Block')
     await setGroup(path, sc.fsGroup, { readOnly: false, onlyIfNeeded: sc.fsGroupChangePolicy === 'OnRootMismatch' });
   return { path, readOnly, ...group };
+}
+
+async function grow(
+  deps: ClaimDeps,
+  growth: ClaimGrowth,
+  claim: PersistentVolumeClaim,
+  pv: PersistentVolume,
+  dir: string,
+): Promise<void> {
+  try {
+    await growFileSystem(deps.exec, pv.spec!.local!.path, dir);
+    await growth.expanded(claim, pv.spec!.capacity!['storage']!);
+  } catch (error) {
+    // the volume is usable as it is
+    deps.logger.warn('a file system could not be made larger', { volume: pv.metadata?.name, error });
+  }
 }

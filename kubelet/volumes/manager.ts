@@ -17,7 +17,7 @@ import { mountClaim, mountNfs } from './claims.ts';
 import { checkHostPath } from './host-path.ts';
 import { setGroup } from './ownership.ts';
 import { volumeFiles, type PayloadSources } from './payload.ts';
-import { VolumeError, type MountedVolume } from './types.ts';
+import { VolumeError, type ClaimGrowth, type MountedVolume } from './types.ts';
 
 type ReadPod = DeepReadonly<Pod>;
 type Volume = NonNullable<NonNullable<ReadPod['spec']>['volumes']>[number];
@@ -40,8 +40,9 @@ export interface VolumeOptions {
   ensureImage: EnsureImage;
   claim(namespace: string, name: string): Promise<PersistentVolumeClaim | undefined>;
   persistentVolume(name: string): Promise<PersistentVolume | undefined>;
-  /** Undefined on a node without an API server. */
+  /** Undefined on a node without an API server, as is the next. */
   csi: CsiVolumes | undefined;
+  growth: ClaimGrowth | undefined;
 }
 
 const PLUGIN_FOLDERS = {

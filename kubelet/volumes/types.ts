@@ -1,4 +1,5 @@
 /** What the kinds of volumes have in common. */
+import type { DeepReadonly, PersistentVolume, PersistentVolumeClaim } from '../../api/types.ts';
 
 export interface MountedVolume {
   /** Where it lies on the node. */
@@ -18,4 +19,12 @@ export class VolumeError extends Error {
     this.reason = reason;
     this.waitMs = waitMs;
   }
+}
+
+/** What a claim's volume has become beyond what the claim's status says. */
+export interface ClaimGrowth {
+  /** The volume's size in bytes, when the file system has still to follow; undefined when it need not. */
+  grew(claim: DeepReadonly<PersistentVolumeClaim>, pv: DeepReadonly<PersistentVolume>): number | undefined;
+  /** Tells the API that it has followed. */
+  expanded(claim: DeepReadonly<PersistentVolumeClaim>, capacity: string): Promise<void>;
 }

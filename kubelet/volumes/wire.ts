@@ -16,6 +16,7 @@ import { parseQuantity } from '../quantity.ts';
 import type { EnsureImage } from './image.ts';
 import { createVolumeManager, type VolumeManager } from './manager.ts';
 import { createTokenManager } from './tokens.ts';
+import type { ClaimGrowth } from './types.ts';
 
 export interface VolumeInput {
   client: Client | undefined;
@@ -93,8 +94,33 @@ export function wireVolumes(input: VolumeInput): { volumes: VolumeManager; csi: 
     claim: (ns, name) => (client ? orNone(client.get(persistentVolumeClaims, name, ns)) : noCall()),
     persistentVolume: (name) => (client ? orNone(client.get(persistentVolumes, name)) : noCall()),
     csi: csi?.volumes,
+    growth: client && claimGrowth(client),
   });
   return { volumes, csi };
+}
+
+function claimGrowth(client: Client): ClaimGrowth {
+  return {
+    grew(claim, pv) {
+      const size = parseQuantity(pv.spec?.capacity?.['storage']);
+      return size > parseQuantity(claim.status?.capacity?.['storage']) ? size : undefined;
+    },
+    async expanded(claim, capacity) {
+      const m = claim.metadata!;
+      const fresh = await client.get(persistentVolumeClaims, m.name!, m.namespace);
+      const { allocatedResourceStatuses: _done, ...status } = fresh.status ?? {};
+      await client.updateStatus(persistentVolumeClaims, {
+        ...fresh,
+        status: {
+          ...status,
+          capacity: { ...status.capacity, storage: capacity },
+          conditions: (status.conditions ?? []).filter(
+            (c) => c.type !== 'FileSystemResizePending' && c.type !== 'Resizing',
+          ),
+        },
+      });
+    },
+  };
 }
 
 function wireCsi(input: VolumeInput, client: Client, tokens: ReturnType<typeof createTokenManager>): Csi {
@@ -135,25 +161,7 @@ function wireCsi(input: VolumeInput, client: Client, tokens: ReturnType<typeof c
       };
     },
     useChanged: input.poke,
-    grew(claim, pv) {
-      const size = parseQuantity(pv.spec?.capacity?.['storage']);
-      return size > parseQuantity(claim.status?.capacity?.['storage']) ? size : undefined;
-    },
-    async expanded(claim, capacity) {
-      const m = claim.metadata!;
-      const fresh = await client.get(persistentVolumeClaims, m.name!, m.namespace);
-      const { allocatedResourceStatuses: _done, ...status } = fresh.status ?? {};
-      await client.updateStatus(persistentVolumeClaims, {
-        ...fresh,
-        status: {
-          ...status,
-          capacity: { ...status.capacity, storage: capacity },
-          conditions: (status.conditions ?? []).filter(
-            (c) => c.type !== 'FileSystemResizePending' && c.type !== 'Resizing',
-          ),
-        },
-      });
-    },
+    ...claimGrowth(client),
     event: input.event,
   });
   return { drivers, node, volumes };
