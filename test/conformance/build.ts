@@ -43,7 +43,6 @@ const OTHERS = {
   'csi-attacher': ['github.com/kubernetes-csi/external-attacher/v4', 'v4.12.0', './cmd/csi-attacher'],
   'csi-provisioner': ['github.com/kubernetes-csi/external-provisioner/v6', 'v6.3.0', './cmd/csi-provisioner'],
   'csi-resizer': ['github.com/kubernetes-csi/external-resizer/v2', 'v2.3.0', './cmd/csi-resizer'],
-  'csi-snapshotter': ['github.com/kubernetes-csi/external-snapshotter/v8', 'v8.5.0', './cmd/csi-snapshotter'],
 } as const;
 export type OtherName = keyof typeof OTHERS;
 

@@ -84,7 +84,6 @@ function csiImages(file: Programs['file']): Record<string, Recipe> {
     'csi-attacher': ['v4.11.0', 'v4.8.1'],
     'csi-provisioner': ['v6.1.1', 'v5.2.0'],
     'csi-resizer': ['v2.1.0', 'v1.13.1'],
-    'csi-snapshotter': ['v8.5.0'],
   } as const;
   const standIn = file['csi-stand-in'];
   if (!standIn) return {};
