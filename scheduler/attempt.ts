@@ -183,6 +183,8 @@ export class Attempts {
   private place(queued: QueuedPod, profile: Profile, cycle: Cycle, node: NodeInfo, began: number): void {
     const { info } = queued;
     this.d.cache.assume(info, node.name);
+    // From now on it counts as being there; counting the promise as well would keep others away.
+    this.d.queue.nominate(info, '', node.name);
     const undo = () => {
       for (const p of profile.reserve) p.unreserve?.(cycle, node.name);
       this.d.cache.forget(info);
@@ -196,6 +198,7 @@ export class Attempts {
         diagnosis,
         message: f.code === 'Error' ? f.reasons.join(', ') : describe(diagnosis),
         error: f.code === 'Error',
+        nominatedNodeName: '',
       });
     };
     for (const p of profile.reserve) {
@@ -273,7 +276,6 @@ export class Attempts {
       logger[expected ? 'debug' : 'error']('binding failed', { pod: info.key, node: nodeName, error });
       return { code: 'Error', plugin, reasons: [`binding rejected: ${(error as Error).message}`] };
     }
-    queue.nominator.delete(info.uid);
     queue.done(info.uid);
     this.d.explanations.forget(info.uid);
     const now = clock.monotonic();
@@ -356,7 +358,7 @@ export class Attempts {
       pendingPlugins: diagnosis.pendingPlugins,
       error,
     });
-    if (outcome.nominatedNodeName !== undefined) queue.nominator.set(queued.info, outcome.nominatedNodeName);
+    if (outcome.nominatedNodeName !== undefined) queue.nominate(queued.info, outcome.nominatedNodeName);
     recorder.event(profile.schedulerName, pod, 'Warning', 'FailedScheduling', 'Scheduling', message);
     try {
       await api.patchStatus(pod, {

@@ -133,8 +133,10 @@ export function createWatches(options: WatchOptions): Watches {
   ): void {
     function assigned(pod: DeepReadonly<Pod>, fresh: boolean): void {
       const uid = pod.metadata!.uid!;
-      queue.delete(uid);
       const { before, after } = cache.setPod(pod);
+      // Somebody else may have placed it, and elsewhere.
+      queue.nominate(after, '', after.nodeName);
+      queue.delete(uid);
       if (!before || fresh) queue.move(POD_ADD, undefined, after);
       else if (before !== after) {
         const bits = podChanges(before, after);

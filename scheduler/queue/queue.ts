@@ -3,7 +3,14 @@
  * What changed is told as events; each plugin that turned a pod away says whether the event may help it (KEP-4247).
  */
 import type { Clock, Timer } from '../../base/clock.ts';
-import type { ClusterEvent, Failure, Plugin, Queued, Registration } from '../core/framework.ts';
+import {
+  Action,
+  type ClusterEvent,
+  type Failure,
+  type Plugin,
+  type Queued,
+  type Registration,
+} from '../core/framework.ts';
 import type { PodInfo } from '../core/pod-info.ts';
 import { Heap } from './heap.ts';
 import { Nominator } from './nominator.ts';
@@ -52,6 +59,8 @@ interface HeldEvent {
   readonly after: unknown;
 }
 const NOBODY: ReadonlySet<string> = new Set();
+/** What was kept free for a pod is as free as if it had run there and gone. */
+const PROMISE_ENDED: ClusterEvent = { resource: 'Pod', action: Action.Delete, label: 'AssignedPodDelete' };
 type Verdict = 'skip' | 'backoff' | 'now';
 
 export class SchedulingQueue {
@@ -146,8 +155,11 @@ export class SchedulingQueue {
       return;
     }
     pod.info = info;
-    if (this.nominator.nodeOf(info.uid) === undefined && info.pod.status?.nominatedNodeName)
-      this.nominator.set(info, info.pod.status.nominatedNodeName);
+    const promised = this.nominator.nodeOf(info.uid);
+    const told = info.pod.status?.nominatedNodeName ?? '';
+    // Others change or take back what they had told; what was decided here and isn't told yet stands.
+    const wasTold = old.pod.status?.nominatedNodeName;
+    if (promised === undefined ? told !== '' : promised === wasTold && promised !== told) this.nominate(info, told);
     else this.nominator.update(info);
     if (this.active.has(pod)) return this.active.fix(pod);
     if (this.backoff.has(pod)) return;
@@ -256,6 +268,17 @@ export class SchedulingQueue {
       }
     }
     if (woken.length > 0 && this.hasReady) this.options.onReady();
+  }
+
+  /**
+   * Promises a node to a pod, or takes its promise back (with an empty name, or because it has one: `placed`). Pods that
+   * were kept off the node by the promise are tried again, unless it is the node where the pod is now.
+   */
+  nominate(info: PodInfo, nodeName: string, placed = ''): void {
+    const before = this.nominator.nodeOf(info.uid);
+    if (before === undefined && nodeName === '') return;
+    this.nominator.set(info, nodeName);
+    if (before !== undefined && before !== nodeName && before !== placed) this.move(PROMISE_ENDED, info, undefined);
   }
 
   /** Tries these pods at once, whatever they wait for. */
