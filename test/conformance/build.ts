@@ -1,5 +1,5 @@
 /** Builds upstream's programs (its components, e2e.test, what its test images hold) from their Go modules, once per version. */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -30,11 +30,8 @@ const SUITE = {
   'consume-cpu': `${KUBERNETES}/test/images/resource-consumer/consume-cpu`,
   'sample-apiserver': 'k8s.io/sample-apiserver',
   'e2e.test': `${KUBERNETES}/test/e2e`,
-  hostpathplugin: './hostpathplugin',
+  'csi-stand-in': './csi',
 } as const;
-
-/** What stands in for the images of CSI whose modules aren't to be had: a program of ours, see module/csi. */
-const STAND_IN = { 'csi-stand-in': './csi' } as const;
 
 /** Programs of other modules that images of some specs hold: module, version, package within it. */
 const OTHERS = {
@@ -53,14 +50,14 @@ export function othersFor(specs: readonly { name: string }[]): OtherName[] {
   return [...(asks(/\[sig-network\] DNS/) ? (['coredns'] as const) : []), ...(asks(/\[sig-storage\].*CSI/) ? csi : [])];
 }
 
-const PACKAGES = { ...COMPONENTS, ...SUITE, ...STAND_IN };
+const PACKAGES = { ...COMPONENTS, ...SUITE };
 
 export type ProgramName = keyof typeof SUITE;
 export type ComponentName = keyof typeof COMPONENTS;
 
 /** The programs' files, and the folder of upstream's module (data files of the test images). */
 export interface Programs {
-  file: Record<ProgramName, string> & Partial<Record<OtherName | keyof typeof STAND_IN, string>>;
+  file: Record<ProgramName, string> & Partial<Record<OtherName, string>>;
   source: string;
 }
 
@@ -93,6 +90,11 @@ async function builtElsewhere(
 
 const ENV = { CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' };
 
+/** Whether a program is there and no older than its source, where that is ours. */
+const isFresh = (file: string, path: string): boolean =>
+  existsSync(file) &&
+  (!path.startsWith('./') || statSync(file).mtimeMs > statSync(join(MODULE, path, 'main.go')).mtimeMs);
+
 async function build<N extends keyof typeof PACKAGES>(
   exec: Exec,
   names: readonly N[],
@@ -107,7 +109,7 @@ async function build<N extends keyof typeof PACKAGES>(
   const file: Partial<Record<N, string>> = {};
   for (const name of names) {
     const own = join(dir, name);
-    file[name] = existsSync(own) && !PACKAGES[name].startsWith('./') ? own : await builtElsewhere(exec, name);
+    file[name] = isFresh(own, PACKAGES[name]) ? own : await builtElsewhere(exec, name);
     if (file[name]) continue;
     say(`building ${name} ${VERSION}`);
     const how = name === 'e2e.test' ? ['test', '-c', '-vet=off'] : ['build'];
@@ -147,7 +149,6 @@ export async function buildPrograms(
   others: readonly OtherName[] = [],
 ): Promise<Programs> {
   const file: Programs['file'] = await build(exec, Object.keys(SUITE) as ProgramName[], say);
-  if (others.some((n) => n.startsWith('csi-'))) Object.assign(file, await build(exec, ['csi-stand-in'], say));
   for (const name of others) file[name] = await buildOther(exec, name, OTHERS[name], say);
   const list = ['list', '-mod=readonly', '-m', '-f', '{{.Dir}}', KUBERNETES];
   const source = (await exec('go', list, { cwd: MODULE, env: ENV, timeoutMs: 5 * MINUTES })).trim();

@@ -86,7 +86,6 @@ function csiImages(file: Programs['file']): Record<string, Recipe> {
     'csi-resizer': ['v2.1.0', 'v1.13.1'],
   } as const;
   const standIn = file['csi-stand-in'];
-  if (!standIn) return {};
   const out: Record<string, Recipe> = {
     'csi-node-driver-registrar': image('csi-node-driver-registrar', ['v2.16.0'], standIn),
     hostpathplugin: image('hostpathplugin', ['v1.17.1'], standIn),
@@ -180,11 +179,6 @@ export function testImages(programs: Programs): Record<string, Recipe> {
     ),
     'glibc-dns-testing': image('glibc-dns-testing:2.0.0', { Cmd: ['bash'] }, TOOLS),
     'ipc-utils': image('ipc-utils:1.4', { Cmd: ['sh'] }, TOOLS),
-    hostpathplugin: image(
-      'registry.k8s.io/sig-storage/hostpathplugin:v1.17.1',
-      { Entrypoint: ['/hostpathplugin'] },
-      program('hostpathplugin', file.hostpathplugin),
-    ),
     'distroless-iptables': image(
       'registry.k8s.io/build-image/distroless-iptables:v0.9.6',
       {},

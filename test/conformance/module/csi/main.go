@@ -1,5 +1,6 @@
-// What stands in for two images of CSI's specs whose modules aren't to be had: the registrar, which tells the kubelet of
-// a driver, and the driver, which either passes connections on to the suite (-proxy-endpoint) or is the suite's own mock.
+// What stands in for two images of CSI's and DRA's specs whose modules aren't to be had: the registrar, which tells the
+// kubelet of a driver, and the driver, which either passes connections on to the suite (-proxy-endpoint) or is the suite's
+// own mock.
 package main
 
 import (
