@@ -30,7 +30,7 @@ type Message = Record<string, unknown>;
 export const defineService = (descriptors: protobuf.INamespace, name: string): grpc.ServiceClientConstructor =>
   serviceOf(protobuf.Root.fromJSON(descriptors), name);
 
-function serviceOf(root: protobuf.Root, name: string): grpc.ServiceClientConstructor {
+function serviceOf(root: protobuf.Root, name: string, as = name): grpc.ServiceClientConstructor {
   const service = root.lookupService(name);
   const codec = (type: protobuf.Type) => ({
     encode: (value: Message): Buffer => type.encode(type.fromObject(value)).finish() as Buffer,
@@ -42,7 +42,7 @@ function serviceOf(root: protobuf.Root, name: string): grpc.ServiceClientConstru
     const request = codec(method.resolvedRequestType!);
     const response = codec(method.resolvedResponseType!);
     definition[method.name] = {
-      path: `/${name}/${method.name}`,
+      path: `/${as}/${method.name}`,
       requestStream: Boolean(method.requestStream),
       responseStream: Boolean(method.responseStream),
       requestSerialize: request.encode,
@@ -51,20 +51,20 @@ function serviceOf(root: protobuf.Root, name: string): grpc.ServiceClientConstru
       responseDeserialize: response.decode,
     };
   }
-  return grpc.makeGenericClientConstructor(definition, name);
+  return grpc.makeGenericClientConstructor(definition, as);
 }
 
 const roots = new Map<string, protobuf.Root>();
 
-/** A service by its full name out of `api/facts/grpc-FACTS.json`. */
-export function loadService(facts: string, name: string): grpc.ServiceClientConstructor {
+/** A service by its full name out of `api/facts/grpc-FACTS.json`; `as` is the name of another version with the same messages. */
+export function loadService(facts: string, name: string, as?: string): grpc.ServiceClientConstructor {
   let root = roots.get(facts);
   if (!root) {
     const file = new URL(`../api/facts/grpc-${facts}.json`, import.meta.url);
     root = protobuf.Root.fromJSON(JSON.parse(readFileSync(file, 'utf8')) as protobuf.INamespace);
     roots.set(facts, root);
   }
-  return serviceOf(root, name);
+  return serviceOf(root, name, as);
 }
 
 export interface Caller {

@@ -22,6 +22,8 @@ export interface DeviceLedger {
   get(uid: string, container: string, resource: string): Grant | undefined;
   of(uid: string, container: string): Grant[];
   has(uid: string): boolean;
+  /** UIDs of the pods that have any of a resource. */
+  users(resource: string): string[];
   set(grant: Grant): void;
   release(which: (grant: Grant) => boolean): void;
   /** Ids that pods among `living` have. */
@@ -51,6 +53,7 @@ export function createDeviceLedger(file: string): DeviceLedger {
   return {
     get: (uid, container, resource) =>
       load().grants.find((g) => g.uid === uid && g.container === container && g.resource === resource),
+    users: (resource) => [...new Set(load().grants.flatMap((g) => (g.resource === resource ? [g.uid] : [])))],
     has: (uid) => load().grants.some((g) => g.uid === uid),
     of: (uid, container) => load().grants.filter((g) => g.uid === uid && g.container === container),
     set(grant) {

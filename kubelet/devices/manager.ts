@@ -14,6 +14,7 @@ import type { PluginHandler } from '../plugins/watcher.ts';
 import { amountsOf, isSidecar } from '../pods/resources.ts';
 import { nodeSets, preferFewest, type Hint, type Nodes } from '../topology/hints.ts';
 import type { HintProvider } from '../topology/manager.ts';
+import type { ResourceStatus } from '../dra/manager.ts';
 import { createDeviceLedger, type AllocateAnswer, type Grant } from './ledger.ts';
 
 type ReadPod = DeepReadonly<Pod>;
@@ -44,9 +45,17 @@ export interface DeviceManager extends PluginHandler, HintProvider {
   grants(uid: string, container: string): Grant[];
   /** Tells plugins that asked for it that a container is about to start. */
   beforeStart(uid: string, container: string): Promise<void>;
+  /** How the devices are that a container has. */
+  health(uid: string, container: string): ResourceStatus[];
   keep(living: ReadonlySet<string>): void;
   devices(): { resource: string; ids: string[]; nodes: number[] }[];
 }
+
+const healthOf = (devices: ReadonlyMap<string, Device>): string =>
+  [...devices.values()]
+    .map((d) => `${d.ID}=${d.health}`)
+    .sort()
+    .join();
 
 const VERSION = 'v1beta1';
 const CALL_MS = 10_000;
@@ -59,6 +68,8 @@ export function createDeviceManager(options: {
   logger: Logger;
   /** Numbers or health changed. */
   changed(): void;
+  /** Devices that these pods use have another health. */
+  healthChanged(uids: readonly string[]): void;
   /** UIDs of the pods whose devices are still theirs. */
   living(): ReadonlySet<string>;
 }): DeviceManager {
@@ -81,6 +92,7 @@ export function createDeviceManager(options: {
     plugin?.caller.close();
     for (const d of r.devices.values()) d.health = 'Unhealthy';
     if (stopped) return;
+    options.healthChanged(ledger.users(name));
     logger.info('device plugin is gone', { resource: name });
     options.changed();
   }
@@ -100,7 +112,9 @@ export function createDeviceManager(options: {
       before?.caller.close();
       stream.on('data', (answer: { devices: Device[] }) => {
         if (r.plugin !== plugin) return;
+        const before = r.devices;
         r.devices = new Map(answer.devices.map((d) => [d.ID, d]));
+        if (healthOf(r.devices) !== healthOf(before)) options.healthChanged(ledger.users(name));
         ledger.setResources(Object.fromEntries([...resources].map(([n, x]) => [n, [...x.devices.keys()]])));
         options.changed();
       });
@@ -305,6 +319,14 @@ export function createDeviceManager(options: {
         await plugin.caller.call('PreStartContainer', { devices_ids: g.ids }, 30_000);
       }
     },
+    health: (uid, container) =>
+      ledger.of(uid, container).map(({ resource: name, ids }) => ({
+        name,
+        resources: ids.map((resourceID) => {
+          const known = resources.get(name)?.devices.get(resourceID)?.health;
+          return { resourceID, health: known === undefined || known === 'Healthy' ? 'Healthy' : 'Unhealthy' };
+        }),
+      })),
     release: (uid) => ledger.release((g) => g.uid === uid),
     keep: (living) => ledger.release((g) => !living.has(g.uid)),
     devices: () =>

@@ -7,9 +7,10 @@ import { dirname } from 'node:path';
 import type * as k8s from '@kubernetes/client-node';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
-import type { DeepReadonly, Json, Pod } from '../../api/types.ts';
+import type { ContainerStatus, DeepReadonly, Json, Pod } from '../../api/types.ts';
 import { errorText } from '../cri/client.ts';
 import { connect, loadService, type Caller } from '../grpc.ts';
+import { watchHealth, type HealthWatch } from './health.ts';
 import type { PluginHandler } from '../plugins/watcher.ts';
 
 type ReadPod = DeepReadonly<Pod>;
@@ -33,6 +34,8 @@ export interface PreparedClaim {
   drivers: Record<string, PreparedDevice[] | null>;
 }
 
+export type ResourceStatus = NonNullable<ContainerStatus['allocatedResourcesStatus']>[number];
+
 export interface DraManager extends PluginHandler {
   stop(): void;
   /** Has all claims of the pod prepared; rejects while one is not. */
@@ -40,11 +43,15 @@ export interface DraManager extends PluginHandler {
   /** CDI names of the devices that a container may use. */
   cdiDevices(pod: ReadPod, container: string): string[];
   unprepare(uid: string): Promise<void>;
+  /** How the devices are that a container has by its claims. */
+  health(pod: ReadPod, container: string): ResourceStatus[];
   /** The pod's claims that are prepared, for those who ask what runs on which device. */
   claims(uid: string): PreparedClaim[];
 }
 
-const SERVICE = 'v1.DRAPlugin';
+/** What drivers may speak, the best first; the messages are the same. */
+const SERVICES = ['v1.DRAPlugin', 'v1beta1.DRAPlugin'];
+const PACKAGE = 'k8s.io.kubelet.pkg.apis.dra.';
 const CALL_MS = 45_000;
 /** A driver that is updated is away for a moment: its devices stay published so long. */
 const WIPE_MS = 30_000;
@@ -62,18 +69,25 @@ export function claimNames(pod: ReadPod): Map<string, string | null | undefined>
   return out;
 }
 
+/** Whether a device is for a request: one without requests is for all; "request/alternative" belongs to its request. */
+const serves = (d: PreparedDevice, request: string | undefined): boolean =>
+  request === undefined ||
+  d.request_names.length === 0 ||
+  d.request_names.some((r) => r === request || r.startsWith(`${request}/`));
+
 export function createDraManager(options: {
   /** Where what is prepared is written down. */
   file: string;
   clock: Clock;
   logger: Logger;
   claim(namespace: string, name: string): Promise<ResourceClaim | undefined>;
+  /** Devices that these pods use have another health. */
+  healthChanged(uids: readonly string[]): void;
   /** Removes the ResourceSlices of a driver on this node. */
   wipe(driver: string): Promise<void>;
 }): DraManager {
   const { clock, logger, file } = options;
-  const service = loadService('kubelet-dra-v1', `k8s.io.kubelet.pkg.apis.dra.${SERVICE}`);
-  const drivers = new Map<string, { endpoint: string; caller: Caller }>();
+  const drivers = new Map<string, { endpoint: string; caller: Caller; health: HealthWatch }>();
   const wipes = new Map<string, Timer>();
   let claims = new Map<string, PreparedClaim>();
   let last: Promise<unknown> = Promise.resolve();
@@ -179,6 +193,13 @@ export function createDraManager(options: {
       save();
     }
   }
+  const close = (d: { caller: Caller; health: HealthWatch } | undefined) => {
+    d?.health.stop();
+    d?.caller.close();
+  };
+  const usersOf = (driver: string): string[] => [
+    ...new Set([...claims.values()].flatMap((c) => (c.drivers[driver] ? c.pods : []))),
+  ];
   /** One after the other: claims may be shared among pods. */
   const serial = (work: () => Promise<void>): Promise<void> => {
     const next = last.then(work);
@@ -189,21 +210,29 @@ export function createDraManager(options: {
   return {
     stop() {
       for (const t of wipes.values()) t.cancel();
-      for (const d of drivers.values()) d.caller.close();
+      for (const d of drivers.values()) close(d);
     },
     register(info) {
-      if (!info.supported_versions.includes(SERVICE))
-        return Promise.reject(new Error(`DRA driver ${info.name} supports none of the services [${SERVICE}]`));
+      const version = SERVICES.find((s) => info.supported_versions.includes(s));
+      if (!version)
+        return Promise.reject(
+          new Error(`DRA driver ${info.name} supports none of the services [${SERVICES.join(' ')}]`),
+        );
+      const service = loadService('kubelet-dra-v1', PACKAGE + SERVICES[0]!, PACKAGE + version);
       wipes.get(info.name)?.cancel();
       wipes.delete(info.name);
-      drivers.get(info.name)?.caller.close();
-      drivers.set(info.name, { endpoint: info.endpoint, caller: connect(service, info.endpoint, clock) });
+      close(drivers.get(info.name));
+      drivers.set(info.name, {
+        endpoint: info.endpoint,
+        caller: connect(service, info.endpoint, clock),
+        health: watchHealth(info.endpoint, clock, () => options.healthChanged(usersOf(info.name))),
+      });
       return Promise.resolve();
     },
     deregister(info) {
       const have = drivers.get(info.name);
       if (have?.endpoint !== info.endpoint) return;
-      have.caller.close();
+      close(have);
       drivers.delete(info.name);
       const wipe = () =>
         void options
@@ -224,19 +253,34 @@ export function createDraManager(options: {
       const take = (claimName: string | null | undefined, request: string | undefined) => {
         const entry = [...claims.values()].find((c) => c.namespace === pod.metadata!.namespace && c.name === claimName);
         for (const devices of Object.values(entry?.drivers ?? {}))
-          for (const d of devices ?? [])
-            // a device without requests is for all; "request/alternative" belongs to its request
-            if (
-              request === undefined ||
-              d.request_names.length === 0 ||
-              d.request_names.some((r) => r === request || r.startsWith(`${request}/`))
-            )
-              ids.push(...d.cdi_device_ids);
+          for (const d of devices ?? []) if (serves(d, request)) ids.push(...d.cdi_device_ids);
       };
       for (const c of spec?.resources?.claims ?? []) take(names.get(c.name), c.request);
       for (const m of extended(pod)?.requestMappings ?? [])
         if (m.containerName === container) take(extended(pod)!.resourceClaimName, m.requestName);
       return [...new Set(ids)];
+    },
+    health(pod, container) {
+      const spec = pod.spec!.containers.find((c) => c.name === container);
+      const names = claimNames(pod);
+      return (spec?.resources?.claims ?? []).flatMap(({ name, request }) => {
+        const entry = [...claims.values()].find(
+          (c) => c.namespace === pod.metadata!.namespace && c.name === names.get(name),
+        );
+        const resources = new Map<string, NonNullable<ResourceStatus['resources']>[number]>();
+        for (const [driver, devices] of Object.entries(entry?.drivers ?? {}))
+          for (const d of devices ?? []) {
+            const resourceID = d.cdi_device_ids[0] ?? `${driver}/${d.pool_name}/${d.device_name}`;
+            if (!serves(d, request) || resources.has(resourceID)) continue;
+            const { health, message } = drivers.get(driver)?.health.of(d.pool_name, d.device_name) ?? {
+              health: 'Unknown',
+              message: undefined,
+            };
+            resources.set(resourceID, { resourceID, health, ...(message ? { message } : {}) });
+          }
+        if (resources.size === 0) return [];
+        return [{ name: `claim:${name}${request ? `/${request}` : ''}`, resources: [...resources.values()] }];
+      });
     },
     claims: (uid) => [...claims.values()].filter((c) => c.pods.includes(uid)),
   };

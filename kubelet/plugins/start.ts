@@ -46,6 +46,7 @@ function createDra(input: PluginInput, client: Client): DraManager {
     clock: input.clock,
     logger: input.logger,
     claim: (namespace, name) => orNone(client.get(resourceClaims, name, namespace)),
+    healthChanged: (uids) => input.manager()?.wake(uids),
     wipe: (driver) =>
       client.request({
         method: 'DELETE',
@@ -66,6 +67,7 @@ export function createPlugins(input: PluginInput): Plugins {
     clock,
     logger,
     changed: input.poke,
+    healthChanged: (uids) => input.manager()?.wake(uids),
     living: () => new Set(living(input.manager()).map((w) => w.uid)),
   });
   let knowsCdi: Promise<boolean> | undefined;

@@ -73,6 +73,7 @@ export function statusContext(w: WorkerContext, terminating: boolean): StatusCon
     started: (c) => deps.probes.started(w.pod, c),
     ready: (c) => deps.probes.ready(w.pod, c),
     resources: (c) => w.resizer.resources(c),
+    deviceHealth: (c) => deps.resources?.health(w.pod, c.name),
     granted: w.resizer.allocated(w.pod),
     inForce: w.resizer.actual(w.pod),
     resize: w.resizer.conditions(),

@@ -4,7 +4,7 @@ import type { CpuManager } from '../cpus/manager.ts';
 import type { ContainerConfig } from '../cri/types.ts';
 import { resolveCdi } from '../devices/cdi.ts';
 import type { DeviceManager } from '../devices/manager.ts';
-import type { DraManager } from '../dra/manager.ts';
+import type { DraManager, ResourceStatus } from '../dra/manager.ts';
 import type { MemoryManager } from '../memory/manager.ts';
 import type { TopologyManager } from '../topology/manager.ts';
 import { formatCpus } from '../cpus/cpuset.ts';
@@ -22,6 +22,8 @@ export interface NodeResources {
   /** Whether Guaranteed containers have CPUs or memory for themselves. */
   exclusive(resource: 'cpu' | 'memory'): boolean;
   beforeStart(uid: string, container: string): Promise<void>;
+  /** How the devices are that a container has; undefined where it has none. */
+  health(pod: ReadPod, container: string): ResourceStatus[] | undefined;
   release(uid: string): Promise<void>;
   /** Gives back what pods had that are no more. */
   keep(living: ReadonlySet<string>): void;
@@ -80,6 +82,10 @@ export function createNodeResources(options: {
       if (cpus) config.linux.resources.cpuset_cpus = cpus.cpuset(uid, container);
       const mems = memory?.mems(uid, container);
       if (mems) config.linux.resources.cpuset_mems = formatCpus(mems);
+    },
+    health(pod, container) {
+      const list = [...devices.health(pod.metadata!.uid!, container), ...(dra?.health(pod, container) ?? [])];
+      return list.length > 0 ? list : undefined;
     },
     exclusive: (resource) => (resource === 'cpu' ? cpus : memory) !== undefined,
     beforeStart: (uid, container) => devices.beforeStart(uid, container),

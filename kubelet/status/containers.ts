@@ -25,6 +25,7 @@ export interface ContainerView {
   restarts(c: ReadContainer, exitCode: number): boolean;
   /** Granted and in force. */
   resources(c: ReadContainer): { allocated: Resources | undefined; actual: Resources | undefined };
+  deviceHealth(c: ReadContainer): ContainerStatus['allocatedResourcesStatus'];
   /** No container is started any more. */
   terminating: boolean;
   defaultWaiting: string;
@@ -120,6 +121,8 @@ export function containerStatus(
     status.state = { waiting: reason ? { ...reason } : { reason: view.defaultWaiting } };
     status.started = false;
   }
+  const devices = role === 'app' ? view.deviceHealth(spec) : undefined;
+  if (devices) status.allocatedResourcesStatus = devices;
   if (role !== 'ephemeral') {
     const { allocated, actual } = view.resources(spec);
     if (allocated?.requests) status.allocatedResources = { ...allocated.requests };

@@ -26,6 +26,8 @@ export interface StatusContext {
   ready(c: RuntimeContainerState): boolean;
   /** Granted and in force; the spec's own when absent. */
   resources?(c: DeepReadonly<Container>): { allocated: Resources | undefined; actual: Resources | undefined };
+  /** How the devices of a container are; undefined where it has none. */
+  deviceHealth?(c: DeepReadonly<Container>): ContainerStatus['allocatedResourcesStatus'];
   /** The pod with what it was granted, and with what is in force; the pod itself when absent. */
   granted?: DeepReadonly<Pod>;
   inForce?: DeepReadonly<Pod>;
@@ -68,6 +70,7 @@ export function generateStatus(pod: DeepReadonly<Pod>, runtime: PodRuntimeState,
     ready: context.ready,
     restarts: (c, code) => shouldRestart(pod, c, code) || (inits.includes(c) && spec.restartPolicy !== 'Never'),
     terminating: context.terminating,
+    deviceHealth: (c) => context.deviceHealth?.(c),
     resources: context.resources ?? ((c) => ({ allocated: c.resources, actual: c.resources })),
     defaultWaiting: inits.length > 0 ? 'PodInitializing' : 'ContainerCreating',
   };

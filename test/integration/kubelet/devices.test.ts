@@ -6,12 +6,14 @@ import { systemClock } from '../../../base/clock.ts';
 import type { DeepReadonly, Pod } from '../../../api/types.ts';
 import { events, nodes, pods, resourceClaims } from '../../../client/resources.ts';
 import type { ContainerConfig } from '../../../kubelet/cri/types.ts';
+import { DRA_HEALTH } from '../../../kubelet/dra/health.ts';
 import { connect, loadService, serve } from '../../../kubelet/grpc.ts';
 import { eventually, isReady, onDisk, phaseIs, startTestNode, type TestNode } from './harness.ts';
 
 type View = DeepReadonly<Pod>;
 const RESOURCE = 'example.com/thing';
 const DRIVER = 'dra.example.com';
+const DRA = 'k8s.io.kubelet.pkg.apis.dra';
 
 describe('kubelet with device plugins and DRA drivers', function () {
   this.timeout(90_000);
@@ -188,6 +190,10 @@ describe('kubelet with device plugins and DRA drivers', function () {
   });
 
   it('follows the health of devices', async () => {
+    const told = (p: View | undefined) => p?.status?.containerStatuses?.[0]?.allocatedResourcesStatus;
+    send(health({ a: 'Healthy', b: 'Unhealthy' }));
+    const ill = await node.until<View>('four', (p) => told(p)?.[0]?.resources?.[0]?.health === 'Unhealthy');
+    assert.deepEqual(told(ill), [{ name: RESOURCE, resources: [{ resourceID: 'b', health: 'Unhealthy' }] }]);
     send(health({ a: 'Healthy', b: 'Healthy', c: 'Healthy', d: 'Healthy' }));
     await eventually(async () => assert.deepEqual(await numbers(), ['4', '4']));
   });
@@ -221,10 +227,12 @@ describe('kubelet with device plugins and DRA drivers', function () {
     const socket = join(node.rootDir, 'plugins', DRIVER, 'dra.sock');
     mkdirSync(join(node.rootDir, 'plugins', DRIVER), { recursive: true });
     let error = 'not yet';
+    let tell: (message: object) => void = () => {};
     type Claims = { claims: { uid: string; name: string }[] };
     const server = await serve(socket, [
       [
-        loadService('kubelet-dra-v1', 'k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin'),
+        // an older version with the same messages
+        loadService('kubelet-dra-v1', `${DRA}.v1.DRAPlugin`, `${DRA}.v1beta1.DRAPlugin`),
         {
           NodePrepareResources: note('NodePrepareResources', (r: never) => ({
             claims: Object.fromEntries(
@@ -250,13 +258,28 @@ describe('kubelet with device plugins and DRA drivers', function () {
           })),
         },
       ],
+      [
+        DRA_HEALTH,
+        {},
+        {
+          NodeWatchResources(_request: never, to: (message: object) => void) {
+            tell = to;
+            return () => {};
+          },
+        },
+      ],
     ]);
     stops.push(() => server.stop());
     const registration = await serve(join(node.rootDir, 'plugins_registry', 'dra-reg.sock'), [
       [
         loadService('kubelet-pluginregistration-v1', 'pluginregistration.Registration'),
         {
-          GetInfo: () => ({ type: 'DRAPlugin', name: DRIVER, endpoint: socket, supported_versions: ['v1.DRAPlugin'] }),
+          GetInfo: () => ({
+            type: 'DRAPlugin',
+            name: DRIVER,
+            endpoint: socket,
+            supported_versions: ['v1beta1.DRAPlugin'],
+          }),
           NotifyRegistrationStatus: note('NotifyRegistrationStatus', () => ({})),
         },
       ],
@@ -281,6 +304,19 @@ describe('kubelet with device plugins and DRA drivers', function () {
     assert.equal(configs.has('dra/c'), false, 'waits for the driver');
     error = '';
     await node.until('dra', isReady);
+    const device = { pool_name: 'p', device_name: 'd1' };
+    const at = { last_updated_time: Math.floor(systemClock.now() / 1000), health_check_timeout_seconds: 600 };
+    tell({ devices: [{ device, health: 'UNHEALTHY', message: 'too hot', ...at }] });
+    const ill = await node.until<View>(
+      'dra',
+      (p) => p?.status?.containerStatuses?.[0]?.allocatedResourcesStatus?.[0]?.resources?.[0]?.health === 'Unhealthy',
+    );
+    assert.deepEqual(ill.status!.containerStatuses![0]!.allocatedResourcesStatus, [
+      {
+        name: 'claim:mine/r',
+        resources: [{ resourceID: 'example.com/x=d1', health: 'Unhealthy', message: 'too hot' }],
+      },
+    ]);
     assert.deepEqual(configs.get('dra/c')!.CDI_devices, [{ name: 'example.com/x=d1' }]);
     assert.deepEqual(made('NodePrepareResources').at(-1)!.request, {
       claims: [{ namespace: 'default', uid: claim.metadata!.uid, name: 'claim' }],
