@@ -21,6 +21,7 @@ import {
   type ResourceRef,
 } from '../../../client/resources.ts';
 import { startTestServer, type TestServer } from '../apiserver/harness.ts';
+import { eventually } from '../kubelet/harness.ts';
 
 const csrs: ResourceRef<Json<k8s.V1CertificateSigningRequest>> = {
   group: 'certificates.k8s.io',
@@ -357,6 +358,38 @@ describe('admission', () => {
     assert.deepEqual(node.spec!.taints, [{ key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' }]);
     const placed = await admin.create(pods, pod(ns, { nodeName: 'zoned' }));
     assert.equal(placed.metadata!.labels!['topology.kubernetes.io/zone'], 'z1');
+  });
+
+  it('refuses changes of a pod that its node does not know', async () => {
+    const ns = await namespace();
+    const node = await admin.create(nodes, { metadata: { name: 'older' } });
+    const say = async (declaredFeatures: string[]) => {
+      const allocatable = { cpu: '8', memory: '8Gi' };
+      const status = { allocatable, declaredFeatures };
+      await admin.patch(nodes, node.metadata!.name!, 'merge', { status }, { subresource: 'status' });
+    };
+    await say(['Other']);
+    const { name } = (await admin.create(pods, pod(ns, { nodeName: 'older', resources: { requests: { cpu: '1' } } })))
+      .metadata!;
+    const resize = (cpu: string) =>
+      admin.patch(
+        pods,
+        name!,
+        'merge',
+        { spec: { resources: { requests: { cpu } } } },
+        { namespace: ns, subresource: 'resize' },
+      );
+    await assert.rejects(
+      resize('2'),
+      rejected(
+        403,
+        /requires features InPlacePodLevelResourcesVerticalScaling which are not available on node "older"/,
+      ),
+    );
+    await say(['InPlacePodLevelResourcesVerticalScaling']);
+    // what the plugins read follows the store
+    await eventually(async () => assert.equal((await resize('2')).spec!.resources!.requests!['cpu'], '2'));
+    await assert.rejects(resize('9'), rejected(403, /allocatable resources/));
   });
 
   it('watches over certificates', async () => {
