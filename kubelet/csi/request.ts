@@ -3,7 +3,9 @@ import type * as k8s from '@kubernetes/client-node';
 import type { DeepReadonly, Json, PersistentVolume, Pod } from '../../api/types.ts';
 
 type ReadPod = DeepReadonly<Pod>;
-export type CsiDriverObject = DeepReadonly<Json<k8s.V1CSIDriver>>;
+type Driver = Json<k8s.V1CSIDriver>;
+/** With what the client's model doesn't know yet. */
+export type CsiDriverObject = DeepReadonly<Driver & { spec: { serviceAccountTokenInSecrets?: boolean } }>;
 
 /** A volume as pod and claim describe it. */
 export interface VolumeSpec {

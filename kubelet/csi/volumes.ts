@@ -100,21 +100,14 @@ export function createCsiVolumes(options: CsiVolumeOptions): CsiVolumes {
     return state.metadata;
   }
 
-  async function contextOf(
-    pod: ReadPod,
-    spec: VolumeSpec,
-    object: CsiDriverObject | undefined,
-    ephemeral: boolean,
-  ): Promise<Record<string, string>> {
-    const out = { ...spec.attributes };
-    if (object?.spec.podInfoOnMount) Object.assign(out, podInfo(pod, ephemeral));
+  /** The pod's tokens that the driver asks for, as the one entry that holds them all; none when it asks for none. */
+  async function tokensFor(pod: ReadPod, object: CsiDriverObject | undefined): Promise<Record<string, string>> {
     const tokens: Record<string, { token: string; expirationTimestamp: string }> = {};
     for (const t of object?.spec.tokenRequests ?? []) {
       const { token, expires } = await options.token(pod, t.audience, t.expirationSeconds);
       tokens[t.audience] = { token, expirationTimestamp: expires };
     }
-    if (Object.keys(tokens).length) out['csi.storage.k8s.io/serviceAccount.tokens'] = JSON.stringify(tokens);
-    return out;
+    return Object.keys(tokens).length ? { 'csi.storage.k8s.io/serviceAccount.tokens': JSON.stringify(tokens) } : {};
   }
 
   interface Mounting {
@@ -183,6 +176,9 @@ export function createCsiVolumes(options: CsiVolumeOptions): CsiVolumes {
       const there = !published.has(key) && (await mountsBelow(target)).includes(target);
       if (!there || object?.spec.requiresRepublish) {
         await mkdir(dirname(target), { recursive: true, mode: 0o750 });
+        const tokens = await tokensFor(pod, object);
+        // out of what drivers log, for those that want it so (KEP-5538)
+        const secret = object?.spec.serviceAccountTokenInSecrets === true;
         await driver.call('NodePublishVolume', {
           volume_id: spec.handle,
           publish_context: publishContext,
@@ -190,8 +186,12 @@ export function createCsiVolumes(options: CsiVolumeOptions): CsiVolumes {
           target_path: target,
           volume_capability: capability(spec, capabilities, delegated),
           readonly: spec.readOnly,
-          secrets: await secrets(m.publishSecret),
-          volume_context: await contextOf(pod, spec, object, ephemeral),
+          secrets: { ...(await secrets(m.publishSecret)), ...(secret ? tokens : {}) },
+          volume_context: {
+            ...spec.attributes,
+            ...(object?.spec.podInfoOnMount ? podInfo(pod, ephemeral) : {}),
+            ...(secret ? {} : tokens),
+          },
         });
       }
       if (fsGroup !== undefined && delegated === undefined && !spec.readOnly && kubeletSetsGroup(spec, object))

@@ -224,6 +224,30 @@ describe('kubelet with a CSI driver', function () {
     assert.deepEqual(readdirSync(join(dir, 'state', 'volumes')), ['handle-one']);
   });
 
+  it("gives the driver the pod's tokens, among the secrets when it wants them there", async () => {
+    const inline = async (name: string) => {
+      await node.create(name, {
+        containers: [{ name: 'c', image: 'busybox:1', volumeMounts: [{ name: 'v', mountPath: '/v' }] }],
+        volumes: [{ name: 'v', csi: { driver: DRIVER } }],
+      });
+      await node.until(name, isReady);
+      const { secrets: hidden, volume_context: context } = made('NodePublishVolume').at(-1)!.request;
+      await node.client.delete(pods, name, { namespace: 'default' });
+      await node.until(name, (x) => x === undefined);
+      return [hidden, context].map((o) => (o as Record<string, string>)['csi.storage.k8s.io/serviceAccount.tokens']);
+    };
+    const spec = (more: object) => node.client.patch(csiDrivers, DRIVER, 'merge', { spec: more });
+    await spec({ tokenRequests: [{ audience: 'vault' }] });
+    const [noSecret, told] = await inline('told');
+    assert.equal(noSecret, undefined);
+    assert.ok((JSON.parse(told!) as Record<string, { token: string }>)['vault']!.token);
+    await spec({ serviceAccountTokenInSecrets: true });
+    const [secret, untold] = await inline('untold');
+    assert.equal(untold, undefined);
+    assert.ok((JSON.parse(secret!) as Record<string, { token: string }>)['vault']!.token);
+    await spec({ tokenRequests: null, serviceAccountTokenInSecrets: null });
+  });
+
   it('forgets the driver when its socket goes, and takes it again', async () => {
     driver.stop();
     await eventually(async () => assert.deepEqual((await node.client.get(csiNodes, 'n1')).spec.drivers ?? [], []));
