@@ -55,6 +55,7 @@ export interface Resizer {
 
 /** The same in another order or another notation is no difference. */
 export function sameResources(a: Resources | undefined, b: Resources | undefined): boolean {
+  if (a === b || (!a?.limits && !a?.requests && !b?.limits && !b?.requests)) return true;
   const plain = (r: Resources | undefined) =>
     JSON.stringify(
       [amountsOf(r?.limits), amountsOf(r?.requests)].map((m) => Object.entries(m).sort(([x], [y]) => (x < y ? -1 : 1))),
@@ -121,6 +122,17 @@ export function createResizer(pod: ReadPod, said: DeepReadonly<PodStatus> | unde
   }
   const conditions = new Map<ResizeCondition['type'], ResizeCondition>();
 
+  // most looks are at the same object as before, with nothing changed
+  const seen: Record<'granted' | 'inForce', { of: ReadPod; is: ReadPod } | undefined> = {
+    granted: undefined,
+    inForce: undefined,
+  };
+  const remembered = (which: 'granted' | 'inForce', p: ReadPod, make: () => ReadPod): ReadPod => {
+    if (seen[which]?.of !== p) seen[which] = { of: p, is: make() };
+    return seen[which]!.is;
+  };
+  const forget = () => void (seen.granted = seen.inForce = undefined);
+
   /** The pod with other resources for its containers and for itself. */
   function put(p: ReadPod, of: (name: string) => Resources | undefined, whole: Resources | undefined): ReadPod {
     const other = (c: ReadContainer): ReadContainer =>
@@ -154,12 +166,13 @@ export function createResizer(pod: ReadPod, said: DeepReadonly<PodStatus> | unde
       );
     },
     clearCondition: (type) => void conditions.delete(type),
-    allocated: (p) => put(p, (name) => allocated.get(name), podAllocated),
-    actual: (p) => put(p, (name) => actual.get(name)?.own, podActual),
+    allocated: (p) => remembered('granted', p, () => put(p, (name) => allocated.get(name), podAllocated)),
+    actual: (p) => remembered('inForce', p, () => put(p, (name) => actual.get(name)?.own, podActual)),
     wanted: (p) =>
       !sameResources(podAllocated, p.spec!.resources) ||
       all(p).some((c) => allocated.has(c.name) && !sameResources(allocated.get(c.name), c.resources)),
     grant(p) {
+      forget();
       podAllocated = p.spec!.resources as Resources | undefined;
       for (const c of all(p)) allocated.set(c.name, c.resources);
     },
@@ -170,10 +183,14 @@ export function createResizer(pod: ReadPod, said: DeepReadonly<PodStatus> | unde
     podPending: () => !sameResources(podActual, podAllocated),
     bounds: (name) => actual.get(name)?.bounds,
     applied(name, resources) {
+      forget();
       this.restarting.delete(name);
       actual.set(name, { own: resources, bounds: withPodLimits(resources, podAllocated) });
     },
-    podApplied: () => void (podActual = podAllocated),
+    podApplied() {
+      forget();
+      podActual = podAllocated;
+    },
   };
 }
 
