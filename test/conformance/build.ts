@@ -45,7 +45,7 @@ export type OtherName = keyof typeof OTHERS;
 
 /** What the images of these specs hold beyond what every run needs: each takes minutes to build the first time. */
 export function othersFor(specs: readonly { name: string }[]): OtherName[] {
-  const asks = (what: RegExp) => specs.some((s) => what.test(s.name));
+  const asks = (what: RegExp) => specs.some((s) => what.test(s.name) && !s.name.includes('[Conformance]'));
   const csi = Object.keys(OTHERS).filter((n) => n.startsWith('csi-')) as OtherName[];
   return [...(asks(/\[sig-network\] DNS/) ? (['coredns'] as const) : []), ...(asks(/\[sig-storage\].*CSI/) ? csi : [])];
 }
