@@ -7,7 +7,7 @@ import type { Clock, Rand, Timer } from '../../base/clock.ts';
 import { preparedEntries, sequenced } from '../registry/prepared.ts';
 import type { ServedResource } from '../registry/catalog.ts';
 import { matcherOf, scopeOf, type ListOptions } from '../registry/list-options.ts';
-import type { CacheEvent, CacheWatcher, Entry } from '../storage/cache.ts';
+import type { CacheEvent, CacheWatcher, Entry, Scope } from '../storage/cache.ts';
 import { CompactedError } from '../storage/store.ts';
 import { parseReadVersion } from './list.ts';
 import { MEDIA_TYPES, type View } from './negotiate.ts';
@@ -153,6 +153,10 @@ function encodeLine(object: AnyObject, view: View): Buffer {
   return line.subarray(0, line.length - 1);
 }
 
+/** A name is all that is selected by: the scope lets nothing else through. */
+const isOneObject = (scope: Scope, o: ListOptions): boolean =>
+  !o.labels && o.fields.every((t) => t.field === 'metadata.name' && t.equal && t.value === scope.name);
+
 /** Serves one watch until the client leaves, time is up, or history is gone. Errors before the first frame are thrown. */
 export async function serveWatch(
   deps: WatchDeps,
@@ -163,7 +167,7 @@ export async function serveWatch(
   const maxPending = deps.maxPendingBytes ?? 16 * 1024 * 1024;
   const cache = served.store!.cache;
   const scope = scopeOf(o, served, target.namespace, target.name);
-  const matches = matcherOf(o, served);
+  const matches = isOneObject(scope, o) ? undefined : matcherOf(o, served);
   const version = parseReadVersion(o.resourceVersion);
   const initialList = o.sendInitialEvents === true;
   let revision = version;

@@ -163,9 +163,11 @@ export class CachedResource implements ResourceCache {
   }
 
   #deliver(w: Watcher, event: LoggedEvent): void {
-    this.#guard(w, () => {
+    try {
       if (w.open && !w.handlers.event(event)) this.watchers.remove(w);
-    });
+    } catch (e) {
+      this.#failed(w, e);
+    }
   }
 
   /** A watcher that fails is dropped; the others don't notice. */
@@ -173,9 +175,13 @@ export class CachedResource implements ResourceCache {
     try {
       call();
     } catch (e) {
-      this.#feed.handlerFailed(e);
-      this.watchers.remove(w);
+      this.#failed(w, e);
     }
+  }
+
+  #failed(w: Watcher, error: unknown): void {
+    this.#feed.handlerFailed(error);
+    this.watchers.remove(w);
   }
 
   peek(key: string): Entry | undefined {
