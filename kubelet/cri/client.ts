@@ -93,11 +93,16 @@ export function createCriRuntime(options: {
   return {
     version: () => call('Version', {}),
     async status() {
-      const r = await call<{ status?: { conditions: t.RuntimeCondition[] }; runtime_handlers?: t.RuntimeHandler[] }>(
-        'Status',
-        {},
-      );
-      return { conditions: r.status?.conditions ?? [], handlers: r.runtime_handlers ?? [] };
+      const r = await call<{
+        status?: { conditions: t.RuntimeCondition[] };
+        runtime_handlers?: t.RuntimeHandler[];
+        features?: t.RuntimeFeatures;
+      }>('Status', {});
+      return {
+        conditions: r.status?.conditions ?? [],
+        handlers: r.runtime_handlers ?? [],
+        features: r.features ?? {},
+      };
     },
     async updatePodCidr(cidr) {
       await call('UpdateRuntimeConfig', { runtime_config: { network_config: { pod_cidr: cidr } } });

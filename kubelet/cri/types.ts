@@ -239,6 +239,10 @@ export interface RuntimeCondition {
   reason: string;
   message: string;
 }
+/** What the runtime as a whole can do. */
+export interface RuntimeFeatures {
+  supplemental_groups_policy?: boolean;
+}
 export interface RuntimeHandler {
   name: string;
   features?: { recursive_read_only_mounts?: boolean; user_namespaces?: boolean };
@@ -260,7 +264,7 @@ export interface RuntimeEvent {
  */
 export interface Runtime {
   version(): Promise<RuntimeVersion>;
-  status(): Promise<{ conditions: RuntimeCondition[]; handlers: RuntimeHandler[] }>;
+  status(): Promise<{ conditions: RuntimeCondition[]; handlers: RuntimeHandler[]; features?: RuntimeFeatures }>;
   updatePodCidr(cidr: string): Promise<void>;
   runSandbox(config: SandboxConfig, handler: string): Promise<string>;
   stopSandbox(id: string): Promise<void>;

@@ -5,7 +5,7 @@ import type { DeepReadonly } from '../../api/types.ts';
 import type { CgroupLimits } from '../cgroups/manager.ts';
 import { parseDuration, type KubeletConfiguration } from '../config.ts';
 import { errorText } from '../cri/client.ts';
-import type { Image, Runtime, RuntimeCondition, RuntimeHandler } from '../cri/types.ts';
+import type { Image, Runtime, RuntimeCondition, RuntimeFeatures, RuntimeHandler } from '../cri/types.ts';
 import { cpuShares } from '../pods/resources.ts';
 import { milliCpu, parseQuantity } from '../quantity.ts';
 import { availableMemory, fsStats, processCounts, type Machine } from './machine.ts';
@@ -58,6 +58,7 @@ export function createHealth(options: {
   let version = { name: 'containerd', version: 'unknown' };
   let conditions: RuntimeCondition[] = [];
   let handlers: RuntimeHandler[] = [];
+  let features: RuntimeFeatures = {};
   let failure: string | undefined = 'container runtime status check may not have completed yet';
   let images: Image[] = [];
   let imagesAt = -Infinity;
@@ -84,6 +85,7 @@ export function createHealth(options: {
       }
       conditions = s.conditions;
       handlers = s.handlers;
+      features = s.features ?? {};
       failure = undefined;
     } catch (error) {
       failure = `container runtime is down: ${errorText(error)}`;
@@ -129,6 +131,7 @@ export function createHealth(options: {
         rootFs: fsStats(options.rootDir),
         runtime: version,
         handlers,
+        features,
         images,
         problems,
         pressure,

@@ -3,7 +3,7 @@ import { KUBERNETES_VERSION } from '../../api/version.ts';
 import { formatTime } from '../../base/clock.ts';
 import type { DeepReadonly, Node } from '../../api/types.ts';
 import type { KubeletConfiguration } from '../config.ts';
-import type { Image, RuntimeHandler } from '../cri/types.ts';
+import type { Image, RuntimeFeatures, RuntimeHandler } from '../cri/types.ts';
 import { formatBytes, formatMilli, milliCpu, parseQuantity } from '../quantity.ts';
 import type { FsStats, Machine } from './machine.ts';
 
@@ -27,6 +27,7 @@ export interface NodeFacts {
   rootFs: FsStats;
   runtime: { name: string; version: string };
   handlers: readonly RuntimeHandler[];
+  features: RuntimeFeatures;
   images: readonly Image[];
   /** What keeps the node from being ready. */
   problems: readonly string[];
@@ -192,7 +193,7 @@ export function nodeStatus(f: NodeFacts): NodeStatus {
           })),
         }
       : {}),
-    features: { supplementalGroupsPolicy: false },
+    features: { supplementalGroupsPolicy: f.features.supplemental_groups_policy ?? false },
     declaredFeatures: [...DECLARED_FEATURES],
   };
 }

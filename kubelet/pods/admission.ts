@@ -100,6 +100,14 @@ export function admit(
   if (sysctl) return { reason: 'SysctlForbidden', message: sysctl };
   if (pod.spec!.os?.name && pod.spec!.os.name !== 'linux')
     return { reason: 'PodOSNotSupported', message: "Failed to admit pod as the OS field doesn't match node OS" };
+  if (
+    pod.spec!.securityContext?.supplementalGroupsPolicy === 'Strict' &&
+    !node.status?.features?.supplementalGroupsPolicy
+  )
+    return {
+      reason: 'SupplementalGroupsPolicyNotSupported',
+      message: 'SupplementalGroupsPolicy=Strict is not supported in this node',
+    };
   const allocatable = amountsOf(node.status?.allocatable);
   const want = podAmounts(pod, 'requests');
   const maxPods = allocatable['pods'];

@@ -99,6 +99,9 @@ export function containerStatus(
   else if (before?.state?.terminated && before.containerID !== status.containerID)
     status.lastState = { terminated: before.state.terminated as State['terminated'] };
 
+  const user = now.user?.linux;
+  if (user)
+    status.user = { linux: { uid: user.uid, gid: user.gid, supplementalGroups: [...user.supplemental_groups] } };
   if (isRunning(now)) {
     status.state = { running: { startedAt: fromNanos(now.started_at) } };
     status.started = view.started(now);

@@ -166,6 +166,8 @@ function hostPorts(spec: PodSpec): void {
 export function podDefaults(pod: Pod): void {
   const spec = (pod.spec ??= { containers: [] });
   podSpecDefaults(spec);
+  // of pods alone: templates keep what they say
+  if (spec.terminationGracePeriodSeconds! < 0) spec.terminationGracePeriodSeconds = 1;
   for (const c of [...(spec.containers ?? []), ...(spec.initContainers ?? [])]) {
     const limits = c.resources?.limits;
     if (limits)

@@ -22,6 +22,10 @@ describe('kubelet admission', () => {
       message: "Node didn't have enough resource: cpu, requested: 1500, used: 1000, capacity: 2000",
     });
     assert.equal(admit(asks({ memory: '2Gi' }), [], node, options)!.reason, 'OutOfmemory');
+    const strict = pod({ securityContext: { supplementalGroupsPolicy: 'Strict' } });
+    assert.equal(admit(strict, [], node, options)!.reason, 'SupplementalGroupsPolicyNotSupported');
+    const able = { ...node, status: { ...node.status, features: { supplementalGroupsPolicy: true } } };
+    assert.equal(admit(strict, [], able, options), undefined);
     assert.equal(admit(pod(), [pod(), pod(), pod()], node, options)!.reason, 'OutOfpods');
   });
 

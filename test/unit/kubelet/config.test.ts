@@ -132,6 +132,7 @@ describe('kubelet node status', () => {
     rootFs: { capacityBytes: 1000 * 1024, availableBytes: 500, usedBytes: 500, inodes: 10, inodesFree: 5 },
     runtime: { name: 'containerd', version: '1' },
     handlers: [],
+    features: {},
     images: [],
     problems: [],
     pressure: { memory: false, disk: false, pid: false },

@@ -37,6 +37,9 @@ describe('kubelet pod status', () => {
     assert.deepEqual(s.podIPs, [{ ip: '10.0.0.5' }]);
     assert.deepEqual(s.hostIPs, [{ ip: '192.0.2.1' }]);
     assert.equal(s.containerStatuses![0]!.containerID, 'containerd://c-id');
+    const user = { linux: { uid: 1, gid: 2, supplemental_groups: [2, 3] } };
+    const asUser = generateStatus(pod(), state([ran(c, { user })]), context()).containerStatuses![0]!.user;
+    assert.deepEqual(asUser, { linux: { uid: 1, gid: 2, supplementalGroups: [2, 3] } });
     assert.equal(s.qosClass, 'BestEffort');
   });
 
