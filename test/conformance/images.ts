@@ -59,7 +59,7 @@ const TOOLS: LayerRecipe = {
   dependencies: { except: UNUSED },
   links: [
     ['bin/nc', 'nc.openbsd'],
-    ['bin/sh', 'dash'],
+    ['bin/sh', 'bash'],
     ['bin/wget', '/usr/bin/wget'],
     ['usr/local/bin/iperf', '/usr/bin/iperf'],
   ],
@@ -170,7 +170,7 @@ export function testImages(programs: Programs): Record<string, Recipe> {
       'resource-consumer:1.14',
       { Entrypoint: ['/consumer'] },
       program('consumer', file['resource-consumer']),
-      program('consume-cpu', file['consume-cpu']),
+      program('consume-cpu/consume-cpu', file['consume-cpu']),
     ),
     'regression-issue-74839': image(
       'regression-issue-74839:1.4',
