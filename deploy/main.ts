@@ -11,6 +11,7 @@ import { podLogs } from './commands/pod-logs.ts';
 import { top, type TopOptions } from './commands/top.ts';
 import { up, type UpOptions } from './commands/up.ts';
 import { why, type WhyOptions } from './commands/why.ts';
+import { staySmall } from '../base/lean.ts';
 import { KUBERNETES_VERSION } from '../api/version.ts';
 import { homeDir } from './cluster/config.ts';
 import { startAgent } from './node/agent.ts';
@@ -71,6 +72,7 @@ const argumentsAfter = (command: string) =>
 
 /** Keeps the process alive until SIGTERM or SIGINT, then stops. */
 async function untilSignal(stop: () => Promise<void>): Promise<void> {
+  staySmall();
   await new Promise<void>((resolve) => {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);

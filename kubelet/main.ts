@@ -2,6 +2,7 @@
 import os from 'node:os';
 import { Command } from 'commander';
 import { systemClock } from '../base/clock.ts';
+import { staySmall } from '../base/lean.ts';
 import { createLogger } from '../base/log.ts';
 import { completeConfiguration, loadConfiguration, type KubeletConfiguration } from './config.ts';
 import { start } from './start.ts';
@@ -36,6 +37,7 @@ const CONFIG_FLAGS: Record<string, [field: keyof KubeletConfiguration, read: (te
 };
 
 export async function main(argv: readonly string[]): Promise<void> {
+  staySmall();
   const program = new Command('kubelet')
     .description('Runs the pods of one node.')
     .option('--config <file>', 'a KubeletConfiguration (YAML or JSON)')

@@ -1,27 +1,17 @@
 /** A Runtime over CRI v1: gRPC to the runtime's socket. */
-import * as grpc from '@grpc/grpc-js';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
-import { loadService } from '../grpc.ts';
+import { CODE } from '../../base/grpc.ts';
+import { connect, loadService, openChannel, type Caller } from '../grpc.ts';
 import { watchContainerdEvents } from './events.ts';
 import { createSnapshots, type Snapshots } from './snapshots.ts';
 import type * as t from './types.ts';
 
-type Call = (
-  request: object,
-  metadata: grpc.Metadata,
-  options: grpc.CallOptions,
-  done: (error: grpc.ServiceError | null, answer: unknown) => void,
-) => grpc.ClientUnaryCall;
-type Calls = grpc.Client & Record<string, Call>;
-
-const MAX_MESSAGE = 16 * 1024 * 1024;
-const NO_METADATA = new grpc.Metadata();
 const FOREVER = 24 * 3600_000;
 
 /** True for "no such container/sandbox/image". */
 export function isNotFound(error: unknown): boolean {
-  return (error as { code?: number } | undefined)?.code === grpc.status.NOT_FOUND;
+  return (error as { code?: number } | undefined)?.code === CODE.notFound;
 }
 
 /** The runtime's words without gRPC's prefix. */
@@ -59,34 +49,21 @@ export function createCriRuntime(options: {
   clock: Clock;
   logger: Logger;
 }): t.Runtime {
-  const channelOptions = {
-    'grpc.max_receive_message_length': MAX_MESSAGE,
-    'grpc.max_send_message_length': MAX_MESSAGE,
-  };
-  const address = (endpoint: string) => (endpoint.startsWith('/') ? `unix://${endpoint}` : endpoint);
-  const connect = (name: 'RuntimeService' | 'ImageService', endpoint: string) =>
-    new (loadService('cri', `runtime.v1.${name}`))(
-      address(endpoint),
-      grpc.credentials.createInsecure(),
-      channelOptions,
-    ) as unknown as Calls;
-  const runtime = connect('RuntimeService', options.endpoint);
-  const images = connect('ImageService', options.imageEndpoint ?? options.endpoint);
+  const channel = openChannel(options.endpoint, options.clock);
+  const { imageEndpoint } = options;
+  const apart = imageEndpoint !== undefined && imageEndpoint !== options.endpoint;
+  const imageChannel = apart ? openChannel(imageEndpoint, options.clock) : channel;
+  const runtime = connect(loadService('cri', 'runtime.v1.RuntimeService'), channel, options.clock);
+  const images = connect(loadService('cri', 'runtime.v1.ImageService'), imageChannel, options.clock);
 
-  function invoke<R>(service: Calls, method: string, request: object, timeoutMs = options.timeoutMs): Promise<R> {
-    return new Promise((resolve, reject) => {
-      const deadline = options.clock.now() + timeoutMs;
-      service[method]!(request, NO_METADATA, { deadline }, (error, answer) =>
-        error ? reject(error) : resolve(answer as R),
-      );
-    });
-  }
+  const invoke = <R>(service: Caller, method: string, request: object, timeoutMs = options.timeoutMs) =>
+    service.call<R>(method, request, timeoutMs);
   const call = <R = object>(method: string, request: object, timeoutMs?: number) =>
     invoke<R>(runtime, method, request, timeoutMs);
   const image = <R = object>(method: string, request: object, timeoutMs?: number) =>
     invoke<R>(images, method, request, timeoutMs);
   let snapshots: Snapshots | undefined;
-  const views = () => (snapshots ??= createSnapshots({ address: address(options.endpoint) }));
+  const views = () => (snapshots ??= createSnapshots({ address: options.endpoint, clock: options.clock }));
   const uidFilter = (uid: string | undefined) =>
     uid === undefined ? {} : { filter: { label_selector: { 'io.kubernetes.pod.uid': uid } } };
 
@@ -215,7 +192,7 @@ export function createCriRuntime(options: {
     releaseImage: (key) => views().remove(key),
     watchEvents(handlers, signal) {
       watchContainerdEvents({
-        address: address(options.endpoint),
+        address: options.endpoint,
         clock: options.clock,
         logger: options.logger,
         signal,

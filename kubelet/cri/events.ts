@@ -2,10 +2,9 @@
  * Changes as they happen, from containerd's own event service: CRI's GetContainerEvents is not there before containerd 1.7.
  * https://github.com/containerd/containerd/tree/main/api/services/events
  */
-import * as grpc from '@grpc/grpc-js';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
-import { defineService } from '../grpc.ts';
+import { connect, defineService } from '../grpc.ts';
 import type { RuntimeEvent } from './types.ts';
 
 /** The few messages that are needed; every event read here has the container's id in field 1. */
@@ -95,39 +94,34 @@ export function watchContainerdEvents(options: {
   lost(): void;
 }): void {
   const { clock, logger, signal } = options;
-  const client = new (defineService(DESCRIPTORS, 'containerd.services.events.v1.Events'))(
-    options.address,
-    grpc.credentials.createInsecure(),
-  );
+  const client = connect(defineService(DESCRIPTORS, 'containerd.services.events.v1.Events'), options.address, clock);
   const filters = Object.keys(TOPICS).map((topic) => `namespace==k8s.io,topic=="${topic}"`);
 
   function subscribe(): void {
     if (signal.aborted) return;
-    const stream = (client as unknown as Record<string, (request: object) => grpc.ClientReadableStream<Envelope>>)[
-      'Subscribe'
-    ]!({ filters });
-    let ended = false;
-    const again = (error?: unknown) => {
-      if (ended) return;
-      ended = true;
-      signal.removeEventListener('abort', cancel);
-      if (signal.aborted) return;
-      logger.debug('runtime events ended', { error });
-      options.lost();
-      clock.after(1000, subscribe, { background: true });
-    };
     const cancel = () => stream.cancel();
+    const stream = client.stream<Envelope>(
+      'Subscribe',
+      { filters },
+      {
+        message(envelope) {
+          const type = TOPICS[envelope.topic];
+          if (!type || !envelope.event) return;
+          const { first, second } = firstStrings(envelope.event.value);
+          // an exec inside a container exits too: its id differs from the container's
+          if (type === 'exited' && second !== '' && second !== first) return;
+          options.event({ type, id: first });
+        },
+        end(error) {
+          signal.removeEventListener('abort', cancel);
+          if (signal.aborted) return;
+          logger.debug('runtime events ended', { error });
+          options.lost();
+          clock.after(1000, subscribe, { background: true });
+        },
+      },
+    );
     signal.addEventListener('abort', cancel, { once: true });
-    stream.on('data', (envelope: Envelope) => {
-      const type = TOPICS[envelope.topic];
-      if (!type || !envelope.event) return;
-      const { first, second } = firstStrings(envelope.event.value);
-      // an exec inside a container exits too: its id differs from the container's
-      if (type === 'exited' && second !== '' && second !== first) return;
-      options.event({ type, id: first });
-    });
-    stream.on('error', again);
-    stream.on('end', () => again());
   }
   subscribe();
   signal.addEventListener('abort', () => client.close(), { once: true });

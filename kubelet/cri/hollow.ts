@@ -2,7 +2,7 @@
  * A runtime that keeps all in memory: containers "run" without processes. For hollow nodes, which show a control plane
  * many nodes at the cost of a few megabytes, and for tests of everything above the runtime.
  */
-import { status as grpcStatus } from '@grpc/grpc-js';
+import { CODE } from '../../base/grpc.ts';
 import { createHash } from 'node:crypto';
 import type { Clock, Ids } from '../../base/clock.ts';
 import type * as t from './types.ts';
@@ -65,7 +65,7 @@ export function createHollowRuntime(options: HollowOptions): HollowRuntime {
     for (const l of listeners) l({ type, id });
   };
   const missing = (what: string, id: string) =>
-    new RuntimeError(grpcStatus.NOT_FOUND, `${what} ${JSON.stringify(id)}: not found`);
+    new RuntimeError(CODE.notFound, `${what} ${JSON.stringify(id)}: not found`);
   const sandboxOf = (id: string): t.SandboxStatus => {
     const s = sandboxes.get(id);
     if (!s) throw missing('sandbox', id);
@@ -92,8 +92,7 @@ export function createHollowRuntime(options: HollowOptions): HollowRuntime {
   }
   const byUid = (labels: t.Labels, uid: string | undefined) =>
     uid === undefined || labels['io.kubernetes.pod.uid'] === uid;
-  const unsupported = () =>
-    Promise.reject(new RuntimeError(grpcStatus.UNIMPLEMENTED, 'a hollow container has no streams'));
+  const unsupported = () => Promise.reject(new RuntimeError(CODE.unimplemented, 'a hollow container has no streams'));
 
   return {
     exit,
@@ -146,7 +145,7 @@ export function createHollowRuntime(options: HollowOptions): HollowRuntime {
     listSandboxes: async (uid) => [...sandboxes.values()].filter((s) => byUid(s.labels, uid)),
     async createContainer(sandboxId, config, sandbox) {
       if (sandboxOf(sandboxId).state !== 'SANDBOX_READY')
-        throw new RuntimeError(grpcStatus.UNKNOWN, 'sandbox is not running');
+        throw new RuntimeError(CODE.unknown, 'sandbox is not running');
       const id = newId();
       containers.set(id, {
         id,
@@ -204,11 +203,11 @@ export function createHollowRuntime(options: HollowOptions): HollowRuntime {
     async updateContainerResources(id, resources) {
       containerOf(id).resources = { linux: resources };
     },
-    checkpoint: () => Promise.reject(new RuntimeError(grpcStatus.UNIMPLEMENTED, 'nothing to checkpoint')),
+    checkpoint: () => Promise.reject(new RuntimeError(CODE.unimplemented, 'nothing to checkpoint')),
     reopenLog: () => Promise.resolve(),
     async execSync(id, command) {
       const c = containerOf(id);
-      if (c.state !== 'CONTAINER_RUNNING') throw new RuntimeError(grpcStatus.UNKNOWN, `container ${id} is not running`);
+      if (c.state !== 'CONTAINER_RUNNING') throw new RuntimeError(CODE.unknown, `container ${id} is not running`);
       const r = c.behaviour.exec?.(command) ?? { exit_code: 0 };
       return { exit_code: r.exit_code, stdout: Buffer.from(r.stdout ?? ''), stderr: Buffer.alloc(0) };
     },
@@ -221,7 +220,7 @@ export function createHollowRuntime(options: HollowOptions): HollowRuntime {
       images.get(name) ?? [...images.values()].find((i) => i.id === name || i.repo_tags.includes(name)),
     async pullImage(name) {
       if (options.missingImage?.(name))
-        throw new RuntimeError(grpcStatus.NOT_FOUND, `failed to resolve reference ${JSON.stringify(name)}: not found`);
+        throw new RuntimeError(CODE.notFound, `failed to resolve reference ${JSON.stringify(name)}: not found`);
       const id = `sha256:${createHash('sha256').update(name).digest('hex')}`;
       images.set(name, {
         id,

@@ -1,6 +1,7 @@
 /** Read-only views of images through containerd's own snapshot service: CRI can't mount images before containerd 2. */
-import * as grpc from '@grpc/grpc-js';
-import { defineService } from '../grpc.ts';
+import type { Clock } from '../../base/clock.ts';
+import { CODE, type RpcError } from '../../base/grpc.ts';
+import { connect, defineService, openChannel } from '../grpc.ts';
 
 /** What mount(8) is told. */
 export interface ImageMount {
@@ -61,24 +62,16 @@ export interface Snapshots {
   close(): void;
 }
 
-type Method = (
-  request: object,
-  metadata: grpc.Metadata,
-  done: (error: grpc.ServiceError | null, answer: unknown) => void,
-) => void;
+const TIMEOUT_MS = 120_000;
 
-export function createSnapshots(options: { address: string; snapshotter?: string }): Snapshots {
-  const client = new (defineService(DESCRIPTORS, 'containerd.services.snapshots.v1.Snapshots'))(
-    options.address,
-    grpc.credentials.createInsecure(),
-  ) as unknown as grpc.Client & Record<string, Method>;
+export function createSnapshots(options: { address: string; clock: Clock; snapshotter?: string }): Snapshots {
+  const client = connect(
+    defineService(DESCRIPTORS, 'containerd.services.snapshots.v1.Snapshots'),
+    openChannel(options.address, options.clock, { 'containerd-namespace': 'k8s.io' }),
+    options.clock,
+  );
   const snapshotter = options.snapshotter ?? 'overlayfs';
-  const metadata = new grpc.Metadata();
-  metadata.set('containerd-namespace', 'k8s.io');
-  const call = <R>(method: string, request: object): Promise<R> =>
-    new Promise((resolve, reject) =>
-      client[method]!(request, metadata, (error, answer) => (error ? reject(error) : resolve(answer as R))),
-    );
+  const call = <R>(method: string, request: object) => client.call<R>(method, request, TIMEOUT_MS);
 
   return {
     async view(key, parent) {
@@ -93,13 +86,13 @@ export function createSnapshots(options: { address: string; snapshotter?: string
           })
         ).mounts;
       } catch (error) {
-        if ((error as grpc.ServiceError).code !== grpc.status.ALREADY_EXISTS) throw error;
+        if ((error as RpcError).code !== CODE.alreadyExists) throw error;
         return (await call<{ mounts: ImageMount[] }>('Mounts', { snapshotter, key })).mounts;
       }
     },
     async remove(key) {
-      await call('Remove', { snapshotter, key }).catch((error: grpc.ServiceError) => {
-        if (error.code !== grpc.status.NOT_FOUND) throw error;
+      await call('Remove', { snapshotter, key }).catch((error: RpcError) => {
+        if (error.code !== CODE.notFound) throw error;
       });
     },
     close: () => client.close(),

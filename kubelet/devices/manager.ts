@@ -4,12 +4,12 @@
  */
 import { chmodSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, isAbsolute, join } from 'node:path';
-import type { ClientReadableStream } from '@grpc/grpc-js';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Container, DeepReadonly, Pod } from '../../api/types.ts';
 import { errorText } from '../cri/client.ts';
-import { connect, loadService, serve, type Caller } from '../grpc.ts';
+import { connect, loadService, type Caller } from '../grpc.ts';
+import { serve } from '../grpc-server.ts';
 import type { PluginHandler } from '../plugins/watcher.ts';
 import { amountsOf, isSidecar } from '../pods/resources.ts';
 import { nodeSets, preferFewest, type Hint, type Nodes } from '../topology/hints.ts';
@@ -31,7 +31,7 @@ interface PluginOptions {
 }
 interface Resource {
   devices: Map<string, Device>;
-  plugin: { caller: Caller; options: PluginOptions; stream: ClientReadableStream<unknown> } | undefined;
+  plugin: { caller: Caller; options: PluginOptions; stream: { cancel(): void } } | undefined;
 }
 
 export interface DeviceManager extends PluginHandler, HintProvider {
@@ -105,24 +105,28 @@ export function createDeviceManager(options: {
       const asked = given ?? (await caller.call<PluginOptions>('GetDevicePluginOptions', {}, CALL_MS));
       const r = resource(name);
       const before = r.plugin;
-      const stream = caller.stream<{ devices: Device[] }>('ListAndWatch', {});
+      const stream = caller.stream<{ devices: Device[] }>(
+        'ListAndWatch',
+        {},
+        {
+          message(answer) {
+            if (r.plugin !== plugin) return;
+            const known = r.devices;
+            r.devices = new Map(answer.devices.map((d) => [d.ID, d]));
+            if (healthOf(r.devices) !== healthOf(known)) options.healthChanged(ledger.users(name));
+            ledger.setResources(Object.fromEntries([...resources].map(([n, x]) => [n, [...x.devices.keys()]])));
+            options.changed();
+          },
+          end(error) {
+            logger.debug('ListAndWatch ended', { resource: name, error: errorText(error) });
+            lose(name, r, plugin);
+          },
+        },
+      );
       const plugin = { caller, options: asked, stream };
       r.plugin = plugin;
       before?.stream.cancel();
       before?.caller.close();
-      stream.on('data', (answer: { devices: Device[] }) => {
-        if (r.plugin !== plugin) return;
-        const before = r.devices;
-        r.devices = new Map(answer.devices.map((d) => [d.ID, d]));
-        if (healthOf(r.devices) !== healthOf(before)) options.healthChanged(ledger.users(name));
-        ledger.setResources(Object.fromEntries([...resources].map(([n, x]) => [n, [...x.devices.keys()]])));
-        options.changed();
-      });
-      stream.on('error', (error) => {
-        logger.debug('ListAndWatch ended', { resource: name, error: errorText(error) });
-        lose(name, r, plugin);
-      });
-      stream.on('end', () => lose(name, r, plugin));
       logger.info('device plugin registered', { resource: name });
     } catch (error) {
       caller.close();

@@ -1,10 +1,11 @@
 /** Tells agents on the node which devices are whose (podresources API v1). https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/device-plugins/#monitoring-device-plugin-resources */
-import { status } from '@grpc/grpc-js';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DeepReadonly, Pod } from '../../api/types.ts';
 import type { DraManager } from '../dra/manager.ts';
-import { loadService, serve } from '../grpc.ts';
+import { CODE } from '../../base/grpc.ts';
+import { loadService } from '../grpc.ts';
+import { serve } from '../grpc-server.ts';
 import { isSidecar } from '../pods/resources.ts';
 import type { MemoryBlock } from '../memory/manager.ts';
 import type { DeviceManager } from './manager.ts';
@@ -91,7 +92,7 @@ export async function servePodResources(options: PodResourcesOptions): Promise<{
             .find((p) => p.metadata!.name === r.pod_name && p.metadata!.namespace === r.pod_namespace);
           if (!pod)
             throw Object.assign(new Error(`pod ${r.pod_name} in namespace ${r.pod_namespace} not found`), {
-              code: status.NOT_FOUND,
+              code: CODE.notFound,
             });
           return { pod_resources: describe(pod) };
         },

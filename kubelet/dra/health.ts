@@ -3,6 +3,7 @@
  * was not confirmed in time is unknown.
  */
 import type { Clock, Timer } from '../../base/clock.ts';
+import { CODE } from '../../base/grpc.ts';
 import { defineService, connect, type Caller } from '../grpc.ts';
 
 export interface DeviceHealth {
@@ -63,7 +64,6 @@ interface Said {
 const NAMES = { HEALTHY: 'Healthy', UNHEALTHY: 'Unhealthy', UNKNOWN: 'Unknown' } as const;
 const TIMEOUT_SECONDS = 30;
 const RETRY_MS = 5000;
-const UNIMPLEMENTED = 12;
 /** Messages are cut to what the API takes. */
 const MESSAGE_LENGTH = 512;
 
@@ -84,27 +84,30 @@ export function watchHealth(endpoint: string, clock: Clock, changed: () => void)
     if (Number.isFinite(next))
       expiry = clock.after(next - clock.now() + 1, () => (look(), changed()), { background: true });
   }
-  let stream: ReturnType<typeof caller.stream> | undefined;
+  let stream: { cancel(): void } | undefined;
   function open(): void {
-    stream = caller.stream('NodeWatchResources', {});
-    stream.on('data', ({ devices }: { devices: Said[] }) => {
-      for (const d of devices) if (d.device) known.set(key(d.device.pool_name, d.device.device_name), d);
-      look();
-      changed();
-    });
-    const ended = (error?: Error & { code?: number }) => {
-      if (stopped) return;
-      if (known.size > 0) {
-        known.clear();
-        changed();
-      }
-      // the driver does not tell
-      if (error?.code === UNIMPLEMENTED) return;
-      retry?.cancel();
-      retry = clock.after(RETRY_MS, open, { background: true });
-    };
-    stream.on('error', ended);
-    stream.on('end', () => ended());
+    stream = caller.stream<{ devices: Said[] }>(
+      'NodeWatchResources',
+      {},
+      {
+        message({ devices }) {
+          for (const d of devices) if (d.device) known.set(key(d.device.pool_name, d.device.device_name), d);
+          look();
+          changed();
+        },
+        end(error) {
+          if (stopped) return;
+          if (known.size > 0) {
+            known.clear();
+            changed();
+          }
+          // the driver does not tell
+          if (error.code === CODE.unimplemented) return;
+          retry?.cancel();
+          retry = clock.after(RETRY_MS, open, { background: true });
+        },
+      },
+    );
   }
   open();
 

@@ -1,6 +1,7 @@
 /** One check of a container: exec, HTTP, TCP or gRPC. */
-import * as grpc from '@grpc/grpc-js';
-import { defineService } from '../grpc.ts';
+import type { Clock } from '../../base/clock.ts';
+import { CODE, type RpcError } from '../../base/grpc.ts';
+import { connect, defineService, openChannel, type GrpcService } from '../grpc.ts';
 import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
@@ -175,39 +176,32 @@ export const HEALTH = {
     },
   },
 };
-type Health = grpc.Client & {
-  Check(
-    request: object,
-    options: grpc.CallOptions,
-    done: (e: grpc.ServiceError | null, r?: { status: string }) => void,
-  ): void;
-};
 
-let health: grpc.ServiceClientConstructor | undefined;
-function checkGrpc(host: string, port: number, service: string, deadline: number): Promise<CheckResult> {
+let health: GrpcService | undefined;
+async function checkGrpc(
+  host: string,
+  port: number,
+  service: string,
+  timeoutMs: number,
+  clock: Clock,
+): Promise<CheckResult> {
   health ??= defineService(HEALTH, 'grpc.health.v1.Health');
-  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-  const client = new health(address, grpc.credentials.createInsecure(), {
-    'grpc.primary_user_agent': USER_AGENT,
-  }) as unknown as Health;
-  return new Promise((resolve) => {
-    client.Check({ service }, { deadline }, (error, answer) => {
-      client.close();
-      if (!error)
-        return resolve(
-          answer?.status === 'SERVING'
-            ? success('service healthy')
-            : failure(`service unhealthy (responded with ${JSON.stringify(answer?.status)})`),
-        );
-      if (error.code === grpc.status.UNIMPLEMENTED)
-        return resolve(
-          failure('error: this server does not implement the grpc health protocol (grpc.health.v1.Health)'),
-        );
-      if (error.code === grpc.status.DEADLINE_EXCEEDED)
-        return resolve(failure(`timeout: health rpc did not complete within the deadline`));
-      resolve(failure(`error: health rpc probe failed: ${errorText(error)}`));
-    });
-  });
+  const address = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const client = connect(health, openChannel(address, clock, { 'user-agent': USER_AGENT }), clock);
+  try {
+    const { status } = await client.call<{ status: string }>('Check', { service }, timeoutMs);
+    return status === 'SERVING'
+      ? success('service healthy')
+      : failure(`service unhealthy (responded with ${JSON.stringify(status)})`);
+  } catch (error) {
+    const { code } = error as RpcError;
+    if (code === CODE.unimplemented)
+      return failure('error: this server does not implement the grpc health protocol (grpc.health.v1.Health)');
+    if (code === CODE.deadlineExceeded) return failure(`timeout: health rpc did not complete within the deadline`);
+    return failure(`error: health rpc probe failed: ${errorText(error)}`);
+  } finally {
+    client.close();
+  }
 }
 
 async function checkExec(
@@ -221,17 +215,14 @@ async function checkExec(
     return r.exit_code === 0 ? success(output) : failure(output);
   } catch (error) {
     const e = error as { code?: number };
-    if (
-      e.code === grpc.status.DEADLINE_EXCEEDED ||
-      /DeadlineExceeded|timeout .* exceeded|timed out/i.test(errorText(error))
-    )
+    if (e.code === CODE.deadlineExceeded || /DeadlineExceeded|timeout .* exceeded|timed out/i.test(errorText(error)))
       return failure(`command timed out: ${JSON.stringify(command.join(' '))} timed out after ${timeoutSeconds}s`);
     return { result: 'unknown', output: errorText(error) };
   }
 }
 
-/** `now` is the wall clock in milliseconds, for gRPC's deadline. */
-export async function check(spec: ProbeSpec, target: CheckTarget, now: number): Promise<CheckResult> {
+/** `clock` bounds gRPC's calls. */
+export async function check(spec: ProbeSpec, target: CheckTarget, clock: Clock): Promise<CheckResult> {
   const timeout = (spec.timeoutSeconds ?? 1) || 1;
   try {
     if (spec.exec) return await checkExec(target, spec.exec.command ?? [], timeout);
@@ -242,7 +233,7 @@ export async function check(spec: ProbeSpec, target: CheckTarget, now: number): 
         portNumber(spec.tcpSocket.port, target.container),
         timeout * 1000,
       );
-    if (spec.grpc) return await checkGrpc(target.podIP, spec.grpc.port, spec.grpc.service ?? '', now + timeout * 1000);
+    if (spec.grpc) return await checkGrpc(target.podIP, spec.grpc.port, spec.grpc.service ?? '', timeout * 1000, clock);
   } catch (error) {
     return { result: 'unknown', output: (error as Error).message };
   }

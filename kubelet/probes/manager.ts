@@ -96,10 +96,10 @@ export function createProbeManager(options: ProbeOptions): ProbeManager {
         return schedule(Math.min(period, 1000));
       w.running = true;
       const began = clock.monotonic();
-      let r = await check(spec, { containerId: run.id, podIP: info.podIP, container: c, runtime }, clock.now());
+      let r = await check(spec, { containerId: run.id, podIP: info.podIP, container: c, runtime }, clock);
       // a connection may fail by chance: upstream, too, asks up to three times when the check itself broke
       for (let i = 0; i < 2 && r.result === 'unknown' && !w.stopped; i++)
-        r = await check(spec, { containerId: run.id, podIP: info.podIP, container: c, runtime }, clock.now());
+        r = await check(spec, { containerId: run.id, podIP: info.podIP, container: c, runtime }, clock);
       w.running = false;
       if (w.stopped) return;
       settle(uid, info.pod, c, w, r);

@@ -5,7 +5,8 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { loadService, serve, type Handler } from '../../kubelet/grpc.ts';
+import { loadService } from '../../kubelet/grpc.ts';
+import { serve, type Handler } from '../../kubelet/grpc-server.ts';
 
 export interface DriverCall {
   method: string;

@@ -1,7 +1,7 @@
 /** Calls to one etcd cluster: endpoints, TLS, deadlines, and errors in the store's own terms. */
 import { readFileSync } from 'node:fs';
 import { CompactedError, FutureRevisionError, RequestTooLargeError, StoreUnavailableError } from '../store.ts';
-import { Channel, CODE, RpcError, type RpcStream } from './channel.ts';
+import { Channel, CODE, RpcError, type RpcStream } from '../../../base/grpc.ts';
 import { etcdMethods, type EtcdMethods, type Method } from './proto.ts';
 import type { Clock } from '../../../base/clock.ts';
 
@@ -49,7 +49,9 @@ export class EtcdConnection {
       const url = new URL(server.includes('://') ? server : `http://${server}`);
       const secure = url.protocol === 'https:';
       const origin = `${secure ? 'https' : 'http'}://${url.hostname}:${url.port || '2379'}`;
-      return new Channel(origin, secure ? tls : {}, clock);
+      // a member without a leader then ends its watches rather than leaving them silent
+      const metadata = { hasleader: 'true' };
+      return new Channel(origin, { clock, tls: secure ? tls : {}, metadata, keepAlive: true });
     });
   }
 

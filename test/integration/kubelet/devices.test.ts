@@ -7,7 +7,8 @@ import type { DeepReadonly, Pod } from '../../../api/types.ts';
 import { events, nodes, pods, resourceClaims } from '../../../client/resources.ts';
 import type { ContainerConfig } from '../../../kubelet/cri/types.ts';
 import { DRA_HEALTH } from '../../../kubelet/dra/health.ts';
-import { connect, loadService, serve } from '../../../kubelet/grpc.ts';
+import { connect, loadService } from '../../../kubelet/grpc.ts';
+import { serve } from '../../../kubelet/grpc-server.ts';
 import { eventually, isReady, onDisk, phaseIs, startTestNode, type TestNode } from './harness.ts';
 
 type View = DeepReadonly<Pod>;

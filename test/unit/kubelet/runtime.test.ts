@@ -200,7 +200,7 @@ describe('kubelet probes', () => {
     container,
     runtime,
   });
-  const ask = async (spec: ProbeSpec) => (await check(spec, target(), Date.now())).result;
+  const ask = async (spec: ProbeSpec) => (await check(spec, target(), systemClock)).result;
 
   it('finds ports by name', () => {
     assert.equal(portNumber('web', container), 8080);

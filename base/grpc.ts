@@ -1,21 +1,36 @@
 /**
- * gRPC over one HTTP/2 connection, as much of it as etcd's clients need: calls, streams in both directions, deadlines,
- * keep-alive. A general library costs twice the CPU per call. https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+ * A client of gRPC over one HTTP/2 connection, as much of it as we need: calls, streams in both directions, deadlines,
+ * keep-alive. A general library costs twice the CPU per call and 6 MiB. https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
  */
 import http2, { type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders } from 'node:http2';
-import type { Clock } from '../../../base/clock.ts';
+import net from 'node:net';
+import type { Clock } from './clock.ts';
 
 /** gRPC's codes that matter here. */
-export const CODE = { cancelled: 1, unknown: 2, deadlineExceeded: 4, resourceExhausted: 8, unavailable: 14 } as const;
+export const CODE = {
+  ok: 0,
+  cancelled: 1,
+  unknown: 2,
+  deadlineExceeded: 4,
+  notFound: 5,
+  alreadyExists: 6,
+  resourceExhausted: 8,
+  unimplemented: 12,
+  internal: 13,
+  unavailable: 14,
+} as const;
 
 /** How a call failed, in the server's words. */
 export class RpcError extends Error {
   readonly code: number;
+  /** The message, by the name that tells gRPC's errors from others. */
+  readonly details: string;
   /** The server has not seen the request: sending it again can't do it twice. */
   readonly unsent: boolean;
   constructor(code: number, details: string, unsent = false) {
     super(details);
     this.code = code;
+    this.details = details;
     this.unsent = unsent;
   }
 }
@@ -29,6 +44,8 @@ export interface ChannelTls {
 /** A stream in both directions. */
 export interface RpcStream {
   send(message: Buffer): void;
+  /** Nothing more will be sent. */
+  finish(): void;
   /** Ends it; no handler is called any more. */
   cancel(): void;
 }
@@ -39,6 +56,19 @@ export interface RpcHandlers {
   end(error: RpcError): void;
 }
 
+export interface ChannelOptions {
+  readonly clock: Clock;
+  readonly tls?: ChannelTls;
+  /** Sent with each call. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** Asks the server now and then whether it is there; servers in Go take that amiss unless told not to. */
+  readonly keepAlive?: boolean;
+  /** Bytes of a message that is taken at most; defaults to no bound. */
+  readonly maxMessage?: number;
+}
+
+/** The longest time that eight digits of milliseconds can tell. */
+const LONGEST_MS = 99_999_999;
 const CONNECT_MS = 5000;
 const KEEPALIVE_MS = 30_000;
 const KEEPALIVE_TIMEOUT_MS = 10_000;
@@ -47,17 +77,17 @@ const PREFIX = 5;
 
 /** One server. Connects when first used, and again after the connection was lost. */
 export class Channel {
-  readonly #url: string;
-  readonly #tls: ChannelTls;
+  readonly #address: string;
+  readonly #options: ChannelOptions;
   readonly #clock: Clock;
   #session: ClientHttp2Session | undefined;
   #closed = false;
 
-  /** `url` is `http://host:port` or `https://host:port`. */
-  constructor(url: string, tls: ChannelTls, clock: Clock) {
-    this.#url = url;
-    this.#tls = tls;
-    this.#clock = clock;
+  /** `address` is `http://host:port`, `https://host:port` or `unix:///path`. */
+  constructor(address: string, options: ChannelOptions) {
+    this.#address = address;
+    this.#options = options;
+    this.#clock = options.clock;
   }
 
   /** One request, one answer; rejects with an RpcError. */
@@ -74,7 +104,7 @@ export class Channel {
         else reject(new RpcError(CODE.unknown, 'the answer is empty'));
       };
       const stream = this.#open(path, (m) => (answer = m), settle, timeoutMs);
-      const timer = this.#clock.after(timeoutMs, () => {
+      const timer = this.#clock.after(Math.min(timeoutMs, LONGEST_MS), () => {
         settle(new RpcError(CODE.deadlineExceeded, 'the call took too long'));
         stream?.close(http2.constants.NGHTTP2_CANCEL);
       });
@@ -94,6 +124,7 @@ export class Channel {
     const stream = this.#open(path, (m) => void (open && handlers.message(m)), end, 0);
     return {
       send: (message) => void stream?.write(framed(message)),
+      finish: () => void stream?.end(),
       cancel() {
         open = false;
         stream?.close(http2.constants.NGHTTP2_CANCEL);
@@ -121,10 +152,9 @@ export class Channel {
         ':path': path,
         'content-type': 'application/grpc',
         te: 'trailers',
-        // A member without a leader then ends its watches rather than leaving them silent.
-        hasleader: 'true',
+        ...this.#options.metadata,
       };
-      if (timeoutMs > 0) headers['grpc-timeout'] = `${timeoutMs}m`;
+      if (timeoutMs > 0) headers['grpc-timeout'] = `${Math.min(Math.ceil(timeoutMs), LONGEST_MS)}m`;
       stream = this.#connected().request(headers, { endStream: false });
     } catch (error) {
       queueMicrotask(() => end(lost((error as Error).message, true)));
@@ -132,7 +162,7 @@ export class Channel {
     }
     let status: RpcError | 'ok' | undefined;
     let failure: Error | undefined;
-    const reader = new MessageReader(message);
+    const reader = new MessageReader(message, this.#options.maxMessage);
     const finish = (h: IncomingHttpHeaders) => {
       const code = h['grpc-status'];
       if (code === undefined) return;
@@ -143,7 +173,16 @@ export class Channel {
       if (h[':status'] !== 200) status = lost(`HTTP status ${h[':status']}`);
     });
     stream.on('trailers', finish);
-    stream.on('data', (chunk: Buffer) => reader.take(chunk));
+    stream.on('data', (chunk: Buffer) => {
+      try {
+        if (reader.take(chunk)) return;
+        status = new RpcError(CODE.resourceExhausted, `a message is longer than ${this.#options.maxMessage} bytes`);
+      } catch (error) {
+        status = new RpcError(CODE.internal, (error as Error).message);
+      }
+      stream.removeListener('trailers', finish);
+      stream.close(http2.constants.NGHTTP2_CANCEL);
+    });
     stream.on('error', (error) => (failure = error));
     stream.once('close', () => {
       // A stream gets its number when its first frame leaves; a server that refuses one has not looked at it.
@@ -157,8 +196,10 @@ export class Channel {
     if (this.#closed) throw new Error('the channel is closed');
     const known = this.#session;
     if (known && !known.closed && !known.destroyed) return known;
-    const session = http2.connect(this.#url, {
-      ...this.#tls,
+    const path = /^unix:(?:\/\/)?(.*)$/.exec(this.#address)?.[1];
+    const session = http2.connect(path === undefined ? this.#address : 'http://localhost', {
+      ...this.#options.tls,
+      ...(path === undefined ? {} : { createConnection: () => net.connect(path) }),
       settings: { initialWindowSize: WINDOW, enablePush: false },
       maxSessionMemory: 1000,
     });
@@ -167,7 +208,9 @@ export class Channel {
       if (this.#session === session) this.#session = undefined;
     };
     const slow = this.#clock.after(CONNECT_MS, () => session.destroy(new Error('no connection within 5 s')));
-    const alive = this.#clock.every(KEEPALIVE_MS, () => this.#probe(session), { background: true });
+    const alive = this.#options.keepAlive
+      ? this.#clock.every(KEEPALIVE_MS, () => this.#probe(session), { background: true })
+      : undefined;
     session.once('connect', () => {
       slow.cancel();
       session.setLocalWindowSize(2 * WINDOW);
@@ -177,7 +220,7 @@ export class Channel {
     session.once('goaway', drop);
     session.once('close', () => {
       slow.cancel();
-      alive.cancel();
+      alive?.cancel();
       drop();
     });
     return session;
@@ -196,7 +239,7 @@ export class Channel {
 }
 
 /** A message with gRPC's prefix: not compressed, its length. */
-function framed(message: Buffer): Buffer {
+export function framed(message: Buffer): Buffer {
   const out = Buffer.allocUnsafe(PREFIX + message.length);
   out[0] = 0;
   out.writeUInt32BE(message.length, 1);
@@ -205,29 +248,34 @@ function framed(message: Buffer): Buffer {
 }
 
 /** Takes messages out of a stream of bytes, however it is cut. */
-class MessageReader {
+export class MessageReader {
   readonly #message: (bytes: Buffer) => void;
+  readonly #most: number;
   #held: Buffer[] = [];
   #size = 0;
   #wanted = PREFIX;
 
-  constructor(message: (bytes: Buffer) => void) {
+  constructor(message: (bytes: Buffer) => void, most = Infinity) {
     this.#message = message;
+    this.#most = most;
   }
 
-  take(chunk: Buffer): void {
+  /** False when a message is too long: no more may be given then. */
+  take(chunk: Buffer): boolean {
     this.#held.push(chunk);
     this.#size += chunk.length;
-    if (this.#size < this.#wanted) return;
+    if (this.#size < this.#wanted) return true;
     let bytes = this.#held.length === 1 ? chunk : Buffer.concat(this.#held, this.#size);
     for (;;) {
       this.#wanted = bytes.length < PREFIX ? PREFIX : PREFIX + bytes.readUInt32BE(1);
+      if (this.#wanted - PREFIX > this.#most) return false;
       if (bytes.length < this.#wanted) break;
       this.#message(bytes.subarray(PREFIX, this.#wanted));
       bytes = bytes.subarray(this.#wanted);
     }
     this.#held = bytes.length === 0 ? [] : [bytes];
     this.#size = bytes.length;
+    return true;
   }
 }
 
