@@ -1,7 +1,7 @@
 /** The CSI drivers of the node: registered through their sockets, asked over gRPC. https://github.com/container-storage-interface/spec */
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
-import { connect, loadService, type Caller } from '../grpc.ts';
+import { connect, loadService, type Caller, type GrpcService } from '../grpc.ts';
 import type { PluginHandler } from '../plugins/watcher.ts';
 import type { CsiNodeWriter, DriverNodeInfo } from './node.ts';
 
@@ -33,10 +33,12 @@ export function createCsiDrivers(options: {
   changed(): void;
 }): CsiDrivers {
   const { clock, logger, node } = options;
-  const service = loadService('csi', 'csi.v1.Node');
   const drivers = new Map<string, Entry>();
+  let service: GrpcService | undefined;
 
   function open(name: string, endpoint: string): Entry {
+    // most nodes have no driver: the descriptors are read for the first
+    service ??= loadService('csi', 'csi.v1.Node');
     const caller = connect(service, endpoint, clock);
     let known: Promise<ReadonlySet<string>> | undefined;
     const call = <R>(method: string, request: object) => caller.call<R>(method, request, CALL_MS);

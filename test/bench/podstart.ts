@@ -1,7 +1,8 @@
 /**
  * `node test/bench/podstart.ts [--sizes 1,10,30] [--rounds 3] [--upstream PATH] [--keep]`: how long pods take from their creation
  * to Running and to Ready behind a Service, our kubelet and (where there is one) upstream's in turn on one node, with the same
- * containerd, API server and configuration. Prints a JSON line per kubelet and size; times in milliseconds.
+ * containerd, API server and configuration. Prints a JSON line per kubelet and size; times in milliseconds, the kubelet's CPU
+ * per pod (start and end) with them.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -18,6 +19,7 @@ import type { DeepReadonly, Pod } from '../../api/types.ts';
 import { loadCluster, type Cluster } from '../../deploy/cluster/config.ts';
 import { enter, machineDir } from '../../deploy/cluster/machine.ts';
 import { launch, runningPid, signalProcess } from '../../deploy/cluster/processes.ts';
+import { usage } from './measure.ts';
 
 const NAME = 'bench-podstart';
 const NODE = 'node1';
@@ -151,6 +153,7 @@ async function main(): Promise<void> {
     const node = kubelets(cluster);
     const results = new Map<string, Sample[]>();
     const memory = new Map<string, number>();
+    const cpu = new Map<string, number>();
     for (let round = 0; round < Number(values.rounds); round++) {
       // who begins changes, since the machine grows slower or faster meanwhile
       for (const which of round % 2 ? names.toReversed() : names) {
@@ -166,11 +169,13 @@ async function main(): Promise<void> {
         for (const size of sizes) {
           const key = `${which}/${size}`;
           const again = size === 1 ? 5 : 1;
+          const before = usage(pid).cpuMs;
           for (let i = 0; i < again; i++)
             results.set(key, [
               ...(results.get(key) ?? []),
               ...(await batch(client, `${which}-${round}-${size}-${i}`, size)),
             ]);
+          cpu.set(key, (cpu.get(key) ?? 0) + usage(pid).cpuMs - before);
         }
         memory.set(which, Math.max(memory.get(which) ?? 0, residentMiB(pid)));
       }
@@ -183,7 +188,7 @@ async function main(): Promise<void> {
           p99: percentile(list.map(f), 99),
         });
         process.stdout.write(
-          `${JSON.stringify({ kubelet: which, atOnce: size, pods: list.length, running: of((s) => s.running), ready: of((s) => s.ready), memoryMiB: memory.get(which) })}\n`,
+          `${JSON.stringify({ kubelet: which, atOnce: size, pods: list.length, running: of((s) => s.running), ready: of((s) => s.ready), cpuMsPerPod: Math.round(cpu.get(`${which}/${size}`)! / list.length), memoryMiB: memory.get(which) })}\n`,
         );
       }
     await node.stop();
