@@ -11,7 +11,16 @@ export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 export const COMPILE_CACHE = join(ROOT, 'node_modules', '.cache', 'node');
 
 /** MiB for new objects: little is enough, and much is held for good. The API server allocates more in a short time. */
-export const NEW_OBJECTS = { server: '--max-semi-space-size=8', others: '--max-semi-space-size=2' };
+export const NEW_OBJECTS = {
+  server: '--max-semi-space-size=8',
+  node: '--max-semi-space-size=1',
+  others: '--max-semi-space-size=2',
+};
+
+function newObjects(file: string): string {
+  if (file.startsWith('apiserver/')) return NEW_OBJECTS.server;
+  return file === 'kubelet/main.ts' || file === 'proxy/main.ts' ? NEW_OBJECTS.node : NEW_OBJECTS.others;
+}
 
 /** One arena for malloc: each thread of Node having its own costs several MiB. */
 export const MALLOC = { MALLOC_ARENA_MAX: '1' };
@@ -23,7 +32,7 @@ export function program(file: string): { command: string; args: string[]; env: R
     args: [
       '--disable-warning=ExperimentalWarning',
       `--import=${join(ROOT, 'base/preload.mjs')}`,
-      file.startsWith('apiserver/') ? NEW_OBJECTS.server : NEW_OBJECTS.others,
+      newObjects(file),
       join(ROOT, file),
     ],
     env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...MALLOC },
