@@ -132,7 +132,13 @@ export function createDraManager(options: {
     for (const name of names) {
       const known = [...claims.values()].find((c) => c.namespace === pod.metadata!.namespace && c.name === name);
       if (known?.pods.includes(uid) && Object.values(known.drivers).every((d) => d !== null)) continue;
-      found.push(await look(pod, name));
+      const claim = await look(pod, name);
+      // drivers know claims by name too: what an earlier one of this name has must be undone first
+      if (known && known.uid !== claim.metadata!.uid)
+        throw new Error(
+          `old ResourceClaim with same name ${name} and different UID ${known.uid} still exists (previous pod force-deleted?!)`,
+        );
+      found.push(claim);
     }
     // without their drivers nothing is begun: a pod that got nowhere has nothing to undo when it goes
     for (const claim of found)

@@ -85,8 +85,9 @@ export function createPodManager(options: PodManagerOptions): PodManager {
   function begin(pod: ReadPod, target: ReadPod | undefined): void {
     const uid = pod.metadata!.uid!;
     if (preempting.has(uid)) return;
-    // another pod of the same name has to be gone before
-    const other = [...workers.values()].find((w) => w.uid !== uid && keyOf(w.pod) === keyOf(pod));
+    // another pod of the same name has to be down before
+    const runs = (w: PodWorker) => w.phase === 'syncing' || w.phase === 'terminating';
+    const other = [...workers.values()].find((w) => w.uid !== uid && runs(w) && keyOf(w.pod) === keyOf(pod));
     if (other) {
       waitingForName.set(other.uid, () => {
         if (statics.has(uid)) return begin(pod, mirrors.get(keyOf(pod)));
@@ -124,7 +125,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
     }
     if (!rejected) deps.objects.track(pod);
     const fresh = lastLook !== undefined && !lastLook.has(uid);
-    const worker = createPodWorker({ pod, target, rejected, fresh, deps, finished });
+    const worker = createPodWorker({ pod, target, rejected, fresh, deps, down, finished });
     workers.set(uid, worker);
     worker.wake();
   }
@@ -166,10 +167,15 @@ export function createPodManager(options: PodManagerOptions): PodManager {
   function finished(uid: string): void {
     workers.delete(uid);
     for (const [k, v] of owners) if (v === uid) owners.delete(k);
+    down(uid);
+    roomMade();
+  }
+
+  /** Who waited for the name may begin. */
+  function down(uid: string): void {
     const next = waitingForName.get(uid);
     waitingForName.delete(uid);
     next?.();
-    roomMade();
   }
 
   /** Resizes that wait for room have it in the order of their urgency. */
@@ -233,7 +239,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
         thing,
         containers.filter((c) => c.labels[id.POD_UID] === uid),
       );
-      const worker = createPodWorker({ pod, target: undefined, deps, finished });
+      const worker = createPodWorker({ pod, target: undefined, deps, down, finished });
       workers.set(uid, worker);
       worker.gone();
     }
@@ -358,8 +364,9 @@ export function createPodManager(options: PodManagerOptions): PodManager {
       for (const w of workers.values()) w.wake();
     },
     workers: () => [...workers.values()],
+    // the newest of that name
     byName: (namespace, name) =>
-      [...workers.values()].find((w) => w.pod.metadata!.namespace === namespace && w.pod.metadata!.name === name),
+      [...workers.values()].findLast((w) => w.pod.metadata!.namespace === namespace && w.pod.metadata!.name === name),
     async settled() {
       await relist();
       await Promise.all([...workers.values()].map((w) => w.idle()));

@@ -67,6 +67,8 @@ export interface WorkerOptions {
   /** The runtime can't know it yet. */
   fresh?: boolean;
   deps: PodDeps;
+  /** Nothing of it runs any more; what it had may still have to be given back. */
+  down(uid: string): void;
   /** All traces are gone. */
   finished(uid: string): void;
 }
@@ -293,6 +295,7 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
     if (!overBefore) publish(w, true);
     phase = 'terminated';
     dirty = true;
+    options.down(uid);
   }
 
   async function cleanUp(): Promise<void> {

@@ -228,6 +228,7 @@ describe('kubelet with device plugins and DRA drivers', function () {
     const socket = join(node.rootDir, 'plugins', DRIVER, 'dra.sock');
     mkdirSync(join(node.rootDir, 'plugins', DRIVER), { recursive: true });
     let error = 'not yet';
+    let stuck = '';
     let tell: (message: object) => void = () => {};
     type Claims = { claims: { uid: string; name: string }[] };
     const server = await serve(socket, [
@@ -255,7 +256,7 @@ describe('kubelet with device plugins and DRA drivers', function () {
             ),
           })),
           NodeUnprepareResources: note('NodeUnprepareResources', (r: never) => ({
-            claims: Object.fromEntries((r as Claims).claims.map((c) => [c.uid, {}])),
+            claims: Object.fromEntries((r as Claims).claims.map((c) => [c.uid, stuck ? { error: stuck } : {}])),
           })),
         },
       ],
@@ -286,21 +287,26 @@ describe('kubelet with device plugins and DRA drivers', function () {
       ],
     ]);
     stops.push(() => registration.stop());
-    const claim = await node.client.create(resourceClaims, {
-      metadata: { name: 'claim', namespace: 'default' },
-      spec: { devices: { requests: [{ name: 'r', exactly: { deviceClassName: 'any' } }] } },
-    });
-    const pod = await node.create('dra', {
-      resourceClaims: [{ name: 'mine', resourceClaimName: 'claim' }],
-      containers: [{ name: 'c', image: 'busybox:1', resources: { claims: [{ name: 'mine', request: 'r' }] } }],
-    });
-    await node.client.updateStatus(resourceClaims, {
-      ...claim,
-      status: {
-        allocation: { devices: { results: [{ request: 'r', driver: DRIVER, pool: 'p', device: 'd1' }] } },
-        reservedFor: [{ resource: 'pods', name: 'dra', uid: pod.metadata!.uid! }],
-      },
-    });
+    /** A claim that is allocated to a pod, and the pod. */
+    async function promise(name: string, podName: string) {
+      const made = await node.client.create(resourceClaims, {
+        metadata: { name, namespace: 'default' },
+        spec: { devices: { requests: [{ name: 'r', exactly: { deviceClassName: 'any' } }] } },
+      });
+      const pod = await node.create(podName, {
+        resourceClaims: [{ name: 'mine', resourceClaimName: name }],
+        containers: [{ name: 'c', image: 'busybox:1', resources: { claims: [{ name: 'mine', request: 'r' }] } }],
+      });
+      await node.client.updateStatus(resourceClaims, {
+        ...made,
+        status: {
+          allocation: { devices: { results: [{ request: 'r', driver: DRIVER, pool: 'p', device: 'd1' }] } },
+          reservedFor: [{ resource: 'pods', name: podName, uid: pod.metadata!.uid! }],
+        },
+      });
+      return made;
+    }
+    const claim = await promise('claim', 'dra');
     await eventually(async () => assert.ok(made('NodePrepareResources').length));
     assert.equal(configs.has('dra/c'), false, 'waits for the driver');
     error = '';
@@ -322,9 +328,21 @@ describe('kubelet with device plugins and DRA drivers', function () {
     assert.deepEqual(made('NodePrepareResources').at(-1)!.request, {
       claims: [{ namespace: 'default', uid: claim.metadata!.uid, name: 'claim' }],
     });
+    // gone by force, and made again under the same names, while the driver can't undo the first
+    stuck = 'busy';
+    await node.client.delete(pods, 'dra', { namespace: 'default', gracePeriodSeconds: 0 });
+    await node.client.delete(resourceClaims, 'claim', { namespace: 'default' });
+    await promise('claim', 'dra');
+    await eventually(async () => {
+      const { items } = await node.client.list(events, { namespace: 'default' });
+      const old = `old ResourceClaim with same name claim and different UID ${claim.metadata!.uid} still exists`;
+      assert.ok(items.some((e) => e.message?.includes(old)));
+    });
+    stuck = '';
+    await node.until('dra', isReady);
     await node.client.delete(pods, 'dra', { namespace: 'default' });
     await node.until('dra', (x) => x === undefined);
-    assert.equal(made('NodeUnprepareResources').length, 1);
+    assert.ok(made('NodeUnprepareResources').length >= 2);
   });
 
   it('gives memory and devices from one NUMA node, or rejects the pod', async () => {

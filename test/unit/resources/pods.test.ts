@@ -12,7 +12,7 @@ const pod = (spec: object = {}, metadata: object = {}) =>
 describe('pods', () => {
   it('get the defaults of Kubernetes', () => {
     const { object, errors } = pod();
-    // a template keeps what it says
+    // of pods alone: a template keeps what it says
     assert.equal(pod({ terminationGracePeriodSeconds: -5 }).object['spec'].terminationGracePeriodSeconds, 1);
     assert.deepEqual(errors, []);
     const { spec, status } = object;
