@@ -72,7 +72,6 @@ const argumentsAfter = (command: string) =>
 
 /** Keeps the process alive until SIGTERM or SIGINT, then stops. */
 async function untilSignal(stop: () => Promise<void>): Promise<void> {
-  staySmall();
   await new Promise<void>((resolve) => {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);
@@ -281,6 +280,7 @@ cli
   });
 
 async function main(): Promise<void> {
+  staySmall();
   // a reader that had enough (head, less) ends the command quietly
   process.stdout.on('error', () => process.exit(0));
 
