@@ -83,7 +83,7 @@ export const forbiddenField = (path: Path | string, detail: string) =>
 export const tooLong = (path: Path | string, max: number) =>
   make('FieldValueTooLong', path, `Too long: may not be more than ${max} bytes`);
 export const tooMany = (path: Path | string, actual: number, max: number) =>
-  make('FieldValueTooMany', path, `Too many: ${actual}: must have at most ${max} items`);
+  make('FieldValueTooMany', path, `Too many: ${actual}: must have at most ${max} item${max === 1 ? '' : 's'}`);
 export const notFoundField = (path: Path | string, value: unknown) =>
   make('FieldValueNotFound', path, `Not found: ${showValue(value)}`);
 export const typeInvalid = (path: Path | string, value: unknown, detail: string) =>

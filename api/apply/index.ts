@@ -12,6 +12,7 @@ export {
   type OtherVersion,
 } from './manager.ts';
 export { decodeManagedFields, encodeManagedFields } from './managed.ts';
+export { mergeTyped, TypedConfigError } from './overlay.ts';
 export { keepTimesOfNoop } from './noop.ts';
 export { scaleEntries, parentEntries } from './scale.ts';
 

@@ -73,7 +73,7 @@ function validateWithin(node: SchemaNode, value: JsonValue, path: string[], erro
   else if (node.form === 'map')
     for (const k of Object.keys(value as JsonObject).sort(compareText))
       part(`f:${k}`, node.values, (value as JsonObject)[k]);
-  else if (node.form === 'object' && node.type.native && node.type.fields.length > 0)
+  else if (node.form === 'object' && !node.type.preserveUnknown && node.type.fields.length > 0)
     for (const k of Object.keys(value as JsonObject).sort(compareText))
       part(`f:${k}`, node.type.field(k)?.node, (value as JsonObject)[k]);
 }
@@ -104,6 +104,8 @@ function wrongLeaf(node: SchemaNode, value: JsonValue): string | undefined {
         ? undefined
         : `expected numeric (int or float), got ${goType(value)}`;
     default:
+      // What custom resources call int-or-string takes anything here; their own validation judges it.
+      if (form === 'intOrString' && node.nullable !== undefined) return undefined;
       return typeof value === 'object' ? `expected any scalar, got ${show(value)}` : undefined;
   }
 }

@@ -87,7 +87,7 @@ class Checker {
       case 'struct':
         for (const f of expr.fields) this.#unwrapped(f.value, f.optional);
         if (this.#names.struct === undefined) throw undeclared(expr.name, expr.pos);
-        return T.dyn;
+        return { kind: 'opaque', name: expr.name };
       case 'comprehension':
         return this.#loop(expr);
     }

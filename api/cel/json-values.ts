@@ -30,7 +30,8 @@ export type DeclType =
       readonly mapKeys?: readonly string[];
     } & Sized)
   | ({ readonly kind: 'map'; readonly values: DeclType } & Sized)
-  | { readonly kind: 'object'; readonly name: string; readonly fields: ReadonlyMap<string, DeclType> };
+  | { readonly kind: 'object'; readonly name: string; readonly fields: ReadonlyMap<string, DeclType> }
+  | { readonly kind: 'optional'; readonly of: DeclType };
 
 export const DYN: DeclType = { kind: 'dyn' };
 

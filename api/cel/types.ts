@@ -44,6 +44,8 @@ export function fromDecl(decl: DeclType): CelType {
       return { ...sized(decl.max), kind: 'map', key: T.string, values: fromDecl(decl.values) };
     case 'object':
       return { kind: 'object', decl };
+    case 'optional':
+      return optionalOf(fromDecl(decl.of));
     default:
       return decl.max === undefined ? T[decl.kind] : { kind: decl.kind, max: decl.max };
   }

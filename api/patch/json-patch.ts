@@ -21,6 +21,9 @@ export class JsonPatchError extends StatusError {
   }
 }
 
+/** A `test` found another value. */
+export class JsonPatchTestError extends JsonPatchError {}
+
 type Container = JsonObject | JsonValue[];
 interface JsonPatchOperation {
   op: string;
@@ -156,7 +159,7 @@ class Run {
 
   #test(pointer: string, value: JsonValue | undefined): void {
     const actual = pointer === '' ? this.root : this.#get(pointer, 'test');
-    if (!jsonEqual(actual ?? null, value ?? null)) throw new JsonPatchError(`testing value ${pointer} failed`);
+    if (!jsonEqual(actual ?? null, value ?? null)) throw new JsonPatchTestError(`testing value ${pointer} failed`);
   }
 
   /** The container that a pointer's last part is in; with `write`, every container on the way is made ours. */

@@ -13,6 +13,8 @@ export { DecodeError } from '../codec/errors.ts';
 export interface NormalizeOptions {
   /** Don't collect unknown fields (they are dropped all the same). Defaults to false. */
   ignoreUnknown?: boolean;
+  /** Custom resources only: keep nulls where none may stand, for validation to judge. Defaults to false. */
+  keepNulls?: boolean;
 }
 
 export interface Normalized {

@@ -14,12 +14,17 @@ const ROOT_FIELDS: ReadonlySet<string> = new Set(['apiVersion', 'kind', 'metadat
 export function pruneCustom(value: JsonValue, type: ObjectType, options: NormalizeOptions): Normalized {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new DecodeError(`json: cannot unmarshal ${jsonTypeOf(value)} into Go value of type map[string]interface {}`);
-  const unknown: string[] = [];
-  const object = pruneObject(value, type, '', unknown, true);
-  return { object, unknown: options.ignoreUnknown ? [] : unknown };
+  const run: Run = { unknown: [], keepNulls: options.keepNulls ?? false };
+  const object = pruneObject(value, type, '', run, true);
+  return { object, unknown: options.ignoreUnknown ? [] : run.unknown };
 }
 
-function pruneObject(value: JsonObject, type: ObjectType, path: string, unknown: string[], root: boolean): JsonObject {
+interface Run {
+  readonly unknown: string[];
+  readonly keepNulls: boolean;
+}
+
+function pruneObject(value: JsonObject, type: ObjectType, path: string, run: Run, root: boolean): JsonObject {
   const out: JsonObject = {};
   for (const key of Object.keys(value)) {
     const v = value[key];
@@ -27,15 +32,15 @@ function pruneObject(value: JsonObject, type: ObjectType, path: string, unknown:
     const at = path === '' ? key : `${path}.${key}`;
     let kept: JsonValue;
     if ((root || type.embedded) && ROOT_FIELDS.has(key))
-      kept = key === 'metadata' ? metadata(v, at, unknown) : root ? v : typeMeta(v, at);
+      kept = key === 'metadata' ? metadata(v, at, run.unknown) : root ? v : typeMeta(v, at);
     else {
       const field = type.field(key);
       // A null that can't stand for anything counts as absent.
-      if (field && v === null && isMeaningless(field.node)) continue;
-      if (field) kept = pruneNode(v, field.node, at, unknown);
+      if (field && v === null && !run.keepNulls && isMeaningless(field.node)) continue;
+      if (field) kept = pruneNode(v, field.node, at, run);
       else if (type.preserveUnknown) kept = v;
       else {
-        unknown.push(at);
+        run.unknown.push(at);
         continue;
       }
     }
@@ -66,17 +71,17 @@ function metadata(value: JsonValue, path: string, unknown: string[]): JsonValue 
   }
 }
 
-function pruneNode(value: JsonValue, node: SchemaNode, path: string, unknown: string[]): JsonValue {
+function pruneNode(value: JsonValue, node: SchemaNode, path: string, run: Run): JsonValue {
   if (typeof value !== 'object' || value === null) return value;
   switch (node.form) {
     case 'list':
-      return Array.isArray(value) ? value.map((v, i) => pruneNode(v, node.items, `${path}[${i}]`, unknown)) : value;
+      return Array.isArray(value) ? value.map((v, i) => pruneNode(v, node.items, `${path}[${i}]`, run)) : value;
     case 'map': {
       if (Array.isArray(value)) return value;
       const out: JsonObject = {};
       for (const key of Object.keys(value)) {
-        if (value[key] === null && isMeaningless(node.values)) continue;
-        const kept = pruneNode(value[key]!, node.values, `${path}.${key}`, unknown);
+        if (value[key] === null && !run.keepNulls && isMeaningless(node.values)) continue;
+        const kept = pruneNode(value[key]!, node.values, `${path}.${key}`, run);
         if (key === '__proto__')
           Object.defineProperty(out, key, { value: kept, writable: true, enumerable: true, configurable: true });
         else out[key] = kept;
@@ -84,7 +89,7 @@ function pruneNode(value: JsonValue, node: SchemaNode, path: string, unknown: st
       return out;
     }
     case 'object':
-      return Array.isArray(value) ? value : pruneObject(value, node.type, path, unknown, false);
+      return Array.isArray(value) ? value : pruneObject(value, node.type, path, run, false);
     default:
       return value;
   }

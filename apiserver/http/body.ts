@@ -80,6 +80,11 @@ export async function readObject(
 
 const noWarning = () => {};
 
+function hasNoOwners(value: JsonValue): boolean {
+  const metadata = (value as { metadata?: { managedFields?: unknown } | null } | null)?.metadata;
+  return Array.isArray(metadata?.managedFields) && metadata.managedFields.length === 0;
+}
+
 /** Types a decoded value; DecodeErrors become 400 with upstream's words around them. */
 export function decodeTyped(
   value: JsonValue,
@@ -87,9 +92,13 @@ export function decodeTyped(
   duplicates: readonly string[],
   validation: FieldValidation,
   warn: (text: string) => void,
+  keepNulls = false,
 ): KubeObject {
   try {
-    return typed(value, expected.type, duplicates, validation, expected, warn);
+    const object = typed(value, expected.type, duplicates, validation, expected, warn, keepNulls);
+    // An empty list is left out where it says nothing; here it resets what is known of owners.
+    if (expected.type?.native && hasNoOwners(value)) (object.metadata ??= {}).managedFields = [];
+    return object;
   } catch (error) {
     if (error instanceof DecodeError)
       throw badRequest(

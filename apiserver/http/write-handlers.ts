@@ -76,9 +76,9 @@ export const handlePatch: Handler = async (deps, request, reply, served) => {
     patch,
     force,
     typed(value) {
-      const object = typedPatch(checkedKind(value, served, shown), served, duplicates, validation, refuse, (t) =>
-        request.warn(t),
-      );
+      const warn = (text: string) => request.warn(text);
+      const of = checkedKind(value, served, shown, kind);
+      const object = typedPatch(of, served, duplicates, validation, refuse, warn, kind);
       checkNames(request, served, object);
       return object;
     },

@@ -13,6 +13,7 @@ import { StatusError, badRequest, unsupportedMediaType } from '../../api/status.
 import type { JsonObject, JsonValue, KubeObject } from '../../api/types.ts';
 import type { ServedResource } from '../registry/catalog.ts';
 import type { WriteRequest } from '../registry/operation.ts';
+import { wrapIntegers } from '../../api/schema/wrap.ts';
 import { PATCH_MEDIA, type PatchKind } from '../registry/patch-forms.ts';
 import { decodeBody, decodeTyped, type ExpectedKind } from './body.ts';
 import type { FieldValidation } from '../registry/decode.ts';
@@ -120,20 +121,34 @@ export function typedPatch(
   validation: FieldValidation,
   refuse: (why: string) => StatusError,
   warn: (text: string) => void,
+  form?: PatchKind,
 ): KubeObject {
+  const decode = (v: JsonValue) => decodeTyped(v, expected, duplicates, validation, warn, form === 'apply');
   try {
-    return decodeTyped(value, expected, duplicates, validation, warn);
+    return decode(value);
   } catch (error) {
     if (!(error instanceof StatusError) || error.reason !== 'BadRequest') throw error;
+    // Upstream reads what these make without looking at the size of numbers.
+    const wraps = (form === 'apply' || form === 'strategic') && expected.type?.native;
+    const wrapped = wraps ? wrapIntegers(value, expected.type!) : value;
+    if (wrapped !== value) return typedPatch(wrapped, expected, duplicates, validation, refuse, warn);
     throw refuse(error.message);
   }
 }
 
 /** A patch may not make another kind of the object. */
-export function checkedKind(value: JsonValue, served: ServedResource, shown: () => string): JsonValue {
+export function checkedKind(
+  value: JsonValue,
+  served: ServedResource,
+  shown: () => string,
+  form?: PatchKind,
+): JsonValue {
   const o = value as JsonObject | null;
   // Custom resources' own rules say so.
   if (served.custom) return value;
+  // A strategic patch makes an object of the kind, whatever it says of kinds.
+  if (form === 'strategic' && typeof o === 'object' && o !== null && !Array.isArray(o))
+    return { ...o, apiVersion: served.apiVersion, kind: served.kind };
   if (typeof o === 'object' && o !== null && (o.kind !== served.kind || o.apiVersion !== served.apiVersion))
     throw invalidPatch(
       shown,
@@ -152,7 +167,8 @@ export function invalidPatch(shown: () => string, why: string): StatusError {
 export async function readPatch(request: ApiRequest, served: ServedResource) {
   const type = (request.header('content-type') ?? '').split(';', 1)[0]!.trim().toLowerCase();
   const kind = PATCH_MEDIA[type];
-  if (!kind) {
+  // Strategic merge patches are for built-in kinds only.
+  if (!kind || (kind === 'strategic' && served.custom)) {
     const error = unsupportedMediaType(
       `the body of the request was in an unknown format - accepted media types include: ${Object.keys(PATCH_MEDIA).join(', ')}`,
     );

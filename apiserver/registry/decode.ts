@@ -17,7 +17,7 @@ export function setDefaults(served: ServedResource, object: KubeObject): void {
 
 /**
  * Types a decoded value as `type`. Unknown and duplicate fields are ignored, warned of or refused.
- * `describe` names the thing for the error's text.
+ * `describe` names the thing for the error's text. `keepNulls`: see NormalizeOptions.
  */
 export function typed(
   value: JsonValue,
@@ -26,11 +26,12 @@ export function typed(
   validation: FieldValidation,
   kind: { apiVersion: string; kind: string },
   warn: (text: string) => void,
+  keepNulls = false,
 ): KubeObject {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw badRequest('the object provided is unrecognized: must be an object');
   if (!type) return value as KubeObject;
-  const { object, unknown } = normalize(value, type, { ignoreUnknown: validation === 'Ignore' });
+  const { object, unknown } = normalize(value, type, { ignoreUnknown: validation === 'Ignore', keepNulls });
   if (validation !== 'Ignore' && (unknown.length > 0 || duplicates.length > 0)) {
     const complaints = strictComplaints(duplicates, unknown, value);
     if (validation === 'Strict')

@@ -20,6 +20,8 @@ export interface StrategyContext {
   readonly apiVersion?: string;
   /** Synchronous look-ups in the API server's own caches. */
   readonly reader: ObjectReader;
+  /** Warns the client, even when the request is refused. */
+  readonly warn?: (text: string) => void;
 }
 
 /** What the user of a request may do beyond the request itself. */

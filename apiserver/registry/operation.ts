@@ -97,6 +97,7 @@ export function strategyContext(deps: RegistryDeps, request: WriteRequest): Stra
     subresource: request.subresource,
     apiVersion: request.served.apiVersion,
     reader: deps.reader,
+    warn: request.warn,
   };
 }
 

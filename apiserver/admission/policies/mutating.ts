@@ -1,11 +1,12 @@
 /** MutatingAdmissionPolicy: CEL expressions that change objects, by apply or by JSON patch. */
 import type * as k8s from '@kubernetes/client-node';
 import { deepCopy, deepEqual } from '../../../api/meta.ts';
-import { applyJsonPatch } from '../../../api/patch/json-patch.ts';
+import { applyJsonPatch, JsonPatchError, JsonPatchTestError } from '../../../api/patch/json-patch.ts';
 import { applyMergePatch } from '../../../api/patch/merge-patch.ts';
-import { applyStrategicMergePatch } from '../../../api/patch/strategic.ts';
+import { mergeTyped, TypedConfigError } from '../../../api/apply/index.ts';
+import { DecodeError, normalize } from '../../../api/schema/normalize.ts';
 import type { ObjectType } from '../../../api/schema/model.ts';
-import { StatusError } from '../../../api/status.ts';
+import { internalError, StatusError } from '../../../api/status.ts';
 import type {
   DeepReadonly,
   GroupVersionKind,
@@ -49,7 +50,46 @@ function applied(o: MutatingPolicyOptions, a: AdmissionAttributes, patch: JsonVa
     throw new EvaluationError('the apply configuration must be an Object');
   const type = o.typeOf(a.kind);
   const document = a.object as unknown as JsonObject;
-  return type ? applyStrategicMergePatch(document, patch, type) : applyMergePatch(document, patch);
+  if (!type) return applyMergePatch(document, patch);
+  try {
+    return mergeTyped(type, document, { ...patch, apiVersion: document['apiVersion']!, kind: document['kind']! });
+  } catch (error) {
+    if (!(error instanceof TypedConfigError)) throw error;
+    throw new EvaluationError(`error applying patch: ${error.message}`);
+  }
+}
+
+/** A JSON patch applied; the object itself where a test of the patch fails. */
+function patched(a: AdmissionAttributes, patch: JsonValue): JsonValue {
+  const document = a.object as unknown as JsonValue;
+  try {
+    return applyJsonPatch(document, patch);
+  } catch (error) {
+    if (error instanceof JsonPatchTestError) return document;
+    if (error instanceof JsonPatchError) throw new EvaluationError(`JSON Patch: ${error.detail}`);
+    throw error;
+  }
+}
+
+/** What was made of the object, read as its type: no policy may make something that isn't of the kind. */
+function typed(o: MutatingPolicyOptions, a: AdmissionAttributes, value: JsonValue): KubeObject {
+  const type = o.typeOf(a.kind);
+  // Parts may be shared with the patch; what follows changes the object in place.
+  if (!type) return deepCopy<KubeObject>(value as unknown as KubeObject);
+  try {
+    return deepCopy<KubeObject>(normalize(value, type, { ignoreUnknown: true }).object as unknown as KubeObject);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    throw internalError(error.message);
+  }
+}
+
+/** The refusal of a mutation that failed. */
+function refusal(a: AdmissionAttributes, message: string): StatusError {
+  const error = deny(a, message);
+  Object.assign(error.status, { reason: 'Invalid', message });
+  error.status.details = { ...error.status.details, causes: [{ message }] };
+  return error;
 }
 
 /** The plugin; hand it to the chain as `extra`. */
@@ -75,11 +115,9 @@ export function createMutatingPolicies(o: MutatingPolicyOptions): { plugin: Admi
     for (const m of policy.spec.mutations ?? []) {
       const expression = m.patchType === 'JSONPatch' ? m.jsonPatch?.expression : m.applyConfiguration?.expression;
       const value = jsonOf(evaluate(policy.expression(expression ?? ''), bindingsFor(a, source)));
-      const next =
-        m.patchType === 'JSONPatch' ? applyJsonPatch(a.object as unknown as JsonValue, value) : applied(o, a, value);
+      const next = m.patchType === 'JSONPatch' ? patched(a, value) : applied(o, a, value);
       if (deepEqual(next, a.object)) continue;
-      // Parts may be shared with the patch; what follows changes the object in place.
-      a.object = deepCopy<KubeObject>(next as unknown as KubeObject);
+      a.object = typed(o, a, next);
       changed = true;
     }
     return changed;
@@ -92,13 +130,9 @@ export function createMutatingPolicies(o: MutatingPolicyOptions): { plugin: Admi
         changed = mutate(a, policy, params) || changed;
       return changed;
     } catch (error) {
-      if (!(error instanceof ParamError || error instanceof EvaluationError || error instanceof StatusError))
-        throw error;
+      if (!(error instanceof ParamError || error instanceof EvaluationError)) throw error;
       if (policy.failOpen) return false;
-      throw deny(
-        a,
-        `MutatingAdmissionPolicy '${policy.name}' with binding '${binding.name}' denied request: ${error.message}`,
-      );
+      throw refusal(a, `policy '${policy.name}' with binding '${binding.name}' denied request: ${error.message}`);
     }
   }
 

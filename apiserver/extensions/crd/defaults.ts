@@ -31,12 +31,25 @@ function oneDefault(schema: SchemaProps, value: JsonValue, at: Path, pruned: boo
     field: `${at.toString()}.${e.field}`,
   }));
   if (embedded.length > 0) return embedded;
-  const errors = new SchemaValidator(schema).validate(value as Value, at.toString());
+  const errors = new SchemaValidator(untyped(schema)).validate(value as Value, at.toString());
   if (errors.length > 0) return errors;
   const rules = compileRules(schema);
   if (!rules) return [];
   const asUpdate = rules.validate(value as Value, value as Value, at.toString());
   return asUpdate.length > 0 ? asUpdate : rules.validate(value as Value, undefined, at.toString());
+}
+
+/** A schema in which int-or-string takes anything, as upstream judges defaults. */
+function untyped(schema: SchemaProps): SchemaProps {
+  const out = { ...schema };
+  delete out['x-kubernetes-int-or-string'];
+  const each = (s: SchemaProps) => untyped(s);
+  if (schema.properties)
+    out.properties = Object.fromEntries(Object.entries(schema.properties).map(([k, s]) => [k, each(s)]));
+  if (typeof schema.additionalProperties === 'object') out.additionalProperties = each(schema.additionalProperties);
+  if (schema.items)
+    out.items = Array.isArray(schema.items) ? schema.items.map(each) : each(schema.items as SchemaProps);
+  return out;
 }
 
 /** Whether pruning would change a default. */

@@ -30,6 +30,10 @@ const strategy: Strategy<Crd> = {
       if (!names.singular && names.kind) names.singular = names.kind.toLowerCase();
       if (!names.listKind && names.kind) names.listKind = `${names.kind}List`;
     }
+    // Something is stored in the storage version, whoever empties the list.
+    const storage = spec.versions?.find((v) => v.storage)?.name;
+    if (storage !== undefined && crd.status && !crd.status.storedVersions?.length)
+      crd.status.storedVersions = [storage];
     spec.conversion ??= { strategy: 'None' };
     const service = spec.conversion.webhook?.clientConfig?.service;
     if (service) service.port ??= 443;

@@ -57,7 +57,7 @@ export class RuleChecker {
             `oldSelf cannot be used on the uncorrelatable portion of the schema within ${uncorrelated.toString()}`,
           ),
         );
-      if (!c.usesOldSelf && c.error === undefined && rule.optionalOldSelf !== undefined)
+      if (!c.usesOldSelf && rule.optionalOldSelf !== undefined)
         errors.push(
           invalid(at.child('optionalOldSelf'), rule.optionalOldSelf, 'may not be set if oldSelf is not used in rule'),
         );

@@ -142,7 +142,7 @@ function specErrors(spec: CrdSpec, asked: Demands): FieldError[] {
       );
     if (!selectable.all) errors.push(...selectableErrors(v, at.child('selectableFields'), demands, v.name));
   });
-  const first = isDNS1035Label(names[0] ?? 'v1');
+  const first = isDNS1035Label(names[0] || 'v1');
   if (first.length > 0) errors.push(invalid(SPEC.child('version'), names[0], first.join(',')));
   if (new Set(names).size !== names.length)
     errors.push(invalid(SPEC.child('versions'), names, 'must contain unique version names'));
@@ -202,8 +202,10 @@ function storedVersionErrors(crd: Crd): FieldError[] {
   const path = STATUS.child('storedVersions');
   if (stored.length === 0) return [invalid(path, stored, 'must have at least one stored version')];
   const errors: FieldError[] = [];
+  const left = new Set(stored);
+  // A version of the same name a second time finds nothing left.
   for (const v of crd.spec.versions)
-    if (v.storage && !stored.includes(v.name))
+    if (!left.delete(v.name) && v.storage)
       errors.push(invalid(path, stored, `must have the storage version ${v.name}`));
   stored.forEach((s, i) => {
     if (!crd.spec.versions.some((v) => v.name === s))

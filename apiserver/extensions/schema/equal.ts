@@ -1,6 +1,6 @@
 /** Equality of JSON values, and old values found again in new ones. */
 import type { DeepReadonly, JsonValue } from '../../../api/types.ts';
-import { itemsOf, type SchemaProps } from './props.ts';
+import { itemsOf, valuesOf, type SchemaProps } from './props.ts';
 
 export type Value = DeepReadonly<JsonValue>;
 export type ValueObject = { readonly [key: string]: Value | undefined };
@@ -30,6 +30,30 @@ export function sameValue(a: Value | undefined, b: Value | undefined): boolean {
   }
   for (const k in y) if (y[k] !== undefined) count--;
   return count === 0;
+}
+
+/** `sameValue`, but lists with keys may come in another order: their items are found again by their keys. */
+export function sameBySchema(schema: SchemaProps, a: Value | undefined, b: Value | undefined): boolean {
+  if (Array.isArray(a) && Array.isArray(b)) {
+    const [x, y] = [a as Value[], b as Value[]];
+    if (x.length !== y.length) return false;
+    const items = itemsOf(schema);
+    if (!items) return sameValue(a, b);
+    const keyed = schema['x-kubernetes-list-type'] === 'map';
+    return x.every((v, i) => {
+      const known = keyed ? correlateItem(schema, { old: b }, v) : { old: y[i]! };
+      return known !== undefined && sameBySchema(items, v, known.old);
+    });
+  }
+  if (!isObject(a) || !isObject(b)) return sameValue(a, b);
+  const keys = new Set([...Object.keys(a), ...Object.keys(b)]);
+  const values = valuesOf(schema);
+  for (const k of keys) {
+    const [v, w] = [a[k], b[k]];
+    const own = schema.properties?.[k] ?? values;
+    if (v === undefined || w === undefined ? v !== w : !(own ? sameBySchema(own, v, w) : sameValue(v, w))) return false;
+  }
+  return true;
 }
 
 /** An old value that a new one can be compared with. */

@@ -19,14 +19,17 @@ import {
   type Program,
 } from '../../../api/cel/index.ts';
 import type { JsonValue } from '../../../api/types.ts';
-import { correlateItem, isObject, sameValue, type Value } from './equal.ts';
+import { correlateItem, isObject, sameBySchema, type Value } from './equal.ts';
 import { fieldPathText } from './field-path.ts';
 import { itemsOf, valuesOf, type SchemaProps, type ValidationRule } from './props.ts';
 
 /** The rules of one schema, compiled. */
 export interface SchemaRules {
-  /** Complaints about `value`; rules that speak of oldSelf run where an old value can be told. */
-  validate(value: Value, old: Value | undefined, base?: string): FieldError[];
+  /**
+   * Complaints about `value`; rules that speak of oldSelf run where an old value can be told. `passed` hears of
+   * complaints about what has not changed, which are let pass.
+   */
+  validate(value: Value, old: Value | undefined, base?: string, passed?: (e: FieldError) => void): FieldError[];
 }
 
 /** A rule as it runs; `error` when it can't. */
@@ -46,7 +49,9 @@ const OUT_OF_BUDGET = 'validation failed due to running out of cost budget, no f
 /** Compiles one rule for values of `type`. */
 export function compileRule(rule: ValidationRule, type: DeclType): CompiledRule {
   const plain = createCelEnv({ variables: { self: type } });
-  const withOld = createCelEnv({ variables: { self: type, oldSelf: rule.optionalOldSelf ? { kind: 'dyn' } : type } });
+  const withOld = createCelEnv({
+    variables: { self: type, oldSelf: rule.optionalOldSelf ? { kind: 'optional', of: type } : type },
+  });
   const source = rule.rule.trim();
   const first = tryCompile(plain, source, 'bool');
   // What only compiles with it speaks of it.
@@ -79,8 +84,10 @@ function tryCompile(env: CelEnv, source: string, wanted: 'bool' | 'string'): { p
 }
 
 /** What is left to spend on one object; below zero nothing more is run. */
-interface Budget {
+interface Run {
   left: number;
+  /** Hears of complaints that are let pass. */
+  readonly passed: ((e: FieldError) => void) | undefined;
 }
 
 /** The rules at one place of a schema and below it. */
@@ -110,7 +117,7 @@ class Node {
     old: Value | undefined,
     path: Path,
     ratchet: boolean,
-    budget: Budget,
+    budget: Run,
     errors: FieldError[],
   ): void {
     if (value === undefined || value === null || budget.left < 0) return;
@@ -136,16 +143,9 @@ class Node {
     }
   }
 
-  #here(
-    value: Value,
-    old: Value | undefined,
-    path: Path,
-    ratchet: boolean,
-    budget: Budget,
-    errors: FieldError[],
-  ): void {
+  #here(value: Value, old: Value | undefined, path: Path, ratchet: boolean, budget: Run, errors: FieldError[]): void {
     const type = this.#schema.type ?? '';
-    const unchanged = ratchet && sameValue(value, old);
+    const unchanged = ratchet && sameBySchema(this.#schema, value, old);
     const hasOld = old !== undefined && old !== null;
     const refuse = (why: string) => errors.push(invalid(path, type, why));
     for (const c of this.#rules) {
@@ -194,14 +194,15 @@ class Node {
         : path;
       const detail =
         this.#message(c, bindings, budget) ?? (c.rule.message ? c.rule.message.trim() : `failed rule: ${shown}`);
-      if (!c.usesOldSelf && unchanged) continue;
-      errors.push(complaint(c.rule.reason, at, type === 'object' || type === 'array' ? '' : value, detail));
+      const found = complaint(c.rule.reason, at, type === 'object' || type === 'array' ? undefined : value, detail);
+      if (!c.usesOldSelf && unchanged) budget.passed?.(found);
+      else errors.push(found);
       if (budget.left < 0) return;
     }
   }
 
   /** What the rule's messageExpression says; undefined when it has none that works. */
-  #message(c: CompiledRule, bindings: Record<string, Binding>, budget: Budget): string | undefined {
+  #message(c: CompiledRule, bindings: Record<string, Binding>, budget: Run): string | undefined {
     if (!c.message) return undefined;
     try {
       const { value, cost } = c.message.evaluate(bindings, Math.min(PER_CALL_LIMIT, Math.max(budget.left, 1)));
@@ -223,7 +224,8 @@ class Node {
 const joined = (base: string, more: string) =>
   base === '' || more.startsWith('[') ? `${base}${more}` : `${base}.${more}`;
 
-function complaint(reason: string | undefined, path: Path, value: Value, detail: string): FieldError {
+/** `value`: undefined for objects and lists, which are not shown. */
+function complaint(reason: string | undefined, path: Path, value: Value | undefined, detail: string): FieldError {
   // A complaint about the whole object has no field to name.
   const at = path.toString() === '' ? '<nil>' : path;
   switch (reason) {
@@ -232,9 +234,10 @@ function complaint(reason: string | undefined, path: Path, value: Value, detail:
     case 'FieldValueRequired':
       return required(at, detail);
     case 'FieldValueDuplicate':
-      return duplicate(at, value);
+      return duplicate(at, value ?? '');
     default:
-      return invalid(at, value, detail);
+      if (value !== undefined) return invalid(at, value, detail);
+      return { type: 'FieldValueInvalid', field: String(at), message: `Invalid value: ${detail}` };
   }
 }
 
@@ -259,10 +262,11 @@ export function compileRules(schema: SchemaProps, root = false): SchemaRules | u
   if (!hasRules(schema)) return undefined;
   let node: Node | undefined;
   return {
-    validate(value, old, base = '') {
+    validate(value, old, base = '', passed) {
       node ??= new Node(schema, root);
       const errors: FieldError[] = [];
-      node.run(value, old, Path.root(base), old !== undefined, { left: RUNTIME_CEL_COST_BUDGET }, errors);
+      const run = { left: RUNTIME_CEL_COST_BUDGET, passed };
+      node.run(value, old, Path.root(base), old !== undefined, run, errors);
       return errors.map((e) => (e.field === '' ? { ...e, field: '<nil>' } : e));
     },
   };

@@ -5,7 +5,15 @@
 import { encodeJson } from '../../../api/codec/json.ts';
 import { invalid, notSupported, required, tooMany, typeInvalid, type FieldError } from '../../../api/field-errors.ts';
 import { formatCheck, isKnownFormat } from './formats.ts';
-import { correlateItem, correlateKey, isObject, sameValue, type Correlated, type Value } from './equal.ts';
+import {
+  correlateItem,
+  correlateKey,
+  isObject,
+  sameBySchema,
+  sameValue,
+  type Correlated,
+  type Value,
+} from './equal.ts';
 import { compilePattern } from './pattern.ts';
 import type { SchemaProps } from './props.ts';
 
@@ -25,8 +33,10 @@ const OK: Result = { errors: undefined, matches: 0 };
 
 export class SchemaValidator {
   readonly #check: Check;
+  readonly #schema: SchemaProps;
 
   constructor(schema: SchemaProps) {
+    this.#schema = schema;
     this.#check = compile(schema);
   }
 
@@ -39,7 +49,7 @@ export class SchemaValidator {
   validateUpdate(value: Value, old: Value | undefined, base = ''): FieldError[] {
     if (old === undefined) return this.validate(value, base);
     const errors = this.#check(value, '', { old }).errors;
-    if (!errors || sameValue(value, old)) return [];
+    if (!errors || sameBySchema(this.#schema, value, old)) return [];
     return withBase(errors, base);
   }
 }
@@ -49,7 +59,7 @@ function withBase(errors: FieldError[], base: string): FieldError[] {
   return errors.map((e) => {
     if (e.field === NO_FIELD) return base === '' ? e : { ...e, field: base };
     const own = e.field.startsWith('.') ? e.field.slice(1) : e.field;
-    const join = own === '' || own.startsWith('[') || base === '' ? `${base}${own}` : `${base}.${own}`;
+    const join = own === '' || base === '' ? `${base}${own}` : `${base}.${own}`;
     return { ...e, field: join === '' ? NO_FIELD : join };
   });
 }
@@ -258,9 +268,9 @@ function isMultiple(v: number | bigint, factor: number): boolean {
 }
 
 /** Items and fields: with their old value when it is known, and then let pass when nothing changed. */
-function inner(check: Check, value: Value, path: string, old: Correlated | undefined): Result {
+function inner(check: Check, schema: SchemaProps, value: Value, path: string, old: Correlated | undefined): Result {
   const r = check(value, path, old);
-  return r.errors && old && sameValue(value, old.old) ? { errors: undefined, matches: r.matches } : r;
+  return r.errors && old && sameBySchema(schema, value, old.old) ? { errors: undefined, matches: r.matches } : r;
 }
 
 function listCheck(
@@ -276,7 +286,8 @@ function listCheck(
     for (let i = 0; i < v.length; i++) {
       const check = items ?? each?.[i];
       if (!check) break;
-      const r = inner(check, v[i]!, `${path}[${i}]`, correlateItem(schema, old, v[i]!));
+      const own = single ?? (schema.items as readonly SchemaProps[])[i]!;
+      const r = inner(check, own, v[i]!, `${path}[${i}]`, correlateItem(schema, old, v[i]!));
       if (r.errors) errors.push(...r.errors);
       matches += r.matches;
     }
@@ -293,8 +304,11 @@ function objectCheck(
   schema: SchemaProps,
 ): ((v: { readonly [k: string]: Value | undefined }, path: string, old: Correlated | undefined) => Result) | undefined {
   const { maxProperties, minProperties } = schema;
-  const fields = new Map(Object.entries(schema.properties ?? {}).map(([k, s]) => [k, compile(s)]));
-  const more = typeof schema.additionalProperties === 'object' ? compile(schema.additionalProperties) : undefined;
+  const fields = new Map(
+    Object.entries(schema.properties ?? {}).map(([k, s]) => [k, { schema: s, check: compile(s) }]),
+  );
+  const rest = schema.additionalProperties;
+  const more = typeof rest === 'object' ? { schema: rest, check: compile(rest) } : undefined;
   const closed = schema.additionalProperties === false;
   const needed = schema.required ?? [];
   if (
@@ -315,12 +329,13 @@ function objectCheck(
       if (value === undefined) continue;
       count++;
       const own = fields.get(key);
-      const check = own ?? more;
+      const known = own ?? more;
       if (!own && closed) errors.push(invalid(path, '', `${show(path)}.${key} in body is a forbidden property`));
-      if (!check) continue;
+      if (!known) continue;
       // kind and apiVersion are not what was stored: both sides are in the request's version.
       const typeMeta = path === '' && (key === 'kind' || key === 'apiVersion');
-      const r = inner(check, value, `${path}.${key}`, typeMeta ? undefined : correlateKey(old, key));
+      const before = typeMeta ? undefined : correlateKey(old, key);
+      const r = inner(known.check, known.schema, value, `${path}.${key}`, before);
       if (r.errors) errors.push(...r.errors);
       matches += r.matches;
     }

@@ -58,16 +58,17 @@ function readPath(text: string): JsonPath | undefined {
 }
 
 /** A value as its column's type shows it; null for none or one of another type. */
-export function cell(type: string, value: Value | undefined, now: number): string | number | boolean | null {
+export function cell(type: string, value: Value | undefined, now: number): string | number | bigint | boolean | null {
   if (value === undefined) return null;
   if (type === 'string')
     return value === null ? '<nil>' : typeof value === 'object' ? encodeJson(value) : String(value);
   if (value === null) return null;
   switch (type) {
     case 'integer':
+      if (typeof value === 'bigint') return value;
       return typeof value === 'number' ? Math.trunc(value) : null;
     case 'number':
-      return typeof value === 'number' ? value : null;
+      return typeof value === 'number' ? value : typeof value === 'bigint' ? Number(value) : null;
     case 'boolean':
       return typeof value === 'boolean' ? value : null;
     case 'date':

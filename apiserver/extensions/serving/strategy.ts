@@ -65,11 +65,14 @@ export function customStrategies(v: VersionRules): CustomStrategies {
     errors: FieldError[],
     object: KubeObject,
     old: DeepReadonly<KubeObject> | undefined,
+    warn?: (text: string) => void,
   ): FieldError[] => {
     if (!rules) return errors;
     if (errors.some((e) => BLOCKING.has(e.type)))
       return [...errors, { type: 'FieldValueInvalid', field: '<nil>', message: `Invalid value: null: ${UNCHECKED}` }];
-    return [...errors, ...rules.validate(asValue(object), old && asValue(old))];
+    // What breaks a rule and has not changed stays as it is, but is told.
+    const passed = warn && ((e: FieldError) => warn(`${e.field === '' ? '<nil>' : e.field}: ${e.message}`));
+    return [...errors, ...rules.validate(asValue(object), old && asValue(old), '', passed)];
   };
   const lists = (object: KubeObject, old: DeepReadonly<KubeObject>): FieldError[] => {
     const found = validateLists(asValue(object), v.schema);
@@ -107,14 +110,14 @@ export function customStrategies(v: VersionRules): CustomStrategies {
       const before = old.metadata?.generation ?? 0;
       (object.metadata ??= {}).generation = sameBesidesMetadata(object, old) ? before : before + 1;
     },
-    validateUpdate(object, old) {
+    validateUpdate(object, old, ctx) {
       const wrongKind = typeMeta(object);
       if (wrongKind.length > 0) return wrongKind;
       const errors: FieldError[] = [];
       objectMetaUpdate(new Field<KubeObject>(object, errors), old, META);
       errors.push(...validator.validateUpdate(asValue(object), asValue(old)), ...scaleErrors(object, v.scale, true));
       errors.push(...validateEmbedded(asValue(object), v.schema), ...lists(object, old));
-      return withRules(errors, object, old);
+      return withRules(errors, object, old, ctx.warn);
     },
     warnings(object, old) {
       return (object.metadata?.finalizers ?? [])
@@ -138,7 +141,7 @@ export function customStrategies(v: VersionRules): CustomStrategies {
       if (sent === undefined) delete mine['status'];
       else mine['status'] = sent;
     },
-    validateUpdate(object, old) {
+    validateUpdate(object, old, ctx) {
       const wrongKind = typeMeta(object);
       if (wrongKind.length > 0) return wrongKind;
       const errors: FieldError[] = [];
@@ -147,7 +150,7 @@ export function customStrategies(v: VersionRules): CustomStrategies {
       if (sent !== undefined && statusValidator)
         errors.push(...statusValidator.validateUpdate(sent, fieldsOf(old)['status'], 'status'));
       errors.push(...scaleErrors(object, v.scale, false), ...lists(object, old));
-      return withRules(errors, object, old);
+      return withRules(errors, object, old, ctx.warn);
     },
   };
   return { main, status };
@@ -174,7 +177,7 @@ export const pathNames = (path: string): string[] => path.replace(/^\./, '').spl
 export function valueAt(object: unknown, path: string): Value | undefined | Error {
   let v = object as Value | undefined;
   for (const name of pathNames(path)) {
-    if (v === undefined) return undefined;
+    if (v === undefined || v === null) return undefined;
     if (typeof v !== 'object' || v === null || Array.isArray(v))
       return new Error(`${path} accessor error: it is no map[string]interface{}`);
     v = (v as { [k: string]: Value | undefined })[name];

@@ -1,5 +1,6 @@
 /** Admission policies and their bindings, validating and mutating. */
 import type * as k8s from '@kubernetes/client-node';
+import type { DeclType } from '../../../api/cel/index.ts';
 import { semanticEqual } from '../../../api/meta.ts';
 import { formatLabelSelector } from '../../../api/selectors.ts';
 import type { DeepReadonly, Json, KubeObject, LabelSelector } from '../../../api/types.ts';
@@ -9,7 +10,7 @@ import { age, nameOf, UNSET } from '../table.ts';
 import { Field } from '../validation/field.ts';
 import { dns1035Label, dns1123Subdomain, pathSegment, qualifiedName } from '../validation/names.ts';
 import { conditions, labelSelector } from '../validation/values.ts';
-import { expression, isIdentifier, type Scope } from '../validation/expressions.ts';
+import { expression, isIdentifier, typeOfExpression, type Scope } from '../validation/expressions.ts';
 import { FAILURE_POLICIES, matchConditions, matchDefaults, matchResources, onlyMutating } from './rules.ts';
 
 const GROUP = 'admissionregistration.k8s.io';
@@ -37,14 +38,16 @@ function paramKind(f: Field<ParamKind>): void {
       kind.invalid(`may have mixed case, but should otherwise match: ${m}`);
 }
 
-/** Variables see those before them. */
-function variables(f: Field<Variable[]>, scope: Scope): Set<string> {
-  const known = new Set<string>();
+/** Variables see those before them; gives their types. */
+function variables(f: Field<Variable[]>, scope: Scope): Map<string, DeclType> {
+  const known = new Map<string, DeclType>();
   f.each((v) => {
     const name = v.get('name');
     if (name.need('name is not specified')) name.check(isIdentifier(name.value!), 'must be a valid CEL identifier');
-    expression(v.get('expression'), { ...scope, variables: known, result: 'any' }, 'expression is not specified');
-    if (name.value) known.add(name.value);
+    const text = v.get('expression');
+    const within: Scope = { ...scope, variables: known, result: 'any' };
+    expression(text, within, 'expression is not specified');
+    if (name.value && text.value?.trim()) known.set(name.value, typeOfExpression(text.value, within));
   });
   return known;
 }

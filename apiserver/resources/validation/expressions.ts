@@ -11,8 +11,8 @@ export interface Scope {
   bindings?: boolean;
   params?: boolean;
   authorizer?: boolean;
-  /** Names below `variables`; undefined where there are no variables. */
-  variables?: ReadonlySet<string>;
+  /** What is below `variables`, and of which type; undefined where there are no variables. */
+  variables?: ReadonlyMap<string, DeclType>;
   /** The types that may come out; defaults to a bool. */
   result?: readonly ResultType[] | 'any';
 }
@@ -49,6 +49,39 @@ const REQUEST = object('request', {
   options: DYN,
 });
 
+const texts: DeclType = { kind: 'map', values: STRING };
+/** What policies see of the namespace; times are left open. */
+const NAMESPACE = object('namespace', {
+  metadata: object('metadata', {
+    name: STRING,
+    generateName: STRING,
+    namespace: STRING,
+    labels: texts,
+    annotations: texts,
+    UID: STRING,
+    creationTimestamp: DYN,
+    deletionGracePeriodSeconds: { kind: 'int' },
+    deletionTimestamp: DYN,
+    generation: { kind: 'int' },
+    resourceVersion: STRING,
+    finalizers: strings,
+  }),
+  spec: object('spec', { finalizers: strings }),
+  status: object('status', {
+    phase: STRING,
+    conditions: {
+      kind: 'list',
+      items: object('condition', {
+        status: STRING,
+        type: STRING,
+        lastTransitionTime: DYN,
+        message: STRING,
+        reason: STRING,
+      }),
+    },
+  }),
+});
+
 /** `Object{...}` and `JSONPatch{...}`; they are only looked at, never made. */
 class Struct extends OpaqueValue {
   readonly typeName: string;
@@ -64,30 +97,52 @@ function variablesOf(scope: Scope): Readonly<Record<string, DeclType>> {
   return {
     object: DYN,
     oldObject: DYN,
-    namespaceObject: DYN,
+    namespaceObject: NAMESPACE,
     request: REQUEST,
     ...(scope.params ? { params: DYN } : {}),
     ...(scope.authorizer === false ? {} : { authorizer: DYN, 'authorizer.requestResource': DYN }),
-    ...(scope.variables
-      ? { variables: object('variables', Object.fromEntries([...scope.variables].map((n) => [n, DYN]))) }
-      : {}),
+    ...(scope.variables ? { variables: object('variables', Object.fromEntries(scope.variables)) } : {}),
   };
+}
+
+/** The type of what an expression gives, as text. Throws CelSyntaxError. */
+const resultOf = (source: string, scope: Scope): string =>
+  createCelEnv({
+    variables: variablesOf(scope),
+    functions: [AUTHORIZER_FUNCTIONS],
+    bindings: scope.bindings,
+    struct,
+  }).compile(source).resultType;
+
+const SIMPLE = ['bool', 'string', 'int', 'double', 'bytes', 'timestamp', 'duration'] as const;
+
+/** A type by its text; what is made of others may be anything. */
+function declared(text: string): DeclType {
+  const simple = SIMPLE.find((t) => t === text);
+  if (simple) return { kind: simple };
+  const items = /^list\((.*)\)$/.exec(text);
+  return items ? { kind: 'list', items: declared(items[1]!) } : DYN;
+}
+
+/** The type of a variable that has this expression; open when the expression is wrong. */
+export function typeOfExpression(source: string, scope: Scope): DeclType {
+  try {
+    return declared(resultOf(source.trim(), scope));
+  } catch (e) {
+    if (e instanceof CelSyntaxError) return DYN;
+    throw e;
+  }
 }
 
 /** What is wrong with an expression, undefined when nothing is. */
 function complaint(source: string, scope: Scope): string | undefined {
   try {
-    const { resultType } = createCelEnv({
-      variables: variablesOf(scope),
-      functions: [AUTHORIZER_FUNCTIONS],
-      bindings: scope.bindings,
-      struct,
-    }).compile(source);
+    const resultType = resultOf(source, scope);
     const wanted: readonly string[] | 'any' = scope.result ?? ['bool'];
-    if (wanted === 'any' || resultType === 'dyn') return undefined;
+    if (wanted === 'any') return undefined;
     // Structs have types of their own.
     const type = resultType.replace(/\(.*$/, '');
-    const known = ['bool', 'string', 'int', 'uint', 'double', 'bytes', 'list', 'map', 'null_type'].includes(type)
+    const known = ['bool', 'string', 'int', 'uint', 'double', 'bytes', 'list', 'map', 'null_type', 'dyn'].includes(type)
       ? type
       : 'object';
     return wanted.includes(known) ? undefined : `must evaluate to ${wanted.join(' or ')}`;
