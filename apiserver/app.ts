@@ -16,7 +16,7 @@ import type { HealthCheck } from './http/health.ts';
 import { registerComponentStatuses } from './http/component-statuses.ts';
 import { registerPodHandlers } from './http/pod-handlers.ts';
 import { Aggregation } from './http/aggregation.ts';
-import { PathRoutes } from './http/paths.ts';
+import { pageNotFound, PathRoutes } from './http/paths.ts';
 import type { ApiRequest, Reply } from './http/request.ts';
 import { handleResource, type ResourceHandlerDeps } from './http/resource-handler.ts';
 import { resolveTarget } from './http/target.ts';
@@ -151,8 +151,6 @@ export interface App extends AppParts {
   close(): Promise<void>;
 }
 
-const PAGE_NOT_FOUND = Buffer.from('404 page not found\n');
-
 /** Everything of an API server but the port. */
 export async function createApp(options: AppOptions): Promise<App> {
   const clock = options.clock ?? systemClock;
@@ -258,17 +256,12 @@ export async function createApp(options: AppOptions): Promise<App> {
   registerPodHandlers(special, registry, stores, writer);
   options.handlers?.(parts);
   const route = (request: ApiRequest, reply: Reply): Promise<void> | void => {
-    if (request.path.startsWith('//')) return reply.send(404, 'text/plain; charset=utf-8', PAGE_NOT_FOUND);
+    if (request.path.startsWith('//')) return pageNotFound(reply);
     const elsewhere = parts.aggregation.find(request.path);
     if (elsewhere) return elsewhere.handle(request, reply);
     if (!request.info.isResourceRequest) return paths.serve(request, reply);
     const { apiGroup, apiVersion, resource } = request.info;
-    if (
-      !catalog.get(apiGroup, apiVersion, resource) &&
-      !catalog.hasGroup(apiGroup, apiVersion) &&
-      !catalog.hasBuiltinGroup(apiGroup)
-    )
-      return reply.send(404, 'text/plain; charset=utf-8', PAGE_NOT_FOUND);
+    if (!catalog.get(apiGroup, apiVersion, resource) && !catalog.hasBuiltinGroup(apiGroup)) return pageNotFound(reply);
     return handleResource(resources, request, reply, resolveTarget(catalog, request));
   };
   const metrics = serverMetrics(families, paths, clock, catalog);

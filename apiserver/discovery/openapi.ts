@@ -1,6 +1,6 @@
 /** /openapi/v2 and /openapi/v3 over HTTP. */
 import { type Document, type OpenApi, V2_PROTOBUF, V2_PROTOBUF_TYPE } from '../../api/openapi/index.ts';
-import { notAcceptable, pathNotFound } from '../../api/status.ts';
+import { notAcceptable } from '../../api/status.ts';
 import { gzipIfWanted } from '../http/compress.ts';
 import { MethodPaths, type PathRoutes } from '../http/paths.ts';
 import type { ApiRequest, Reply } from '../http/request.ts';
@@ -18,7 +18,7 @@ export function openApiRoutes(paths: PathRoutes, openapi: OpenApi): void {
   get.prefix('/openapi/v3/', (request, reply) => {
     const path = request.path.slice('/openapi/v3/'.length);
     const document = openapi.v3(path);
-    if (document === undefined) throw pathNotFound();
+    if (document === undefined) return reply.send(404, '', Buffer.alloc(0));
     wantsProtobuf(request);
     const hash = request.query.get('hash');
     if (hash) {

@@ -2,7 +2,7 @@
 import { KUBERNETES_MAJOR, KUBERNETES_MINOR, KUBERNETES_VERSION } from '../../api/version.ts';
 import type { JsonObject } from '../../api/types.ts';
 import { notAcceptable, pathNotFound } from '../../api/status.ts';
-import { MethodPaths, type PathRoutes } from '../http/paths.ts';
+import { MethodPaths, pageNotFound, type PathRoutes } from '../http/paths.ts';
 import { negotiate } from '../http/negotiate.ts';
 import { contentType, encodeObject } from '../http/render.ts';
 import { gzipIfWanted } from '../http/compress.ts';
@@ -53,6 +53,9 @@ export function discoveryRoutes(paths: PathRoutes, catalog: Catalog, overlay: Di
       if (!aggregated.serve(request, reply, false)) answer(request, reply, groupList(catalog, overlay));
     });
   }
+  get.prefix('/version/', () => {
+    throw pathNotFound();
+  });
   get.prefix('/api/', (request, reply) => {
     const [version, ...rest] = segments(request.path, '/api/');
     if (rest.length > 0 || !version || !catalog.hasGroup('', version)) throw pathNotFound();
@@ -64,8 +67,10 @@ export function discoveryRoutes(paths: PathRoutes, catalog: Catalog, overlay: Di
       rest.length > 0 ||
       !group ||
       !(catalog.hasGroup(group, version) || (version === undefined && overlay.groups(catalog).has(group)))
-    )
+    ) {
+      if (group !== undefined && !catalog.hasBuiltinGroup(group)) return pageNotFound(reply);
       throw pathNotFound();
+    }
     answer(
       request,
       reply,

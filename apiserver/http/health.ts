@@ -1,7 +1,7 @@
 /** /healthz, /livez and /readyz: named checks, each on its own path too. */
 import { MetricsRegistry } from '../../base/metrics.ts';
 import type { ApiRequest, Reply } from './request.ts';
-import type { PathRoutes } from './paths.ts';
+import { pageNotFound, type PathRoutes } from './paths.ts';
 
 /** A named check; it fails by throwing, the reason is logged and not shown. */
 export interface HealthCheck {
@@ -52,7 +52,7 @@ export function healthRoutes(
   routes.prefix(`${path}/`, async (request, reply) => {
     const name = request.path.slice(path.length + 1);
     const one = checks().find((c) => c.name === name);
-    if (!one) return reply.send(404, 'text/plain; charset=utf-8', Buffer.from('404 page not found\n'));
+    if (!one) return pageNotFound(reply);
     const ok = await passes(one);
     reply.send(
       ok ? 200 : 500,

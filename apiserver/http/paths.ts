@@ -1,5 +1,5 @@
 /** Paths that aren't resources: health, metrics, version, documents. Others may add theirs. */
-import { StatusError, pathNotFound } from '../../api/status.ts';
+import { StatusError } from '../../api/status.ts';
 import type { ApiRequest, Reply } from './request.ts';
 
 /** 405 for a path that exists. */
@@ -36,6 +36,11 @@ export class MethodPaths {
   }
 }
 
+const PAGE_NOT_FOUND = Buffer.from('404 page not found\n');
+
+/** The answer to paths that belong to nobody: no Status, as nothing of the API is there. */
+export const pageNotFound = (reply: Reply) => reply.send(404, 'text/plain; charset=utf-8', PAGE_NOT_FOUND);
+
 /** Exact paths first, then the longest prefix that ends in a slash. */
 export class PathRoutes {
   readonly #exact = new Map<string, PathHandler>();
@@ -60,7 +65,7 @@ export class PathRoutes {
   }
   serve(request: ApiRequest, reply: Reply): Promise<void> | void {
     const handler = this.find(request.path);
-    if (!handler) throw pathNotFound();
+    if (!handler) return pageNotFound(reply);
     return handler(request, reply);
   }
 }

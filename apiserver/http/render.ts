@@ -8,7 +8,7 @@ import type { ServedResource } from '../registry/catalog.ts';
 import { JoinedList, Pieces, type ByteSource } from './byte-source.ts';
 import { MEDIA_TYPES, type View } from './negotiate.ts';
 import { encodeMessage, encodeProtobuf, protobufListEnds, protobufListItem } from './protobuf.ts';
-import { tableColumns, tableRow } from './table.ts';
+import { hasPlainTable, tableColumns, tableRow } from './table.ts';
 
 /** Anything with a kind and an apiVersion. */
 export type AnyObject = DeepReadonly<KubeObject> | KubeObject | JsonObject;
@@ -181,7 +181,10 @@ export function renderList(
         apiVersion: `meta.k8s.io/${view.asVersion}`,
         metadata: meta,
         columnDefinitions: tableColumns(served),
-        rows: entries.map((e) => tableRow(served, e.object(), now, include, view.asVersion)),
+        rows:
+          entries.length === 0 && hasPlainTable(served)
+            ? null
+            : entries.map((e) => tableRow(served, e.object(), now, include, view.asVersion)),
       } as unknown as JsonObject,
       view,
     );

@@ -16,6 +16,9 @@ export function tableColumns(served: ServedResource): JsonObject[] {
   }));
 }
 
+/** Kinds without a printer of their own upstream, whose empty tables have no list of rows. */
+export const hasPlainTable = (served: ServedResource): boolean => served.columns[1]?.name === 'Created At';
+
 /** One row with its cells, conditions and as much of the object as was asked for. */
 export function tableRow(
   served: ServedResource,

@@ -135,8 +135,8 @@ function upgradeOnly(target: (request: ApiRequest) => Backend): RawHandler {
 
 /** Where the kubelet serves the log that is asked for; undefined while the pod has no node. */
 function logBackend(deps: ProxyDeps, request: ApiRequest): Backend | undefined {
+  const query = checkLogOptions(request.query, request.info.name);
   const pod = findPod(deps, request);
-  const query = checkLogOptions(request.query, pod.metadata?.name ?? '');
   const container = containerOf(pod, request.query.get('container'));
   if (!pod.spec?.nodeName) return undefined;
   const path = `/containerLogs/${segments(request.info.namespace, request.info.name, container)}`;
@@ -153,7 +153,7 @@ async function openLog(backend: Backend, signal: AbortSignal): Promise<IncomingM
 async function serveLog(deps: ProxyDeps, request: ApiRequest, reply: Reply): Promise<void> {
   if (request.info.verb !== 'get') throw pathNotFound();
   const backend = logBackend(deps, request);
-  if (!backend) return reply.send(200, 'text/plain', Buffer.alloc(0));
+  if (!backend) return reply.send(204, '', Buffer.alloc(0));
   const gone = new AbortController();
   reply.onClose(() => gone.abort());
   const answer = await openLog(backend, gone.signal);

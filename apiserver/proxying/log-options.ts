@@ -1,5 +1,5 @@
 /** PodLogOptions in a query: checked here, handed to the kubelet under the same names. */
-import { forbiddenField, invalid, invalidObject, notSupported, type FieldError } from '../../api/field-errors.ts';
+import { forbiddenField, invalid, invalidObject, type FieldError } from '../../api/field-errors.ts';
 import { badRequest } from '../../api/status.ts';
 
 const INTEGERS = { sinceSeconds: 1, tailLines: 0, limitBytes: 1 } as const;
@@ -23,7 +23,7 @@ export function checkLogOptions(query: URLSearchParams, pod: string): URLSearchP
     if (Number.isNaN(Date.parse(sinceTime)))
       throw badRequest(`parsing time ${JSON.stringify(sinceTime)}: not an RFC 3339 time`);
     if (out.has('sinceSeconds'))
-      errors.push(forbiddenField('', 'at most one of `sinceTime` or `sinceSeconds` may be specified'));
+      errors.push(forbiddenField('[]', 'at most one of `sinceTime` or `sinceSeconds` may be specified'));
     out.set('sinceTime', sinceTime);
   }
   for (const name of BOOLEANS) {
@@ -31,13 +31,8 @@ export function checkLogOptions(query: URLSearchParams, pod: string): URLSearchP
     if (text !== null && text !== 'false' && text !== '0') out.set(name, 'true');
   }
   const stream = query.get('stream');
-  if (stream) {
-    if (!['All', 'Stdout', 'Stderr'].includes(stream))
-      errors.push(notSupported('stream', stream, ['All', 'Stderr', 'Stdout']));
-    else if (stream !== 'All' && out.has('tailLines'))
-      errors.push(forbiddenField('', '`tailLines` and specific `stream` are mutually exclusive for now'));
-    out.set('stream', stream);
-  }
+  // PodLogsQuerySplitStreams is alpha, and off.
+  if (stream !== null) errors.push(forbiddenField('stream', 'may not be specified'));
   if (errors.length) throw invalidObject({ group: '', kind: 'PodLogOptions' }, pod, errors);
   return out;
 }

@@ -5,7 +5,7 @@ import type { DeepReadonly, KubeObject } from '../../api/types.ts';
 import type { AdmissionAttributes } from '../admission/types.ts';
 import { formatTime } from '../../base/clock.ts';
 import { setDefaults } from './decode.ts';
-import { validateMeta } from './object-meta.ts';
+import { dedupeOwners, validateMeta } from './object-meta.ts';
 import { dropDisabledFields, intoStoredForm } from './stored-form.ts';
 import {
   admissionAttributes,
@@ -92,10 +92,12 @@ async function attempt(
   const ctx = strategyContext(deps, request);
   const admitting = deps.admission.handles('CREATE');
   const attributes = admissionAttributes(request, 'CREATE', object, undefined, object.metadata?.name ?? '');
+  dedupeOwners(object, request.warn);
   if (admitting) {
     await deps.admission.admit(attributes);
     object = attributes.object ?? object;
     setDefaults(served, object);
+    dedupeOwners(object, request.warn);
   }
   if (served.convert && !definition.inRequestVersion) object = served.convert.toStorage(object);
   const meta = (object.metadata ??= {});

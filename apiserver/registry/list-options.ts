@@ -77,8 +77,14 @@ function checkCombination(o: ListOptions): void {
           'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided',
         ),
       );
-    else if (match !== '' && match !== 'NotOlderThan')
+    if (match !== '' && match !== 'NotOlderThan')
       errors.push(notSupported('resourceVersionMatch', match, ['NotOlderThan']));
+    // A watch from the start asks for initial events by itself, which pages have no place in.
+    const fromStart = o.resourceVersion === '' || o.resourceVersion === '0';
+    if (o.continueToken !== '' && (match !== '' || (fromStart && o.sendInitialEvents === undefined)))
+      errors.push(
+        forbiddenField('resourceVersionMatch', 'resourceVersionMatch is forbidden when continue is provided'),
+      );
   } else if (match !== '') {
     if (o.resourceVersion === '')
       errors.push(

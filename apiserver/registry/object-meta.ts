@@ -1,4 +1,5 @@
 /** Rules of metadata that hold for every kind. */
+import { deepEqual } from '../../api/meta.ts';
 import type { FieldError } from '../../api/field-errors.ts';
 import { forbiddenField, invalid, Path, required } from '../../api/field-errors.ts';
 import type { DeepReadonly, KubeObject, ObjectMeta } from '../../api/types.ts';
@@ -15,6 +16,19 @@ export function validateMeta(object: KubeObject, definition: ResourceDefinition)
     if (!meta.namespace) errors.push(required(META.child('namespace')));
   } else if (meta.namespace) errors.push(forbiddenField(META.child('namespace'), 'not allowed on this type'));
   return errors;
+}
+
+/** Leaves owners that are named twice out and tells the client so. */
+export function dedupeOwners(object: KubeObject, warn: (text: string) => void): void {
+  const owners = object.metadata?.ownerReferences;
+  if (!owners || owners.length < 2) return;
+  const kept = owners.filter((o, i) => !owners.slice(0, i).some((p) => deepEqual(p, o)));
+  if (kept.length === owners.length) return;
+  const twice = new Set(owners.filter((o) => !kept.includes(o)).map((o) => o.uid));
+  object.metadata!.ownerReferences = kept;
+  warn(
+    `.metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: ${[...twice].join(', ')}`,
+  );
 }
 
 const IMMUTABLE = [

@@ -7,7 +7,7 @@ import { deepEqual } from '../../api/meta.ts';
 import { keepTimesOfNoop } from '../../api/apply/index.ts';
 import { createPrepared, orderMeta } from './create.ts';
 import { setDefaults } from './decode.ts';
-import { validateMetaUpdate } from './object-meta.ts';
+import { dedupeOwners, validateMetaUpdate } from './object-meta.ts';
 import {
   admissionAttributes,
   rightsOf,
@@ -102,10 +102,12 @@ async function tryUpdate(
   );
   const admitting = deps.admission.handles('UPDATE');
   const attributes = admissionAttributes(request, 'UPDATE', object, asServed);
+  dedupeOwners(object, request.warn);
   if (admitting) {
     await deps.admission.admit(attributes);
     object = attributes.object ?? object;
     setDefaults(served, object);
+    dedupeOwners(object, request.warn);
   }
   if (served.convert && !late) object = served.convert.toStorage(object);
   const meta = (object.metadata ??= {});

@@ -5,6 +5,7 @@ import { deny, isOn, type PluginDeps, type PluginFactory } from '../plugin.ts';
 import type { AdmissionAttributes } from '../types.ts';
 
 type PriorityClass = Json<k8s.V1PriorityClass>;
+const SYSTEM_CLASSES = ['system-cluster-critical', 'system-node-critical'];
 const RESOURCE = 'scheduling.k8s.io/priorityclasses';
 
 /** The class for pods that name none; the lowest of several. */
@@ -50,8 +51,9 @@ async function admitPod(deps: PluginDeps, a: AdmissionAttributes): Promise<void>
 
 export const priority: PluginFactory = (deps) => ({
   name: 'Priority',
-  handles: (operation) => operation === 'CREATE' || operation === 'UPDATE',
+  handles: (operation) => operation !== 'CONNECT',
   admit(a) {
+    if (a.operation === 'DELETE') return;
     if (!isOn(a, '', 'pods')) return;
     if (a.operation === 'CREATE') return admitPod(deps, a);
     const spec = (a.object as Pod).spec;
@@ -62,6 +64,10 @@ export const priority: PluginFactory = (deps) => ({
   },
   validate(a) {
     if (!isOn(a, 'scheduling.k8s.io', 'priorityclasses')) return;
+    if (a.operation === 'DELETE') {
+      if (SYSTEM_CLASSES.includes(a.name)) throw deny(a, 'this is a system priority class and cannot be deleted');
+      return;
+    }
     const pc = a.object as PriorityClass;
     if (!pc.globalDefault) return;
     const other = defaultClass(deps);

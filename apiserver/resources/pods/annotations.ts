@@ -14,6 +14,10 @@ const SECCOMP_POD = 'seccomp.security.alpha.kubernetes.io/pod';
 const SECCOMP_CONTAINER = 'container.seccomp.security.alpha.kubernetes.io/';
 export const APPARMOR_CONTAINER = 'container.apparmor.security.beta.kubernetes.io/';
 
+/** What is said of the AppArmor annotation of a container; `path` leads to the annotations. */
+export const appArmorWarning = (path: string, container: string) =>
+  `${path}[${APPARMOR_CONTAINER}${container}]: deprecated since v1.30; use the "appArmorProfile" field instead`;
+
 const seccompErrors = (v: string): readonly string[] => {
   if (['runtime/default', 'docker/default', 'unconfined'].includes(v)) return [];
   return v.startsWith('localhost/')

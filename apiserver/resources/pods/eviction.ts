@@ -4,6 +4,7 @@ import { deepCopy } from '../../../api/meta.ts';
 import { badRequest, forbidden, StatusError, tooManyRequests } from '../../../api/status.ts';
 import type { DeepReadonly, Json, Pod, Status } from '../../../api/types.ts';
 import { formatTime, type Clock } from '../../../base/clock.ts';
+import { validateDeleteOptions } from '../../registry/delete.ts';
 import { selectorMatches } from '../validation/values.ts';
 import { setCondition, type UpdatePod } from './binding.ts';
 
@@ -41,6 +42,7 @@ export async function evictPod(
   if (eviction.metadata?.name !== name) throw badRequest('name in URL does not match name in Eviction object');
   const options: DeleteOptions = { ...eviction.deleteOptions };
   if (!options.dryRun?.length && request.dryRun) options.dryRun = ['All'];
+  validateDeleteOptions(options);
   const dryRun = options.dryRun?.includes('All') ?? false;
   for (let attempt = 1; ; attempt++) {
     const pod = await deps.getPod(namespace, name);

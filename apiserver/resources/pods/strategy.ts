@@ -5,7 +5,7 @@ import { formatTime } from '../../../base/clock.ts';
 import type { Strategy, StrategyContext } from '../../registry/definition.ts';
 import { bumpGeneration } from '../define.ts';
 import { validating } from '../validation/field.ts';
-import { APPARMOR_CONTAINER, isDeletionCost, profilesMatch } from './annotations.ts';
+import { APPARMOR_CONTAINER, appArmorWarning, isDeletionCost, profilesMatch } from './annotations.ts';
 import { podDefaults } from './defaults.ts';
 import { allContainers } from './each.ts';
 import type { PodOptions } from './options.ts';
@@ -56,8 +56,8 @@ function applyLabelKeys(pod: Pod): void {
     mergeLabelKeys(c.labelSelector, c.matchLabelKeys, 'In', labels);
 }
 
-/** AppArmor annotations become fields, as the annotations are going away. */
-function appArmorFields(pod: Pod): void {
+/** AppArmor annotations become fields, as the annotations are going away; clients are told. */
+function appArmorFields(pod: Pod, warn: ((text: string) => void) | undefined): void {
   if (pod.spec?.os?.name === 'windows') return;
   const own = pod.spec?.securityContext?.appArmorProfile;
   for (const c of allContainers(pod.spec ?? { containers: [] })) {
@@ -71,7 +71,9 @@ function appArmorFields(pod: Pod): void {
           : text.startsWith('localhost/') && text.length > 10
             ? { type: 'Localhost', localhostProfile: text.slice(10) }
             : undefined;
-    if (!profile || (own?.type === profile.type && own?.localhostProfile === profile.localhostProfile)) continue;
+    if (!profile) continue;
+    warn?.(appArmorWarning('metadata.annotations', c.name));
+    if (own?.type === profile.type && own?.localhostProfile === profile.localhostProfile) continue;
     (c.securityContext ??= {}).appArmorProfile = profile;
   }
 }
@@ -98,7 +100,7 @@ export const podStrategy: Strategy<Pod> = {
       ];
     }
     applyLabelKeys(pod);
-    appArmorFields(pod);
+    appArmorFields(pod, ctx.warn);
   },
   validate(pod) {
     return validating(pod, (f) => {

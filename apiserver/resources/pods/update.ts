@@ -145,7 +145,11 @@ function gatedDirectives(spec: Field<PodSpec>, allowed: PodSpec, before: Spec): 
       }
     });
   }
-  allowed.affinity = { ...now.affinity, nodeAffinity: deepCopy(oldNode) as never };
+  const { nodeAffinity: _, ...others } = now.affinity ?? {};
+  allowed.affinity =
+    before.affinity || Object.keys(others).length > 0
+      ? { ...others, ...(oldNode ? { nodeAffinity: deepCopy(oldNode) as never } : {}) }
+      : undefined;
 }
 
 /** An update through `ephemeralcontainers`: only additions. */

@@ -4,7 +4,7 @@ import type * as k8s from '@kubernetes/client-node';
 import { dns1123Label } from '../validation/names.ts';
 import { quantity, type Labels } from '../validation/values.ts';
 import { canonicalAddress, ip } from '../validation/formats.ts';
-import { APPARMOR_CONTAINER } from './annotations.ts';
+import { APPARMOR_CONTAINER, appArmorWarning } from './annotations.ts';
 import { overlapWarnings } from './overlaps.ts';
 
 const DEPRECATED_ANNOTATIONS: Record<string, string> = {
@@ -214,7 +214,7 @@ function profiles(spec: PodSpec, annotations: Labels, notes: string, at: string,
       !spec.securityContext?.appArmorProfile &&
       annotations[armor] !== undefined
     ) {
-      out.push(`${notes}[${armor}]: deprecated since v1.30; use the "appArmorProfile" field instead`);
+      out.push(appArmorWarning(notes, c.name));
     }
   }
 }
