@@ -1,12 +1,23 @@
 import { admissionScenarios } from './admission.ts';
 import { crdScenarios } from './crd.ts';
-import { objectScenarios } from './objects.ts';
+import { strategic, migration, services } from './patches.ts';
+import { tables } from './tables.ts';
+import { subresources, signing } from './subresources.ts';
+import { impersonation } from './access.ts';
+import { lists } from './lists.ts';
 import { policyScenarios } from './policies.ts';
 import type { Scenario } from './step.ts';
 
 /** Every scenario there is. */
 export const scenarios = (): Scenario[] => [
-  ...objectScenarios(),
+  strategic(),
+  migration(),
+  services(),
+  tables(),
+  subresources(),
+  signing(),
+  impersonation(),
+  lists(),
   ...crdScenarios(),
   ...admissionScenarios(),
   ...policyScenarios(),

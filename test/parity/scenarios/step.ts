@@ -130,3 +130,17 @@ export function crdOf(kind: string, spec: JsonObject, over: JsonObject = {}, ver
 export const groupOf = (crd: JsonObject) => (crd['spec'] as { group: string }).group;
 export const removeCrd = (s: Scenario, crd: JsonObject) =>
   s.del(`/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${(crd['metadata'] as { name: string }).name}`);
+
+/** The schema of an object. */
+export const obj = (properties: JsonObject, more: JsonObject = {}): JsonObject => ({
+  type: 'object',
+  properties,
+  ...more,
+});
+export const KEEP = { 'x-kubernetes-preserve-unknown-fields': true };
+
+/** A schema with one rule. */
+export const rule = (r: JsonObject | string, type: JsonObject = { type: 'string' }): JsonObject => ({
+  ...type,
+  'x-kubernetes-validations': [typeof r === 'string' ? { rule: r } : r],
+});
