@@ -169,7 +169,8 @@ function parseError(code: number, body: Buffer): StatusError {
   } catch {
     // not JSON: fall through
   }
-  return new StatusError(code, '', text.trim() || `HTTP ${code}`);
+  // Paths that belong to nobody are answered with a page of text.
+  return new StatusError(code, code === 404 ? 'NotFound' : '', text.trim() || `HTTP ${code}`);
 }
 
 /** Parts what a stream brings into lines, and parses them. */

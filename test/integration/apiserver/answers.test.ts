@@ -140,6 +140,8 @@ describe('answers as kube-apiserver gives them', () => {
       assert.equal(a.body.toString(), '404 page not found\n', path);
     }
     assert.equal((await ask(server, { path: '/apis/apps/v9' })).json['kind'], 'Status');
+    const things = { group: 'nope.example.com', version: 'v1', resource: 'things', kind: 'Thing', namespaced: false };
+    await assert.rejects(server.client.list(things), { code: 404, reason: 'NotFound' });
   });
 
   it('cuts integers of strategic and applied patches to 32 bits', async () => {
