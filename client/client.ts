@@ -2,16 +2,11 @@
  * The REST client of every component: JSON over HTTPS, one object form, errors as StatusError.
  * Watches are async iterables; see client/informer.ts for the cache on top.
  */
-import https from 'node:https';
-import http from 'node:http';
 import type { IncomingMessage } from 'node:http';
-import { isIP } from 'node:net';
-import { createSecureContext } from 'node:tls';
-import { StatusError } from '../api/status.ts';
-import type { KubeList, KubeObject, Status, WatchEvent } from '../api/types.ts';
-import { createConnections, type Connections } from './connections.ts';
+import type { KubeList, KubeObject, WatchEvent } from '../api/types.ts';
 import type { ConnectionOptions } from './kubeconfig.ts';
 import { resourcePath, type ResourceRef } from './resources.ts';
+import { headerLine, isPath, Lines, openTarget, parseError, readAll, type Target } from './transport.ts';
 
 export type PatchType = 'merge' | 'strategic' | 'json' | 'apply';
 const PATCH_TYPES: Record<PatchType, string> = {
@@ -88,15 +83,6 @@ export interface ClientOptions extends ConnectionOptions {
   mayWrite?(): boolean;
 }
 
-/** Where requests go, and the sockets they go by. */
-export interface Target {
-  readonly url: URL;
-  readonly transport: typeof http | typeof https;
-  readonly plain: Connections;
-  /** Watches and other streams have a socket each. */
-  readonly watch: http.Agent;
-}
-
 /** Every failed request rejects with a StatusError, or with the socket's error when no answer came. */
 export interface Client {
   readonly options: ClientOptions;
@@ -151,83 +137,8 @@ function listQuery(o: ListOptions): RequestOptions['query'] {
   return { labelSelector, fieldSelector, resourceVersion, resourceVersionMatch, limit, continue: o.continue };
 }
 
-function readAll(res: IncomingMessage): Promise<Buffer> {
-  // Events, not an async iterator: that costs a good part of what a small request costs altogether.
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    res.on('data', (chunk: Buffer) => chunks.push(chunk));
-    res.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
-    res.on('error', reject);
-  });
-}
-
-function parseError(code: number, body: Buffer): StatusError {
-  const text = body.toString('utf8');
-  try {
-    const status = JSON.parse(text) as Status;
-    if (status.kind === 'Status') return StatusError.from(status);
-  } catch {
-    // not JSON: fall through
-  }
-  // Paths that belong to nobody are answered with a page of text.
-  return new StatusError(code, code === 404 ? 'NotFound' : '', text.trim() || `HTTP ${code}`);
-}
-
-/** Parts what a stream brings into lines, and parses them. */
-class Lines<T> {
-  private rest: Buffer[] = [];
-  private readonly each: (value: T) => void;
-
-  constructor(each: (value: T) => void) {
-    this.each = each;
-  }
-  take(chunk: Buffer): void {
-    let start = 0;
-    for (let nl = chunk.indexOf(10); nl >= 0; nl = chunk.indexOf(10, start)) {
-      let text: string;
-      if (this.rest.length === 0) text = chunk.toString('utf8', start, nl);
-      else {
-        this.rest.push(chunk.subarray(start, nl));
-        text = Buffer.concat(this.rest).toString('utf8');
-        this.rest = [];
-      }
-      start = nl + 1;
-      if (text.length > 1) this.each(JSON.parse(text) as T);
-    }
-    if (start < chunk.length) this.rest.push(Buffer.from(chunk.subarray(start)));
-  }
-}
-
 const TIMEOUT_MS = 60_000;
-const PATH = /^[\x21-\x7e]+$/;
-const VALUE = /^[\t\x20-\x7e]*$/;
-/** A header's line; a value must not begin one of its own. */
-function line(name: string, value: string): string {
-  if (!VALUE.test(value)) throw new TypeError(`not the value of a header: ${name}`);
-  return `${name}: ${value}\r\n`;
-}
 const NOT_LEADING = 'not sent: the lease is not ours any more';
-
-function openTarget(connection: ConnectionOptions, maxSockets: number): Target {
-  const url = new URL(connection.server);
-  const transport = url.protocol === 'http:' ? http : https;
-  const { ca, cert, key } = connection;
-  const tls = {
-    // Made once: agents otherwise parse the PEM for each socket and make it a part of each request's pool key.
-    secureContext: url.protocol === 'https:' ? createSecureContext({ ca, cert, key }) : undefined,
-    servername: connection.serverName,
-    rejectUnauthorized: !connection.insecureSkipTlsVerify,
-  };
-  const host = url.hostname.replace(/^\[|\]$/g, '');
-  const plain = createConnections({
-    host,
-    port: Number(url.port || (url.protocol === 'http:' ? 80 : 443)),
-    authority: url.host,
-    tls: tls.secureContext && { ...tls, servername: tls.servername ?? (isIP(host) ? undefined : host) },
-    max: maxSockets,
-  });
-  return { url, transport, plain, watch: new transport.Agent({ keepAlive: false, ...tls }) };
-}
 
 /** A client for one server; cheap to make, keeps connections alive until `close`. */
 export function createClient(initial: ClientOptions): Client {
@@ -248,11 +159,11 @@ export function createClient(initial: ClientOptions): Client {
     const method = o.method ?? 'GET';
     const path = pathOf(o);
     const body = o.body === undefined || typeof o.body === 'string' ? o.body : JSON.stringify(o.body);
-    let headers = line('User-Agent', options.userAgent) + line('Accept', o.accept ?? 'application/json');
+    let headers = headerLine('User-Agent', options.userAgent) + headerLine('Accept', o.accept ?? 'application/json');
     const who = authorization();
-    if (who) headers += line('Authorization', who);
-    if (body !== undefined) headers += line('Content-Type', o.contentType ?? 'application/json');
-    if (!PATH.test(path)) throw new TypeError(`a path must be encoded: ${path}`);
+    if (who) headers += headerLine('Authorization', who);
+    if (body !== undefined) headers += headerLine('Content-Type', o.contentType ?? 'application/json');
+    if (!isPath(path)) throw new TypeError(`a path must be encoded: ${path}`);
     const answer = await target().plain.send({
       method,
       path,
