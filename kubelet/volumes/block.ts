@@ -33,7 +33,7 @@ async function typeOn(exec: Exec, device: string): Promise<string | undefined> {
 }
 
 /**
- * Mounts the device at `dir`. What it holds stays: it is formatted (as `type`, ext4 when none is named) only when it is
+ * Mounts the device at `dir`. What it holds stays: it is formatted (as `type`, ext4 when none or an empty one is named) only when it is
  * empty.
  */
 export async function mountDevice(
@@ -47,7 +47,7 @@ export async function mountDevice(
   const work = (busy.get(device) ?? Promise.resolve()).then(async () => {
     if (await isMountPoint(dir)) return;
     const found = await typeOn(exec, device);
-    const wanted = type ?? found ?? DEFAULT_TYPE;
+    const wanted = type || found || DEFAULT_TYPE;
     if (found === undefined) {
       // ext's tools ask before they take a whole disk, and keep a share for root that volumes have no use for
       const quiet = wanted.startsWith('ext') ? ['-F', '-m0'] : [];

@@ -59,6 +59,13 @@ describe('a file system on a block device', function () {
     await assert.rejects(mount('a', 'xfs'), /mount/);
   });
 
+  it('is the default one when an empty type is named', async () => {
+    unmount();
+    run('wipefs', '-qa', device);
+    const at = await mount('a', '');
+    assert.match(readFileSync('/proc/self/mountinfo', 'utf8'), new RegExp(`${at} .* ext4 `));
+  });
+
   it('is not put over a partition table', async () => {
     unmount();
     run('wipefs', '-qa', device);
