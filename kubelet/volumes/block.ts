@@ -33,8 +33,8 @@ async function typeOn(exec: Exec, device: string): Promise<string | undefined> {
 }
 
 /**
- * Mounts the device at `dir`. What it holds stays: it is formatted (as `type`, ext4 when none or an empty one is named) only when it is
- * empty.
+ * Mounts the device at `dir`. What it holds stays: only when it is empty is it formatted, as `type`, or as ext4 when
+ * that is missing or empty.
  */
 export async function mountDevice(
   exec: Exec,
