@@ -27,6 +27,32 @@ export interface ClaimDeps {
   persistentVolume(name: string): Promise<PersistentVolume | undefined>;
 }
 
+/** What a volume of a pod wants of a claim. */
+export interface ClaimWish {
+  /** The volume's name in the pod. */
+  volume: string;
+  claim: string;
+  readOnly: boolean;
+  /** A generic ephemeral volume's claim: the pod must be its controller. */
+  ownedByPod: boolean;
+}
+
+/** Names of the pod's volumes that its containers mount as folders, and that they take as devices. */
+export interface VolumeUses {
+  mounts: ReadonlySet<string>;
+  devices: ReadonlySet<string>;
+}
+
+/** @throws when containers take the volume as what it isn't: a device as a folder, or a folder as a device. */
+function checkMode(pv: PersistentVolume, volume: string, uses: VolumeUses): void {
+  const mode = pv.spec!.volumeMode ?? 'Filesystem';
+  const wrong = mode === 'Block' ? uses.mounts : uses.devices;
+  if (wrong.has(volume))
+    throw new VolumeError(
+      `volume ${volume} has volumeMode ${mode}, but is specified in ${mode === 'Block' ? 'volumeMounts' : 'volumeDevices'}`,
+    );
+}
+
 /** Mounts an NFS export below the pod's folder. */
 export async function mountNfs(
   exec: Exec,
@@ -67,16 +93,17 @@ async function lookUp(deps: ClaimDeps, pod: ReadPod, name: string, ownedByPod: b
   return { claim, pv };
 }
 
-/** Makes a claim's volume ready for a pod. `ownedByPod`: a generic ephemeral volume's claim. */
+/** Makes a claim's volume ready for a pod whose folder for volumes is `volumes`. */
 export async function mountClaim(
   deps: ClaimDeps,
   pod: ReadPod,
   volumes: string,
-  name: string,
-  readOnly: boolean,
-  ownedByPod: boolean,
+  wish: ClaimWish,
+  uses: VolumeUses,
 ): Promise<MountedVolume> {
-  const { claim, pv } = await lookUp(deps, pod, name, ownedByPod);
+  const { claim, pv } = await lookUp(deps, pod, wish.claim, wish.ownedByPod);
+  checkMode(pv, wish.volume, uses);
+  const { readOnly } = wish;
   const spec = pv.spec!;
   const gid = pv.metadata?.annotations?.['pv.beta.kubernetes.io/gid'];
   const group = gid ? { gid: Number(gid) } : {};

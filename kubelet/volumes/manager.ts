@@ -13,7 +13,7 @@ import { mountImage, releaseImages, type EnsureImage } from './image.ts';
 import { pageSize } from './huge-pages.ts';
 import { mountHugePages, mountTmpfs, removeTree } from './mounts.ts';
 import type { CsiVolumes } from '../csi/types.ts';
-import { mountClaim, mountNfs } from './claims.ts';
+import { mountClaim, mountNfs, type VolumeUses } from './claims.ts';
 import { checkHostPath } from './host-path.ts';
 import { setGroup } from './ownership.ts';
 import { volumeFiles, type PayloadSources } from './payload.ts';
@@ -53,18 +53,17 @@ const PLUGIN_FOLDERS = {
   emptyDir: 'kubernetes.io~empty-dir',
 } as const;
 
-/** Names of the volumes that some container mounts: others are not needed. */
-export function usedVolumes(pod: ReadPod): Set<string> {
-  const out = new Set<string>();
-  for (const c of [
+/** Names of the volumes that some container takes as a folder, and as a device: others are not needed. */
+function volumeUses(pod: ReadPod): VolumeUses {
+  const containers = [
     ...(pod.spec!.initContainers ?? []),
     ...pod.spec!.containers,
     ...(pod.spec!.ephemeralContainers ?? []),
-  ]) {
-    for (const m of c.volumeMounts ?? []) out.add(m.name);
-    for (const d of c.volumeDevices ?? []) out.add(d.name);
-  }
-  return out;
+  ];
+  return {
+    mounts: new Set(containers.flatMap((c) => (c.volumeMounts ?? []).map((m) => m.name))),
+    devices: new Set(containers.flatMap((c) => (c.volumeDevices ?? []).map((d) => d.name))),
+  };
 }
 
 export function createVolumeManager(options: VolumeOptions): VolumeManager {
@@ -111,7 +110,7 @@ export function createVolumeManager(options: VolumeOptions): VolumeManager {
     return { path: dir, readOnly: false };
   }
 
-  async function one(pod: ReadPod, v: Volume): Promise<MountedVolume> {
+  async function one(pod: ReadPod, v: Volume, uses: VolumeUses): Promise<MountedVolume> {
     for (const kind of ['configMap', 'secret', 'downwardAPI', 'projected'] as const)
       if (v[kind]) return files(pod, v, kind);
     if (v.emptyDir) return emptyDir(pod, v);
@@ -120,8 +119,10 @@ export function createVolumeManager(options: VolumeOptions): VolumeManager {
       return { path: v.hostPath.path, readOnly: false };
     }
     const claimed = v.persistentVolumeClaim;
-    if (claimed)
-      return mountClaim(options, pod, paths(pod).volumes, claimed.claimName, claimed.readOnly ?? false, false);
+    if (claimed) {
+      const wish = { volume: v.name, claim: claimed.claimName, readOnly: claimed.readOnly ?? false, ownedByPod: false };
+      return mountClaim(options, pod, paths(pod).volumes, wish, uses);
+    }
     if (v.image) {
       const path = await mountImage(
         options,
@@ -133,8 +134,16 @@ export function createVolumeManager(options: VolumeOptions): VolumeManager {
       );
       return { path, readOnly: true };
     }
-    if (v.ephemeral)
-      return mountClaim(options, pod, paths(pod).volumes, `${pod.metadata!.name}-${v.name}`, false, true);
+    if (v.ephemeral) {
+      const claim = `${pod.metadata!.name}-${v.name}`;
+      return mountClaim(
+        options,
+        pod,
+        paths(pod).volumes,
+        { volume: v.name, claim, readOnly: false, ownedByPod: true },
+        uses,
+      );
+    }
     if (v.csi) {
       if (!options.csi) throw new VolumeError('there is no API server to ask for the CSI driver');
       return options.csi.mountInline(pod, v.name, v.csi);
@@ -145,14 +154,14 @@ export function createVolumeManager(options: VolumeOptions): VolumeManager {
 
   return {
     async mount(pod) {
-      const used = usedVolumes(pod);
-      const volumes = (pod.spec!.volumes ?? []).filter((v) => used.has(v.name));
+      const uses = volumeUses(pod);
+      const volumes = (pod.spec!.volumes ?? []).filter((v) => uses.mounts.has(v.name) || uses.devices.has(v.name));
       const out = new Map<string, MountedVolume>();
       // none is left under way when one has failed: what comes next may be to take them all down
       const results = await Promise.allSettled(
         volumes.map(async (v) => {
           try {
-            out.set(v.name, await one(pod, v));
+            out.set(v.name, await one(pod, v, uses));
           } catch (error) {
             if (error instanceof VolumeError) throw error;
             throw new VolumeError(

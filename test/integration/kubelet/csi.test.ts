@@ -15,6 +15,7 @@ import type { DeepReadonly, Pod } from '../../../api/types.ts';
 import {
   csiDrivers,
   csiNodes,
+  events,
   nodes,
   persistentVolumeClaims,
   persistentVolumes,
@@ -64,7 +65,7 @@ describe('kubelet with a CSI driver', function () {
   });
 
   /** A bound claim, as the controllers would have made it. */
-  async function claim(name: string): Promise<void> {
+  async function claim(name: string, volumeMode = 'Filesystem'): Promise<void> {
     const handle = `handle-${name}`;
     mkdirSync(driver.volumeDir(handle), { recursive: true });
     const pvc = await node.client.create(persistentVolumeClaims, {
@@ -74,6 +75,7 @@ describe('kubelet with a CSI driver', function () {
         resources: { requests: { storage: '1Gi' } },
         volumeName: `pv-${name}`,
         storageClassName: '',
+        volumeMode,
       },
     });
     await node.client.create(persistentVolumes, {
@@ -81,6 +83,7 @@ describe('kubelet with a CSI driver', function () {
       spec: {
         capacity: { storage: '1Gi' },
         accessModes: ['ReadWriteOnce'],
+        volumeMode,
         claimRef: { kind: 'PersistentVolumeClaim', namespace: 'default', name, uid: pvc.metadata!.uid },
         csi: {
           driver: DRIVER,
@@ -204,6 +207,31 @@ describe('kubelet with a CSI driver', function () {
     assert.deepEqual(mounts(), []);
     assert.equal(readFileSync(join(driver.volumeDir('handle-one'), 'kept'), 'utf8'), 'data');
     await eventually(async () => assert.deepEqual((await node.client.get(nodes, 'n1')).status!.volumesInUse ?? [], []));
+  });
+
+  it('gives no device as a folder and no folder as a device', async () => {
+    const staged = made('NodeStageVolume').length;
+    await claim('device', 'Block');
+    await claim('folder');
+    await node.create('wants-folder', using('device'));
+    const { volumes } = using('folder');
+    const container = { name: 'c', image: 'busybox:1', volumeDevices: [{ name: 'v', devicePath: '/dev/v' }] };
+    await node.create('wants-device', { containers: [container], volumes });
+    const said = async (pod: string, mode: string, where: string) =>
+      eventually(async () => {
+        const failed = (await node.client.list(events, { namespace: 'default' })).items.filter(
+          (e) => e.reason === 'FailedMount' && e.involvedObject.name === pod,
+        );
+        const message = `volume v has volumeMode ${mode}, but is specified in ${where}`;
+        assert.ok(failed.some((e) => e.message!.includes(message)));
+      });
+    await said('wants-folder', 'Block', 'volumeMounts');
+    await said('wants-device', 'Filesystem', 'volumeDevices');
+    for (const name of ['device', 'folder']) {
+      await node.client.delete(pods, `wants-${name}`, { namespace: 'default' });
+      rmSync(driver.volumeDir(`handle-${name}`), { recursive: true });
+    }
+    assert.equal(made('NodeStageVolume').length, staged, 'the driver is not asked');
   });
 
   it('mounts volumes that a pod defines itself', async () => {
