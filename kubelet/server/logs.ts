@@ -208,16 +208,19 @@ export async function sendLog(
         watcher = undefined;
       }
     }
+    const begin = await file.stat();
+    let inode = begin.ino;
+    let at = o.tailLines === undefined ? 0 : await tailOffset(file, begin.size, o.tailLines);
+    // Who doesn't follow gets what was there when they asked, however fast the container writes on.
+    const end = o.follow ? Infinity : begin.size;
     res.writeHead(200, { 'Content-Type': 'text/plain', 'Transfer-Encoding': 'chunked' });
     res.flushHeaders();
-    let inode = (await file.stat()).ino;
-    let at = o.tailLines === undefined ? 0 : await tailOffset(file, (await file.stat()).size, o.tailLines);
     let budget = o.limitBytes ?? Infinity;
     let rest: Buffer = Buffer.alloc(0);
     const buffer = Buffer.alloc(CHUNK);
     let last = false;
     while (!ended.signal.aborted && budget > 0) {
-      const { bytesRead } = await file.read(buffer, 0, CHUNK, at);
+      const { bytesRead } = await file.read(buffer, 0, Math.min(CHUNK, end - at), at);
       if (bytesRead > 0) {
         at += bytesRead;
         const data = rest.length

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { logContainer, parseLogOptions, renderLine, tailOffset } from '../../../kubelet/server/logs.ts';
+import { systemClock } from '../../../base/clock.ts';
+import { logContainer, parseLogOptions, renderLine, sendLog, tailOffset } from '../../../kubelet/server/logs.ts';
 import { subresources } from '../../../kubelet/server/auth.ts';
 import { logStamp } from '../../../kubelet/logs/rotate.ts';
 
@@ -36,6 +39,31 @@ describe('kubelet logs', () => {
         await file.close();
       }
     } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
+
+  it('sends what was there when it was asked for, without what is written meanwhile', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'kubelet-logs-'));
+    const path = join(dir, 'l');
+    const options = parseLogOptions(new URLSearchParams(), 0);
+    const server = createServer((_, res) => {
+      sendLog(res, path, options, { clock: systemClock, isRunning: () => true }).catch((error) => res.destroy(error));
+    });
+    try {
+      // More than sockets hold: the server can't be done before the answer is read.
+      const text = 'x'.repeat(100_000);
+      await writeFile(path, `2030-01-01T00:00:01Z stdout F ${text}\n`.repeat(300));
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+      await appendFile(path, '2030-01-01T00:00:02Z stdout F too late\n');
+      const lines = (await response.text()).split('\n');
+      assert.equal(lines.length, 301);
+      assert.equal(lines[299], text);
+      assert.equal(lines[300], '');
+    } finally {
+      server.closeAllConnections();
+      server.close();
       await rm(dir, { recursive: true });
     }
   });
