@@ -69,6 +69,9 @@ const TOOLS: LayerRecipe = {
   ],
 };
 
+/** GNU's dd over that of busybox, which knows no `nocache`. */
+const GNU_DD: LayerRecipe = { packages: ['coreutils'], pick: [['bin/dd', 'bin/dd']] };
+
 const extra = (layer: Omit<LayerRecipe, 'packages'>): LayerRecipe => ({ packages: [], ...layer });
 const program = (path: string, file: string, mode = 0o755) => extra({ files: [[path, file, mode]] });
 
@@ -177,7 +180,7 @@ export function testImages(programs: Programs): Record<string, Recipe> {
       { Entrypoint: ['/regression-issue-74839'] },
       program('regression-issue-74839', file['regression-issue-74839']),
     ),
-    'glibc-dns-testing': image('glibc-dns-testing:2.0.0', { Cmd: ['bash'] }, TOOLS),
+    'glibc-dns-testing': image('glibc-dns-testing:2.0.0', { Cmd: ['bash'] }, TOOLS, GNU_DD),
     'ipc-utils': image('ipc-utils:1.4', { Cmd: ['sh'] }, TOOLS),
     'distroless-iptables': image(
       'registry.k8s.io/build-image/distroless-iptables:v0.9.6',
