@@ -199,7 +199,7 @@ export async function ensureAuthenticationConfig(
           'requestheader-client-ca-file': r.clientCa,
           'requestheader-extra-headers-prefix': JSON.stringify(r.extraHeaderPrefixes),
           'requestheader-group-headers': JSON.stringify(r.groupHeaders),
-          'requestheader-uid-headers': JSON.stringify(r.uidHeaders ?? []),
+          ...(r.uidHeaders?.length ? { 'requestheader-uid-headers': JSON.stringify(r.uidHeaders) } : {}),
           'requestheader-username-headers': JSON.stringify(r.usernameHeaders),
         }
       : {}),
