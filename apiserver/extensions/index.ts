@@ -22,10 +22,11 @@ export function extensionHooks(options: ExtensionOptions = {}): StartHook[] {
       name: 'start-apiextensions-controllers',
       also: ['start-apiextensions-informers', 'crd-informer-synced'],
       async run(app) {
-        registration = new Registration(app);
         const controller = startCustomResources(app, () => void registration?.sync());
         app.onClose(() => controller.stop());
         await controller.start();
+        // Not before all are served: the APIServices of those that aren't yet would be taken for leftovers.
+        registration = new Registration(app);
       },
     },
     {
