@@ -221,8 +221,8 @@ export function toV1(a: DeepReadonly<Autoscaler>): KubeObject {
     (m) => m.type === 'Resource' && m.resource?.name === 'cpu' && m.resource.current.averageUtilization !== undefined,
   );
   return {
-    apiVersion: 'autoscaling/v1',
     kind: 'HorizontalPodAutoscaler',
+    apiVersion: 'autoscaling/v1',
     metadata,
     spec: {
       scaleTargetRef: spec?.scaleTargetRef,
@@ -252,8 +252,8 @@ export function fromV1(o: KubeObject): Autoscaler {
   const used = status?.currentCPUUtilizationPercentage;
   const { observedGeneration, lastScaleTime, currentReplicas, desiredReplicas = 0 } = status ?? {};
   return {
-    apiVersion: 'autoscaling/v2',
     kind: 'HorizontalPodAutoscaler',
+    apiVersion: 'autoscaling/v2',
     metadata: { ...metadata, annotations: kept.length > 0 ? Object.fromEntries(kept) : undefined },
     spec: {
       scaleTargetRef: spec?.scaleTargetRef,
