@@ -19,7 +19,7 @@ import { ensureLegacyTokenTracking } from './startup/legacy-tokens.ts';
 import { startKubernetesService } from './startup/kubernetes-service.ts';
 import { accessFromFlags } from './startup/access-options.ts';
 import { openEncryption, type Encryption } from './storage/encryption/encryption.ts';
-import { openStore } from './storage/open.ts';
+import { openStore, type StorageBackend, type StoreOptions } from './storage/open.ts';
 import { readTracingConfig, type TracingConfig } from './tracing/config.ts';
 import { createOtlpExporter } from './tracing/otlp.ts';
 import { createTracer, type Tracer } from './tracing/tracer.ts';
@@ -27,7 +27,8 @@ import { followAgentFiles, followServerFiles } from './startup/reload.ts';
 import { startCompactor } from './storage/compactor.ts';
 import { cidr as checkCidr } from './resources/validation/formats.ts';
 import type { Store } from './storage/store.ts';
-import type { ValueTransformer } from './storage/transform.ts';
+import { allResources } from './resources/index.ts';
+import { upstreamForm } from './registry/upstream-form.ts';
 
 export interface FlagDeps {
   clock: Clock;
@@ -109,8 +110,10 @@ export async function optionsFromFlags(
       throw new FlagError(`--service-cluster-ip-range: "${cidr}" is no address range such as 10.96.0.0/16`);
   const audit = await auditorFromFlags(flags, { clock, logger });
   const tracer = tracerFromFlags(flags, deps);
-  const encryption = await openEncryptionAtRest(flags, deps);
-  const store = await openBackend(flags, deps, encryption?.transformer);
+  const backend = storageBackend(flags);
+  const translation = backend === 'etcd3' ? upstreamForm(allResources()) : undefined;
+  const encryption = await openEncryptionAtRest(flags, deps, translation?.toOwn);
+  const store = await openBackend(flags, deps, { backend, translation, transformer: encryption?.transformer });
   const compactor = startCompactor({
     store,
     clock,
@@ -298,7 +301,11 @@ function tracerFromFlags(flags: Flags, deps: FlagDeps): Tracer | undefined {
   return createTracer({ clock, ids: systemIds, rand: systemRand, exporter, samplingRatePerMillion });
 }
 
-async function openEncryptionAtRest(flags: Flags, { clock, logger }: FlagDeps): Promise<Encryption | undefined> {
+async function openEncryptionAtRest(
+  flags: Flags,
+  { clock, logger }: FlagDeps,
+  ownKey?: (key: string) => string,
+): Promise<Encryption | undefined> {
   const file = flags.string('encryption-provider-config');
   const reload = flags.bool('encryption-provider-config-automatic-reload', false);
   if (file === undefined) {
@@ -307,23 +314,30 @@ async function openEncryptionAtRest(flags: Flags, { clock, logger }: FlagDeps): 
   }
   const keyPrefix = `/${(flags.string('etcd-prefix') ?? '/registry').replace(/^\/+|\/+$/g, '')}`;
   try {
-    return await openEncryption({ clock, ids: systemIds, logger, file, reload, keyPrefix });
+    return await openEncryption({ clock, ids: systemIds, logger, file, reload, keyPrefix, ownKey });
   } catch (error) {
     throw new FlagError(`--encryption-provider-config: ${(error as Error).message}`);
   }
 }
 
-async function openBackend(flags: Flags, deps: FlagDeps, transformer?: ValueTransformer): Promise<Store> {
+function storageBackend(flags: Flags): StorageBackend {
   const backend = flags.string('storage-backend') ?? (flags.has('etcd-servers') ? 'etcd3' : 'lmdb');
   if (backend !== 'memory' && backend !== 'lmdb' && backend !== 'etcd3')
     throw new FlagError(`--storage-backend "${backend}" is unknown; known are etcd3, lmdb, memory`);
   if (backend === 'lmdb' && !flags.has('data-dir')) throw new FlagError('the lmdb storage backend needs --data-dir');
   if (backend === 'etcd3' && !flags.list('etcd-servers')?.length)
     throw new FlagError('the etcd3 storage backend needs --etcd-servers');
+  return backend;
+}
+
+async function openBackend(
+  flags: Flags,
+  deps: FlagDeps,
+  form: Pick<StoreOptions, 'backend' | 'transformer' | 'translation'>,
+): Promise<Store> {
   try {
     return await openStore({
-      backend,
-      transformer,
+      ...form,
       clock: deps.clock,
       logger: deps.logger,
       dataDir: flags.string('data-dir'),

@@ -150,6 +150,11 @@ export interface ResourceDefinition<T extends KubeObject = KubeObject> {
   release?(object: DeepReadonly<T>, ctx: StrategyContext): Promise<void>;
   /** Strategies see objects in the version of the request, which are converted when they are written (custom resources). */
   readonly inRequestVersion?: boolean;
+  /**
+   * Versions that aren't served, by apiVersion, in which kube-apiserver keeps this kind in etcd: what makes the stored
+   * form of them. As protobuf they have the fields of `schema`.
+   */
+  readonly storedVersions?: Readonly<Record<string, (object: KubeObject) => T>>;
   /** Other served versions that share this storage, with pure conversions from and to the stored form. */
   readonly otherVersions?: readonly {
     readonly group: string;

@@ -42,7 +42,9 @@ export async function startKubernetesService(o: KubernetesServiceOptions): Promi
   const { advertise } = o;
   if (!advertise) return { stop: async () => {} };
   const key = PREFIX + advertise.address;
-  const value = Buffer.from(JSON.stringify({ address: advertise.address, port: advertise.port }));
+  // The form that kube-apiserver reads beside us.
+  const subsets = [{ addresses: [{ ip: advertise.address }] }];
+  const value = Buffer.from(JSON.stringify({ kind: 'Endpoints', apiVersion: 'v1', metadata: {}, subsets }));
   let stopped = false;
   let timer: Timer | undefined;
   let running: Promise<void> = Promise.resolve();

@@ -4,6 +4,7 @@ import type { Logger } from '../../base/log.ts';
 import type { EtcdOptions } from './etcd/connection.ts';
 import type { Store } from './store.ts';
 import { transformValues, type ValueTransformer } from './transform.ts';
+import { translated, type Translation } from './translated.ts';
 
 /** The values of --storage-backend. */
 export type StorageBackend = 'memory' | 'lmdb' | 'etcd3';
@@ -18,12 +19,15 @@ export interface StoreOptions {
   etcd?: EtcdOptions;
   /** Changes value bytes on their way in and out (encryption at rest). */
   transformer?: ValueTransformer;
+  /** The form that keys and values have in the engine, when it isn't ours. */
+  translation?: Translation;
 }
 
 /** Opens the store; throws a plain sentence when options are missing or the data directory is taken. */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const store = await openEngine(options);
-  return options.transformer ? transformValues(store, options.transformer) : store;
+  const plain = options.transformer ? transformValues(store, options.transformer) : store;
+  return options.translation ? translated(plain, options.translation) : plain;
 }
 
 /** Only the engine that is used is loaded. */

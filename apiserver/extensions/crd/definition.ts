@@ -6,6 +6,7 @@ import type { ResourceDefinition, Strategy } from '../../registry/definition.ts'
 import { bumpGeneration, define } from '../../resources/define.ts';
 import { isKnownFormat } from '../schema/formats.ts';
 import { eachSchema } from '../schema/props.ts';
+import { fromV1beta1 } from './stored-v1beta1.ts';
 import { CLEANUP_FINALIZER, withCondition, type Crd, type CrdSpec } from './types.ts';
 import { validateDefinition, validateDefinitionStatus, validateDefinitionUpdate } from './validate.ts';
 
@@ -74,6 +75,7 @@ export const customResourceDefinitions: ResourceDefinition<Crd> = define<Crd>(
     strategy,
     subresources: { status: { type: 'update', strategy: status } },
     allowUnconditionalUpdate: false,
+    storedVersions: { 'apiextensions.k8s.io/v1beta1': fromV1beta1 },
     table,
     // Never gone at once: instances are cleaned up first.
     moreFinalizers: () => [],

@@ -187,6 +187,9 @@ function mutation(f: Field<Mutation>, scope: Scope): void {
   }
 }
 
+/** kube-apiserver keeps mutating policies and their bindings in v1beta1 still; the fields are the same. */
+const KEPT_AS_BETA = { [`${GROUP}/v1beta1`]: <T>(object: T) => object };
+
 export const mutatingAdmissionPolicies = define<MutatingPolicy>(
   GROUP,
   'mutatingadmissionpolicies',
@@ -194,6 +197,7 @@ export const mutatingAdmissionPolicies = define<MutatingPolicy>(
   'Cluster',
   {
     allowUnconditionalUpdate: false,
+    storedVersions: KEPT_AS_BETA,
     strategy: {
       ...withGeneration<MutatingPolicy>(),
       defaults(p) {
@@ -259,6 +263,7 @@ function paramCell(p: DeepReadonly<ParamRef> | undefined): string {
 function binding(resource: string, kind: string, mutating: boolean) {
   return define<Binding>(GROUP, resource, kind, 'Cluster', {
     allowUnconditionalUpdate: false,
+    storedVersions: KEPT_AS_BETA,
     strategy: {
       ...withGeneration<Binding>(),
       defaults: (b) => matchDefaults(b.spec?.matchResources),

@@ -20,6 +20,8 @@ export interface EncryptionOptions {
   intervalMs?: number;
   /** What the store puts before its keys (etcd's prefix); defaults to /registry. */
   keyPrefix?: string;
+  /** See TransformerOptions. */
+  ownKey?: (key: string) => string;
 }
 
 export interface Encryption {
@@ -53,6 +55,7 @@ export async function openEncryption(options: EncryptionOptions): Promise<Encryp
     const kmsModule = rules.some((r) => r.providers.some(isKms)) ? await import('./kms.ts') : undefined;
     const transformer = createTransformer(rules, {
       keyPrefix: options.keyPrefix ?? '/registry',
+      ownKey: options.ownKey,
       kms(config) {
         const kms = kmsModule!.createKms(config, options);
         plugins.push(kms);

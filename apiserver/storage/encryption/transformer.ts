@@ -82,6 +82,8 @@ const OWN_GROUP = 'k8ts.io';
 export interface TransformerOptions {
   /** Before each key of the store in what is authenticated (etcd's prefix: `/registry`). */
   readonly keyPrefix: string;
+  /** A key of the store as `/RESOURCE/...` or `/GROUP/RESOURCE/...`, where the store has it in another form. */
+  readonly ownKey?: (key: string) => string;
   kms(config: KmsConfig): Kms;
 }
 
@@ -102,7 +104,7 @@ export function createTransformer(rules: readonly ResourceRule[], options: Trans
   }
   const found = new Map<string, readonly Provider[] | undefined>();
   const providersOf = (key: string): readonly Provider[] | undefined => {
-    const { resource, group } = resourceOf(key);
+    const { resource, group } = resourceOf(options.ownKey?.(key) ?? key);
     if (group === OWN_GROUP) return undefined;
     const name = `${resource}.${group}`;
     if (found.has(name)) return found.get(name);
