@@ -1,10 +1,10 @@
-/** `npm run bench [-- NAME ...]`: runs the measurements (API server, store, scheduler, pod start, service proxy, DNS), each a program that prints JSON lines. */
+/** `npm run bench [-- NAME ...]`: runs the measurements (API server, store, scheduler, pod start and churn, service proxy, DNS), each a program that prints JSON lines. */
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const ALL = ['controllers', 'apiserver', 'store', 'scheduler', 'podstart', 'proxy', 'dns'];
+const ALL = ['controllers', 'apiserver', 'store', 'scheduler', 'podstart', 'churn', 'proxy', 'dns'];
 const chosen = process.argv.slice(2);
 const unknown = chosen.find((c) => !ALL.includes(c));
 if (unknown !== undefined) {
