@@ -1,8 +1,8 @@
 /**
  * Sends the same requests to kube-apiserver and to this API server and reports what was answered differently:
  *
- *     node test/parity/differ.ts [--only REGEX] [--ops create,update,status,patch,read] [--max N] [--json OUT]
- *                                [--peer URL --peer-pki DIR]
+ *     node test/parity/differ.ts [--only REGEX] [--field REGEX] [--ops create,update,status,patch,read] [--max N]
+ *                                [--json OUT] [--peer URL --peer-pki DIR] [--ours URL --ours-pki DIR]
  *
  * Objects come from the recorded corpus beside the project, their variations from the schema: every field of every
  * kind in turn removed, emptied, given values of the wrong form and at the bounds. Nothing is kept: dryRun=All.
@@ -26,6 +26,7 @@ import { startPeerLikeServer } from './server.ts';
 const { values: flags } = parseArgs({
   options: {
     only: { type: 'string', default: '' },
+    field: { type: 'string', default: '' },
     ops: { type: 'string', default: 'create,update,status,patch' },
     max: { type: 'string', default: '400' },
     json: { type: 'string' },
@@ -37,6 +38,7 @@ const { values: flags } = parseArgs({
 });
 const corpus = realpathSync(join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..', 'shared', 'parity'));
 const only = new RegExp(flags.only);
+const field = new RegExp(flags.field);
 const ops = new Set(flags.ops.split(','));
 const most = Number(flags.max);
 
@@ -63,6 +65,8 @@ function spread<T>(list: readonly T[]): T[] {
   return Array.from({ length: most }, (_, i) => list[Math.floor((i * list.length) / most)]!);
 }
 
+const varied = (all: Iterable<Mutation>) => spread([...all].filter((m) => field.test(m.label)));
+
 const named = (o: JsonObject) => (o['metadata'] as { name: string }).name;
 const DRY = '?dryRun=All';
 
@@ -80,15 +84,13 @@ async function casesOf(seed: Seed, index: number, peer: Server, ours: Server): P
   const id = (op: string, label: string) => `${op} ${seed.path.replace(/^\/apis?\//, '')}#${index} ${label}`;
   const same = (name: string, send: Send) => out.push({ id: name, want: send, got: send });
   if (ops.has('create'))
-    for (const m of spread([...mutations(seed.object, type)]))
+    for (const m of varied(mutations(seed.object, type)))
       same(id('create', m.label), { method: 'POST', path: seed.path + DRY, body: changed(seed.object, m) });
   if (['update', 'status', 'patch', 'read'].every((op) => !ops.has(op))) return { cases: out };
   const item = `${seed.path}/${named(seed.object)}`;
   const post = { method: 'POST', path: seed.path, body: seed.object };
   await Promise.all([peer.send(post), ours.send(post)]);
-  const [theirs, mine] = await Promise.all(
-    [peer, ours].map(async (s) => (await s.send({ method: 'GET', path: item })).body as JsonObject),
-  );
+  const [theirs, mine] = await Promise.all([peer, ours].map((s) => settled(s, item)));
   if (theirs!['kind'] !== kind || mine!['kind'] !== kind) return { cases: out, item };
   /** Both get the same variations, each of what it has stored itself. */
   const put = (op: string, path: string, m: Mutation) => {
@@ -104,13 +106,13 @@ async function casesOf(seed: Seed, index: number, peer: Server, ours: Server): P
     }
   };
   if (ops.has('read')) for (const { label, send } of spread([...reads(seed.path, item)])) same(id('read', label), send);
-  if (ops.has('update')) for (const m of spread([...mutations(theirs!, type)])) put('update', item, m);
+  if (ops.has('update')) for (const m of varied(mutations(theirs!, type))) put('update', item, m);
   if (ops.has('status') && type.field('status')) {
     const before = { ...theirs!, status: (theirs!['status'] as JsonObject) ?? {} };
-    for (const m of spread([...mutations(before, type, 'status')])) put('status', `${item}/status`, m);
+    for (const m of varied(mutations(before, type, 'status'))) put('status', `${item}/status`, m);
   }
   if (ops.has('patch'))
-    for (const m of spread([...mutations(seed.object, type)]))
+    for (const m of varied(mutations(seed.object, type)))
       for (const [form, query] of [
         ['merge-patch+json', DRY],
         ['strategic-merge-patch+json', DRY],
@@ -123,6 +125,18 @@ async function casesOf(seed: Seed, index: number, peer: Server, ours: Server): P
           body: changed(seed.object, m),
         });
   return { cases: out, item };
+}
+
+/** The object once the server's own controllers (of definitions, flow schemas) have had their say. */
+async function settled(server: Server, path: string): Promise<JsonObject> {
+  const get = async () => (await server.send({ method: 'GET', path })).body as JsonObject;
+  for (let before = await get(), i = 0; ; i++) {
+    if (path.includes('/namespaces/')) return before;
+    await new Promise((r) => setTimeout(r, 500));
+    const now = await get();
+    if (i >= 10 || JSON.stringify(now) === JSON.stringify(before)) return now;
+    before = now;
+  }
 }
 
 async function prepare(servers: readonly Server[]): Promise<void> {
