@@ -12,7 +12,7 @@ export interface Rules<T extends KubeObject> {
   name?: Format;
   /** Any finalizer is taken, also one without a domain. */
   anyFinalizer?: boolean;
-  /** generateName may hold anything: always, or on update. */
+  /** generateName (and, on update, the form of finalizers) isn't looked at: always, or on update. */
   anyGenerateName?: boolean | 'update';
   /** Holds on create and on update. */
   always?: (f: Field<T>, ctx: StrategyContext, old: DeepReadonly<T> | undefined) => void;

@@ -1,5 +1,6 @@
 /** DaemonSets. */
 import { semanticEqual } from '../../../api/meta.ts';
+import { badRequest } from '../../../api/status.ts';
 import type { DaemonSet, DeepReadonly } from '../../../api/types.ts';
 import { define, specAndStatus, statusEndpoint } from '../define.ts';
 import { podSpecDefaults } from '../pods/defaults.ts';
@@ -49,7 +50,10 @@ function spec(f: Field<DaemonSet>): void {
 }
 
 function defaults(d: DaemonSet): void {
-  if (d.metadata?.annotations?.[TEMPLATE_GENERATION] === undefined) setTemplateGeneration(d, '0');
+  const generation = d.metadata?.annotations?.[TEMPLATE_GENERATION];
+  if (generation === undefined) setTemplateGeneration(d, '0');
+  else if (!/^[+-]?\d+$/.test(generation))
+    throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(generation)}: invalid syntax`);
   const s = (d.spec ??= {} as NonNullable<DaemonSet['spec']>);
   const strategy = (s.updateStrategy ??= {});
   strategy.type ||= 'RollingUpdate';
@@ -82,6 +86,7 @@ export const daemonSets = define<DaemonSet>('apps', 'daemonsets', 'DaemonSet', '
     },
     ...rules<DaemonSet>({
       scope: 'Namespaced',
+      anyGenerateName: 'update',
       always: spec,
       update: (f, old) => f.get('spec').get('selector').immutable(old.spec?.selector),
     }),

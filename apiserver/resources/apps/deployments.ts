@@ -79,6 +79,7 @@ export const deployments = define<Deployment>('apps', 'deployments', 'Deployment
     },
     ...rules<Deployment>({
       scope: 'Namespaced',
+      anyGenerateName: 'update',
       always: deploymentSpec,
       update: (f, old) => f.get('spec').get('selector').immutable(old.spec?.selector),
     }),

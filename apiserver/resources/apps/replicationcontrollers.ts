@@ -54,7 +54,8 @@ export const replicationControllers = define<Controller>(
       ...specAndStatus<Controller>({ prepareForCreate: (c) => void (c.status = { replicas: 0 }) }),
       defaults,
       ...rules<Controller>({ scope: 'Namespaced', anyGenerateName: true, always: spec }),
-      warnings: nameAndTemplateWarnings,
+      // Updates warn of nothing, unlike those of ReplicaSets.
+      warnings: (c, old) => (old ? [] : nameAndTemplateWarnings(c, old)),
     },
     subresources: {
       status: statusEndpoint<Controller>(statusRules<Controller>((f) => replicaCounts(f.get('status')))),

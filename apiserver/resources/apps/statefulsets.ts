@@ -155,6 +155,7 @@ export const statefulSets = define<StatefulSet>('apps', 'statefulsets', 'Statefu
     },
     ...rules<StatefulSet>({
       scope: 'Namespaced',
+      anyGenerateName: 'update',
       name: dns1123Label,
       always: (f, _ctx, old) => spec(f, old),
       update(f, old) {

@@ -25,6 +25,12 @@ const scaleUp = (): ScalingRules => ({
 });
 const scaleDown = (): ScalingRules => ({ selectPolicy: 'Max', policies: [perPeriod('Percent', 100)] });
 
+/** Policies of null are those that weren't given; an empty list stays and is refused. */
+function given(r: ScalingRules | undefined): ScalingRules {
+  const { policies, ...rest } = r ?? {};
+  return policies ? { ...rest, policies } : rest;
+}
+
 function defaults(a: Autoscaler, apiVersion: string): void {
   const s = a.spec;
   if (!s) return;
@@ -33,8 +39,8 @@ function defaults(a: Autoscaler, apiVersion: string): void {
   if (!s.metrics?.length) s.metrics = [cpuMetric()];
   if (!s.behavior) return;
   s.behavior = {
-    scaleUp: { ...scaleUp(), ...s.behavior.scaleUp },
-    scaleDown: { ...scaleDown(), ...s.behavior.scaleDown },
+    scaleUp: { ...scaleUp(), ...given(s.behavior.scaleUp) },
+    scaleDown: { ...scaleDown(), ...given(s.behavior.scaleDown) },
   };
 }
 

@@ -241,6 +241,7 @@ export const cronJobs = define<CronJob>('batch', 'cronjobs', 'CronJob', 'Namespa
     },
     ...rules<CronJob>({
       scope: 'Namespaced',
+      anyGenerateName: 'update',
       always: (f, _ctx, old) => cronSpec(f, old),
       create(f) {
         if (nameOf(f.value!).length > MAX_CRON_NAME)

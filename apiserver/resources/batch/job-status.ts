@@ -94,7 +94,7 @@ export function jobStatus(f: Field<Job>, old: Old): void {
   indexes(f, old);
   if ((finishChanged || changed('terminating')) && finished && (status.terminating ?? 0) > 0)
     s.get('terminating').invalid('terminating>0 is invalid for finished job');
-  if ((changed('ready') || changed('active')) && (status.ready ?? 0) > (status.active ?? 0))
+  if ((changed('ready') || changed('active')) && status.ready !== undefined && status.ready > (status.active ?? 0))
     s.get('ready').invalid('cannot set more ready pods than active');
   complain(
     true,

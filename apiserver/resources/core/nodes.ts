@@ -1,5 +1,6 @@
 /** Nodes. */
 import type * as k8s from '@kubernetes/client-node';
+import { internalField } from '../../../api/field-errors.ts';
 import { deepCopy } from '../../../api/meta.ts';
 import type { DeepReadonly, Json, Node } from '../../../api/types.ts';
 import { roundResources } from '../pods/defaults.ts';
@@ -100,6 +101,8 @@ function podCIDRs(f: Field<Node>): void {
   const list = f.get('spec').get('podCIDRs');
   list.each((c) => c.formatAll(cidr));
   const n = list.value?.length ?? 0;
+  if (n > 1 && list.value!.some((c) => cidr(c).length > 0))
+    list.add(internalField(list.path, 'invalid CIDRs can not be compared by family'));
   if (n > 1 && !(n === 2 && dualStack(list.value ?? [])))
     list.invalid('may specify no more than one CIDR for each IP family');
 }

@@ -267,6 +267,9 @@ export const resourceClaims = define<Claim>(GROUP, 'resourceclaims', 'ResourceCl
   },
 });
 
+/** Metadata in which 0 is a value like any other. */
+const POINTERS: readonly string[] = ['deletionGracePeriodSeconds'];
+
 export const resourceClaimTemplates = define<Template>(
   GROUP,
   'resourceclaimtemplates',
@@ -278,17 +281,15 @@ export const resourceClaimTemplates = define<Template>(
       defaults: (t) => deviceDefaults(t.spec?.spec?.devices),
       ...rules<Template>({
         scope: 'Namespaced',
-        create(f, ctx) {
-          const s = f.get('spec');
-          labels(s.get('metadata').get('labels') as Field<Labels>);
-          annotations(s.get('metadata').get('annotations') as Field<Labels>);
-          adminAccess(f.named('spec').named('devices', s.value?.spec?.devices), ctx);
-          devices(s.get('spec').get('devices'));
-        },
+        create: (f, ctx) => adminAccess(f.named('spec').named('devices', f.value?.spec?.spec?.devices), ctx),
         always(f) {
           const meta = f.get('spec').get('metadata');
+          labels(meta.get('labels') as Field<Labels>);
+          annotations(meta.get('annotations') as Field<Labels>);
           for (const k of Object.keys(meta.value ?? {}) as 'name'[])
-            if (!['annotations', 'labels'].includes(k)) meta.get(k).absent('cannot be set');
+            if (!['annotations', 'labels'].includes(k) && (!meta.get(k).isEmpty || POINTERS.includes(k)))
+              meta.get(k).forbidden('cannot be set');
+          devices(f.get('spec').get('spec').get('devices'));
         },
         update: (f, old) => f.get('spec').immutable(old.spec),
       }),

@@ -52,7 +52,6 @@ const IMMUTABLE = [
   'count',
   'type',
   'action',
-  'related',
   'reportingInstance',
 ] as const;
 const instant = (t: string | undefined) => JSON.stringify(t ? parseRfc3339(t) : null);
@@ -121,10 +120,13 @@ export const events = define<CoreEvent>('', 'events', 'Event', 'Namespaced', {
   schema: schemaName('', 'v1', 'Event'),
   allowCreateOnUpdate: true,
   ttlSeconds: () => TTL_SECONDS,
+  uncollected: true,
   strategy: {
     validate(e, ctx) {
       const f = new Field<CoreEvent>(e, []);
       legacy(f, ctx);
+      // In the core group metadata is looked at when all else is fine.
+      if (isCore(ctx) && f.errors.length > 0) return f.errors;
       objectMeta(f as Field<KubeObject>, { namespaced: true }, isCore(ctx) ? pathSegment : dns1123Subdomain, {
         anyFinalizer: isCore(ctx),
       });
@@ -144,6 +146,7 @@ export const events = define<CoreEvent>('', 'events', 'Event', 'Namespaced', {
       if (isCore(ctx)) return f.errors;
       if (JSON.stringify(e.series) !== JSON.stringify(old.series)) series(f);
       for (const k of IMMUTABLE) f.get(k).immutable(old[k]);
+      f.get('related').immutablePointer(old.related);
       f.named('reportingController', e.reportingComponent).immutable(old.reportingComponent);
       if (instant(e.eventTime) !== instant(old.eventTime)) f.get('eventTime').invalid('field is immutable');
       return f.errors;

@@ -67,17 +67,20 @@ function resizePolicy(f: Field<Json<k8s.V1ContainerResizePolicy>[]>, podPolicy: 
   });
 }
 
+const RULES_NEED_POLICY = 'must specify restartPolicy when restart rules are used';
+
 function restartRules(c: Field<Container>): void {
   const rules = c.get('restartPolicyRules') as Field<Json<k8s.V1ContainerRestartRule>[]>;
   if (!c.get('restartPolicy').isSet) {
-    if (!rules.isEmpty) c.get('restartPolicy').missing('must specify restartPolicy when restart rules are used');
+    if (!rules.isEmpty) c.get('restartPolicy').missing(RULES_NEED_POLICY);
   } else c.get('restartPolicy').oneOf(['Always', 'Never', 'OnFailure']);
   rules.maxItems(20).each((r) => {
     const actions = ['Restart', 'RestartAllContainers'];
-    if (!actions.includes(r.value?.action ?? '')) r.get('action').notSupported(actions);
+    if (!actions.includes(r.value?.action ?? '')) r.get('action').notSupported(actions, r.value?.action ?? '');
     const codes = r.get('exitCodes');
     if (!codes.isSet) return void codes.missing('must be specified');
-    if (!['In', 'NotIn'].includes(codes.value?.operator ?? '')) codes.get('operator').notSupported(['In', 'NotIn']);
+    if (!['In', 'NotIn'].includes(codes.value?.operator ?? ''))
+      codes.get('operator').notSupported(['In', 'NotIn'], codes.value?.operator ?? '');
     codes.get('values').maxItems(255);
   });
 }
@@ -119,7 +122,8 @@ export function initContainers(list: Field<Container[]>, scope: ContainerScope):
     common(c, scope);
     const name = c.value?.name ?? '';
     const sidecar = c.value?.restartPolicy === 'Always';
-    restartRules(c);
+    if (c.get('restartPolicy').isSet || c.get('restartPolicyRules').isEmpty) restartRules(c);
+    else c.get('restartPolicy').missing(RULES_NEED_POLICY);
     if (names.has(name)) c.get('name').duplicate();
     else if (name) names.add(name);
     hostPorts(list, [c.value!]);

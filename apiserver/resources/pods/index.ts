@@ -66,8 +66,7 @@ export const podTemplates = define<PodTemplate>('', 'podtemplates', 'PodTemplate
     prepareForCreate: (t) => void ((t.metadata ??= {}).generation = 1),
     validate: (t) =>
       validating(t, (f) => objectMeta(f as Field<KubeObject>, { namespaced: true }, dns1123Subdomain), template),
-    validateUpdate: (t, old) =>
-      validating(t, (f) => objectMetaUpdate(f as Field<KubeObject>, old, { name: dns1123Subdomain }), template),
+    validateUpdate: (t, old) => validating(t, (f) => objectMetaUpdate(f as Field<KubeObject>, old), template),
     prepareForUpdate(t, old) {
       const before = old.metadata?.generation ?? 0;
       (t.metadata ??= {}).generation = semanticEqual(t.template, old.template) ? before : before + 1;

@@ -65,6 +65,8 @@ function users(f: Field<ContainerStatus[]>, os: string): void {
   });
 }
 
+const HEALTH = ['Healthy', 'Unhealthy', 'Unknown'];
+
 function allocated(f: Field<ContainerStatus[]>, containers: readonly Container[] | undefined): void {
   f.each((s) => {
     const container = containers?.find((c) => c.name === s.value?.name);
@@ -77,7 +79,8 @@ function allocated(f: Field<ContainerStatus[]>, containers: readonly Container[]
         r.get('name').invalid("must match one of the container's resource claims or requests");
       const seen = new Set<string>();
       r.get('resources').each((one) => {
-        one.get('health').oneOf(['Healthy', 'Unhealthy', 'Unknown']);
+        const health = one.value?.health ?? '';
+        if (!HEALTH.includes(health)) one.get('health').notSupported(HEALTH, health);
         const id = one.value?.resourceID ?? '';
         if (seen.has(id)) one.get('resourceID').duplicate();
         seen.add(id);

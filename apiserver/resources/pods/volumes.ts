@@ -200,7 +200,8 @@ function volumeSource(v: Field<Volume>, pod: PodOptions): void {
   if (iscsi?.initiatorName !== undefined && `${name}:${iscsi.targetPortal}`.length > 64)
     v.get('name').invalid(source.iscsiPortalLimit);
   if (image !== undefined) {
-    if (pod.isPod) v.get('image').get('reference').required();
+    // On update the volumes may not change anyway.
+    if (pod.isPod && !pod.allow) v.get('image').get('reference').required();
     v.get('image').get('pullPolicy').enumerated(PULL_POLICIES);
   }
   if (v.value?.ephemeral && pod.name && name) {

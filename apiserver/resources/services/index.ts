@@ -136,6 +136,7 @@ export function services(allocator: () => ServiceAllocator): ResourceDefinition<
       },
       ...rules<Service>({
         scope: 'Namespaced',
+        anyGenerateName: 'update',
         name: dns1123Label,
         always: (f, _ctx, old) => service(f, old),
         update: serviceUpdate,

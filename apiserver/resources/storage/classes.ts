@@ -271,7 +271,7 @@ export const csiStorageCapacities = define<Capacity>(
         nonNegativeQuantity(f.get('capacity') as Field<string>);
       },
       update(f, old) {
-        f.get('nodeTopology').immutable(old.nodeTopology);
+        f.get('nodeTopology').immutablePointer(old.nodeTopology);
         f.get('storageClassName').immutable(old.storageClassName);
       },
     }),

@@ -114,7 +114,7 @@ export function volumeSpec(
   const no = 'may not be specified in the context of inline volumes';
   if (inline) {
     for (const k of ['claimRef', 'capacity', 'nodeAffinity', 'storageClassName'] as const)
-      if (!f.get(k).isEmpty) f.get(k).forbidden(no);
+      if (k === 'claimRef' || k === 'nodeAffinity' ? f.get(k).isSet : !f.get(k).isEmpty) f.get(k).forbidden(no);
     if (!f.get('csi').isSet) f.get('csi').missing('has to be specified in the context of inline volumes');
   }
   f.get('accessModes').required();

@@ -215,7 +215,7 @@ function claimUpdate(f: Field<PersistentVolumeClaim>, old: OldClaim): void {
     (notes[BETA_CLASS] === undefined || notes[BETA_CLASS] === oldNotes[BETA_CLASS]);
   if (fromAnnotation) delete now.storageClassName;
   else {
-    if (notes[BETA_CLASS] !== oldNotes[BETA_CLASS])
+    if ((notes[BETA_CLASS] ?? '') !== (oldNotes[BETA_CLASS] ?? ''))
       f.get('metadata')
         .named('annotations')
         .named(BETA_CLASS, notes[BETA_CLASS] ?? '')

@@ -154,6 +154,11 @@ export class Field<T> {
     if (!semanticEqual(this.value, old)) this.invalid(detail);
     return this;
   }
+  /** As immutable, where an empty object isn't the same as none. */
+  immutablePointer(old: unknown): this {
+    const was = old !== undefined && old !== null;
+    return this.isSet === was ? this.immutable(old) : this.invalid('field is immutable');
+  }
   check(ok: boolean, detail: string): this {
     if (!ok) this.invalid(detail);
     return this;

@@ -18,7 +18,7 @@ const masked = (prefix: string) => (prefix.length > 1 && prefix.endsWith('-') ? 
 interface MetaOptions {
   /** Finalizers without a domain are refused unless known; kinds of apiextensions and apiregistration take any. */
   anyFinalizer?: boolean;
-  /** What names are generated from isn't looked at. */
+  /** What names are generated from isn't looked at, nor the form of finalizers on update. */
   anyGenerateName?: boolean;
 }
 
@@ -100,7 +100,10 @@ export function objectMetaUpdate(
   options: MetaOptions & { name?: Format } = {},
 ): void {
   const meta = object.get('metadata');
-  if (options.name) generatedName(meta, options.name, options);
+  if (options.name && !options.anyGenerateName) {
+    generatedName(meta, options.name, options);
+    finalizers(meta);
+  }
   const before = (old.metadata ?? {}) as ObjectMeta;
   if (before.deletionTimestamp) {
     const extra = (meta.value?.finalizers ?? []).filter((x) => !before.finalizers?.includes(x));
