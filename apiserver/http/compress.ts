@@ -6,6 +6,11 @@ import type { ApiRequest, Reply } from './request.ts';
 /** Answers shorter than this go out as they are (upstream's threshold). */
 const GZIP_THRESHOLD = 128 * 1024;
 
+/** Adds the request's warnings as headers. */
+export function addWarnings({ warnings }: ApiRequest, reply: Reply): void {
+  if (warnings) reply.header('warning', warnings.map(warningHeader));
+}
+
 /** Sends a body, gzipped when it is long and the client takes it; adds the request's warnings. */
 export function gzipIfWanted(
   request: ApiRequest,
@@ -14,9 +19,8 @@ export function gzipIfWanted(
   type: string,
   body: Buffer | ByteSource,
 ): void {
-  const { warnings } = request;
   if (request.audited) body = request.audited.answer(type, body);
-  if (warnings) reply.header('warning', warnings.map(warningHeader));
+  addWarnings(request, reply);
   if (body.length < GZIP_THRESHOLD || !acceptsGzip(request.header('accept-encoding'))) {
     if (Buffer.isBuffer(body)) reply.send(code, type, body);
     else reply.sendSource(code, type, body);

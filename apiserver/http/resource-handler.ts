@@ -8,6 +8,7 @@ import type { SpecialHandlers } from '../registry/special.ts';
 import { admitConnect } from './connect.ts';
 import { handleDelete, handleDeleteCollection } from './delete-handlers.ts';
 import { listEntries, optionsOf, parseReadVersion } from './list.ts';
+import { addWarnings } from './compress.ts';
 import { negotiate } from './negotiate.ts';
 import { methodRefused } from './paths.ts';
 import { handlePost } from './post-handler.ts';
@@ -127,7 +128,10 @@ const handleWatch: Handler = async (deps, request, reply, served) => {
     view,
     include,
   };
-  await serveWatch(deps.watch, target, () => responseSink(reply.stream(200, watchContentType(view))));
+  await serveWatch(deps.watch, target, () => {
+    addWarnings(request, reply);
+    return responseSink(reply.stream(200, watchContentType(view)));
+  });
 };
 
 const handlers: ReadonlyMap<string, Handler> = new Map([

@@ -126,16 +126,16 @@ export async function writeScale(
       now.metadata!.managedFields = scaleEntries(parent.metadata?.managedFields as Entries, replicasAt);
       let scale: Scale;
       if (patch?.kind === 'apply')
-        scale = settle(deps, write, sub, now, undefined, { patch: patch.patch as JsonObject, force: patch.force });
+        scale = settle(deps, write, sub, now, undefined, { patch: patch.patch() as JsonObject, force: patch.force });
       else {
         if (patch) {
-          const patched = applyPatch(patch.kind, now as unknown as JsonObject, patch.patch, sub.type);
+          const patched = applyPatch(patch.kind, now as unknown as JsonObject, patch.patch(), sub.type);
           scale = typedPatch(
             patched as JsonValue,
             expected,
             [],
             validation,
-            (why) => invalidPatch(() => showPatch(patch.kind, patch.patch), why),
+            (why) => invalidPatch(() => showPatch(patch.kind, patch.patch()), why),
             (t) => request.warn(t),
           );
         } else scale = { ...sent!, metadata: { ...sent!.metadata } };

@@ -1,6 +1,7 @@
 /** WATCH: a stream of frames, each made once for all watchers with the same view. */
 import { constants, type Http2ServerResponse } from 'node:http2';
 import type { Writable } from 'node:stream';
+import { normalize } from '../../api/schema/normalize.ts';
 import { StatusError, resourceExpired } from '../../api/status.ts';
 import type { DeepReadonly, JsonObject, KubeObject, Status } from '../../api/types.ts';
 import type { Clock, Rand, Timer } from '../../base/clock.ts';
@@ -157,6 +158,12 @@ function encodeLine(object: AnyObject, view: View): Buffer {
 const isOneObject = (scope: Scope, o: ListOptions): boolean =>
   !o.labels && o.fields.every((t) => t.field === 'metadata.name' && t.equal && t.value === scope.name);
 
+/** An object of this kind that says nothing but its metadata; fields that are always written are there. */
+function emptyObject(served: ServedResource, metadata: JsonObject): DeepReadonly<KubeObject> {
+  const object: JsonObject = { kind: served.kind, apiVersion: served.apiVersion, metadata };
+  return (served.type?.native ? normalize(object, served.type).object : object) as unknown as DeepReadonly<KubeObject>;
+}
+
 /** Serves one watch until the client leaves, time is up, or history is gone. Errors before the first frame are thrown. */
 export async function serveWatch(
   deps: WatchDeps,
@@ -233,11 +240,7 @@ export async function serveWatch(
   const bookmark = (at: number, first: boolean) => {
     const metadata: JsonObject = { resourceVersion: String(at) };
     if (first) metadata.annotations = { 'k8s.io/initial-events-end': 'true' };
-    const object = {
-      kind: served.kind,
-      apiVersion: served.apiVersion,
-      metadata,
-    } as unknown as DeepReadonly<KubeObject>;
+    const object = emptyObject(served, metadata);
     let shown: AnyObject = object;
     if (view.as === 'Table')
       // the mark of the end is always sent, also to who wants no objects

@@ -63,7 +63,7 @@ export const handlePatch: Handler = async (deps, request, reply, served) => {
   const write = writeRequest(request, served, info.subresource, 'PatchOptions');
   const { kind, patch, force, duplicates, notes } = await readPatch(request, served);
   const validation = fieldValidationOf(request);
-  const shown = () => showPatch(kind, patch);
+  const shown = () => showPatch(kind, patch());
   if (validation === 'Strict' && notes.length > 0)
     throw invalidPatch(shown, `yaml: unmarshal errors:\n  ${notes.join('\n  ')}`);
   // What was applied fits the schema, or was refused before; only a text's inner form can still be wrong.

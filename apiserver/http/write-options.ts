@@ -177,12 +177,16 @@ export async function readPatch(request: ApiRequest, served: ServedResource) {
   }
   const forced = request.query.get('force');
   const body = await request.body();
-  const { value, duplicates, notes } = (await decodeBody(request, body, kind === 'apply' ? 'yaml' : 'json'))();
-  return {
-    kind,
-    patch: value as JsonValue,
-    duplicates,
-    notes: notes ?? [],
-    force: forced !== null && forced !== '0' && forced.toLowerCase() !== 'false',
-  };
+  const force = forced !== null && forced !== '0' && forced.toLowerCase() !== 'false';
+  const decode = await decodeBody(request, body, kind === 'apply' ? 'yaml' : 'json');
+  try {
+    const { value, duplicates, notes = [] } = decode();
+    return { kind, patch: () => value as JsonValue, duplicates, notes, force };
+  } catch (error) {
+    if (kind === 'apply') throw error;
+    const patch = (): JsonValue => {
+      throw error;
+    };
+    return { kind, patch, duplicates: [], notes: [], force };
+  }
 }

@@ -133,6 +133,8 @@ export interface ResourceDefinition<T extends KubeObject = KubeObject> {
   gracePeriodSeconds?(object: DeepReadonly<T>, requested: number | undefined): number;
   /** Finalizers that stand elsewhere than in the metadata (a namespace's spec.finalizers); they too hold up deletion. */
   moreFinalizers?(object: DeepReadonly<T>): readonly string[];
+  /** The garbage collector has nothing to do with it: deletion adds no finalizers, whatever propagation is asked for. */
+  readonly uncollected?: boolean;
   /** Changes an object that is marked for deletion (a namespace's phase becomes Terminating). */
   onDeleting?(object: T): void;
   /** Annotations that stand for fields of the spec: metadata that is shown alone doesn't have them. */

@@ -72,8 +72,8 @@ async function tryDelete(
   const old = parseObject(current.json) as DeepReadonly<KubeObject>;
   const meta = old.metadata!;
   const want = options.preconditions;
-  // Here the thing is named by its kind, as upstream has it.
-  const named = { group: served.group, resource: served.kind };
+  // Here the thing is named by its kind, as upstream has it; kinds with a deletion of their own name the resource.
+  const named = { group: served.group, resource: definition.moreFinalizers ? served.resource : served.kind };
   if (want?.uid !== undefined && want.uid !== meta.uid)
     throw conflict(
       named,
@@ -102,7 +102,7 @@ async function tryDelete(
     grace = definition.gracePeriodSeconds(old, options.gracePeriodSeconds);
     if (grace < 0) grace = 1;
   }
-  const finalizers = finalizersAfter(old, options, definition.defaultPropagation);
+  const finalizers = finalizersAfter(old, definition.uncollected ? BACKGROUND : options, definition.defaultPropagation);
   const changedFinalizers = !sameList(finalizers, meta.finalizers ?? []);
   if (changedFinalizers) {
     if (finalizers.length > 0) om.finalizers = finalizers;
@@ -150,6 +150,8 @@ async function tryDelete(
     last: old,
   };
 }
+
+const BACKGROUND: DeleteOptions = { propagationPolicy: 'Background' };
 
 /** The finalizers that the garbage collector needs for the propagation asked for. */
 function finalizersAfter(

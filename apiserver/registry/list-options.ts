@@ -128,10 +128,15 @@ function checkFields(terms: readonly FieldTerm[], served: ServedResource): void 
     }
 }
 
-/** Kinds of the core group that have no namespaces and say so; the others take the field, and match nothing by it. */
-const NAME_ONLY = new Set(['namespaces', 'nodes']);
+/** Kinds that have no namespaces and say so; the others take the field, and match nothing by it. */
+const NAME_ONLY = new Set([
+  '/namespaces',
+  '/nodes',
+  'certificates.k8s.io/certificatesigningrequests',
+  'resource.k8s.io/resourceslices',
+]);
 const commonFields = (d: ResourceDefinition) =>
-  d.group === '' && NAME_ONLY.has(d.resource) ? ['metadata.name'] : ['metadata.name', 'metadata.namespace'];
+  NAME_ONLY.has(`${d.group}/${d.resource}`) ? ['metadata.name'] : ['metadata.name', 'metadata.namespace'];
 
 const isName = (t: FieldTerm) => t.field === 'metadata.name' || t.field === 'metadata.namespace';
 

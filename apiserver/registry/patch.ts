@@ -8,8 +8,8 @@ import type { UpdateSource } from './update.ts';
 
 export interface PatchInput {
   readonly kind: PatchKind;
-  /** The decoded patch. */
-  readonly patch: JsonValue;
+  /** The decoded patch; throws when it can't be read, which is told only once there is an object to patch. */
+  readonly patch: () => JsonValue;
   readonly force: boolean;
   /** Types the patched JSON as the served kind, with its warnings; refuses another kind. */
   typed(value: JsonValue): KubeObject;
@@ -32,7 +32,7 @@ export function patchSource(deps: RegistryDeps, request: WriteRequest, input: Pa
     attempts: PATCH_ATTEMPTS,
     produce(live) {
       const base = live as unknown as JsonObject;
-      const patched = applyPatch(kind, base, input.patch, served.type);
+      const patched = applyPatch(kind, base, input.patch(), served.type);
       const object = input.typed(patched);
       const version = object.metadata?.resourceVersion;
       // A patch that names no version is good for whichever it meets.
@@ -46,7 +46,7 @@ export function patchSource(deps: RegistryDeps, request: WriteRequest, input: Pa
 function applySource(deps: RegistryDeps, request: WriteRequest, input: PatchInput): UpdateSource {
   const { served } = request;
   // Nothing at all is an empty configuration.
-  const patch = input.patch ?? {};
+  const patch = input.patch() ?? {};
   if (typeof patch !== 'object' || Array.isArray(patch))
     throw badRequest(
       `error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal ${Array.isArray(patch) ? 'array' : (GO_KINDS[typeof patch] ?? typeof patch)} into Go value of type map[string]interface {}`,

@@ -115,7 +115,7 @@ export function createWriter(deps: WriterDeps, fieldManager = 'kube-apiserver'):
       const { apiVersion, kind } = request.served;
       const source = patchSource(own, request, {
         kind: 'apply',
-        patch: { apiVersion, kind, metadata: { name }, status },
+        patch: () => ({ apiVersion, kind, metadata: { name }, status }),
         force: true,
         typed: (value) => settled(request.served, value as unknown as KubeObject),
       });

@@ -79,6 +79,7 @@ export const customResourceDefinitions: ResourceDefinition<Crd> = define<Crd>(
     table,
     // Never gone at once: instances are cleaned up first.
     moreFinalizers: () => [],
+    uncollected: true,
     onDeleting(crd) {
       const meta = (crd.metadata ??= {});
       if (!meta.finalizers?.includes(CLEANUP_FINALIZER))

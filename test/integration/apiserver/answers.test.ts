@@ -14,6 +14,7 @@ const PATCH = {
   apply: 'application/apply-patch+yaml',
   json: 'application/json-patch+json',
 };
+const MAPS = '/api/v1/namespaces/default/configmaps';
 const DEFINITIONS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 
 /** What differed from kube-apiserver v1.36.3 once, one case a class. */
@@ -213,5 +214,54 @@ describe('answers as kube-apiserver gives them', () => {
       (await ask(server, { path: `/api/v1/namespaces/none/${resource}`, headers: { accept: TABLE } })).json['rows'];
     assert.equal(await rows('limitranges'), null);
     assert.deepEqual(await rows('configmaps'), []);
+  });
+
+  it('looks for the object before it reads a patch', async () => {
+    for (const form of ['merge', 'json', 'strategic'] as const) {
+      const at = (name: string) =>
+        ask(server, { method: 'PATCH', path: `${MAPS}/${name}`, body: '{"a":', type: PATCH[form] });
+      assert.equal((await at('none')).code, 404, form);
+      await post(MAPS, { metadata: { name: 'there' } });
+      assert.equal((await at('there')).code, 400, form);
+    }
+  });
+
+  it('warns of old kinds on watches too, but not with what it can not write or read', async () => {
+    const path = '/api/v1/namespaces/default/endpoints';
+    const watched = await ask(server, { path: `${path}?watch=1&timeoutSeconds=1` });
+    assert.match(String(watched.headers['warning']), /deprecated/);
+    const xml = await ask(server, { path, headers: { accept: 'application/xml' } });
+    assert.deepEqual([xml.code, xml.headers['warning']], [406, undefined]);
+  });
+
+  it('writes into bookmarks what a kind always writes', async () => {
+    const query = 'watch=1&timeoutSeconds=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan';
+    const path = `/apis/batch/v1/namespaces/default/jobs?${query}&allowWatchBookmarks=true`;
+    const first = (await ask(server, { path })).body.toString().split('\n')[0]!;
+    const { type, object } = JSON.parse(first) as { type: string; object: JsonObject };
+    const spec = { template: { metadata: {}, spec: { containers: null } } };
+    assert.deepEqual([type, object['spec'], object['status']], ['BOOKMARK', spec, {}]);
+  });
+
+  it('leaves dependents of events and definitions alone, and names resources in conflicts of namespaces', async () => {
+    const events = '/api/v1/namespaces/default/events';
+    await post(events, { metadata: { name: 'e' }, involvedObject: { namespace: 'default' } });
+    const gone = await ask(server, { method: 'DELETE', path: `${events}/e?propagationPolicy=Orphan` });
+    assert.equal(gone.json.status, 'Success');
+    const other = await post('/api/v1/namespaces/kube-system/events', {});
+    assert.deepEqual(causes(other), ['FieldValueInvalid involvedObject.namespace']);
+    const kinds = async (path: string) => {
+      const body = { preconditions: { uid: 'x' } };
+      const { code, json } = await ask(server, { method: 'DELETE', path, body });
+      return [code, json.details?.['kind']];
+    };
+    assert.deepEqual(await kinds('/api/v1/namespaces/default'), [409, 'namespaces']);
+    await post(MAPS, { metadata: { name: 'kept' } });
+    assert.deepEqual(await kinds(`${MAPS}/kept`), [409, 'ConfigMap']);
+  });
+
+  it('selects requests for certificates by no namespace', async () => {
+    const path = '/apis/certificates.k8s.io/v1/certificatesigningrequests?fieldSelector=metadata.namespace%3Dx';
+    assert.equal((await ask(server, { path })).code, 400);
   });
 });
