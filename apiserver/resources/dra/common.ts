@@ -63,7 +63,7 @@ export function selectors(f: Field<Json<k8s.V1DeviceSelector>[]>): void {
     if (!cel.isSet) return void cel.missing();
     const text = cel.get('expression');
     if (Buffer.byteLength(text.value ?? '') > MAX.expression) text.tooLong(MAX.expression);
-    else compiles(text, { names: DEVICE_VARIABLES, bindings: true });
+    else compiles(text, { names: DEVICE_VARIABLES, bindings: true, open: true });
   });
 }
 

@@ -15,6 +15,8 @@ export interface Scope {
   variables?: ReadonlyMap<string, DeclType>;
   /** The types that may come out; defaults to a bool. */
   result?: readonly ResultType[] | 'any';
+  /** What is known only when it runs may come out, too: attributes of devices may be of several types. */
+  open?: boolean;
 }
 type ResultType = 'bool' | 'string' | 'list' | 'null_type' | 'object';
 
@@ -145,7 +147,9 @@ function complaint(source: string, scope: Scope): string | undefined {
     const known = ['bool', 'string', 'int', 'uint', 'double', 'bytes', 'list', 'map', 'null_type', 'dyn'].includes(type)
       ? type
       : 'object';
-    return wanted.includes(known) ? undefined : `must evaluate to ${wanted.join(' or ')}`;
+    return wanted.includes(known) || (scope.open && known === 'dyn')
+      ? undefined
+      : `must evaluate to ${wanted.join(' or ')}`;
   } catch (e) {
     if (e instanceof CelSyntaxError) return `compilation failed: ${e.message}`;
     throw e;
