@@ -66,17 +66,30 @@ export class ResourceStore {
   }
 
   async create(namespace: string, name: string, object: KubeObject): Promise<Written> {
-    const value = encodeStored(object);
-    const ttlSeconds = this.definition.ttlSeconds?.(object as DeepReadonly<KubeObject>);
     const key = this.key(namespace, name);
-    const kept = withoutRevision(object);
-    this.#watchCache.hint(value, kept);
-    const result = await this.#write(() =>
-      this.#store.create(key, value, ttlSeconds === undefined ? undefined : { ttlSeconds }),
-    );
+    const value = encodeStored(object);
+    const result = await this.#put(key, value, object, (options) => this.#store.create(key, value, options));
     if (!result.ok) throw alreadyExists(this.definition, name);
-    this.#watchCache.wrote({ type: 'put', key, value, revision: result.revision, object: kept });
     return this.#written(key, value, result.revision);
+  }
+
+  /** Writes a value and tells the cache of it. */
+  async #put(
+    key: string,
+    value: Buffer,
+    object: KubeObject,
+    write: (options: { ttlSeconds: number } | undefined) => Promise<WriteResult>,
+  ): Promise<WriteResult> {
+    const ttlSeconds = this.definition.ttlSeconds?.(object as DeepReadonly<KubeObject>);
+    const kept = withoutRevision(object);
+    this.#watchCache.hint(key, value, kept);
+    try {
+      const result = await this.#write(() => write(ttlSeconds === undefined ? undefined : { ttlSeconds }));
+      if (result.ok) this.#watchCache.wrote({ type: 'put', key, value, revision: result.revision, object: kept });
+      return result;
+    } finally {
+      this.#watchCache.settled(key, value);
+    }
   }
 
   /** What was written, with its version: the cache's own bytes where they are there already. */
@@ -93,14 +106,8 @@ export class ResourceStore {
     value: Buffer,
     expected: number,
   ): Promise<Written | Conflict> {
-    const ttlSeconds = this.definition.ttlSeconds?.(object as DeepReadonly<KubeObject>);
     const key = this.key(namespace, name);
-    const kept = withoutRevision(object);
-    this.#watchCache.hint(value, kept);
-    const result = await this.#write(() =>
-      this.#store.update(key, value, expected, ttlSeconds === undefined ? undefined : { ttlSeconds }),
-    );
-    if (result.ok) this.#watchCache.wrote({ type: 'put', key, value, revision: result.revision, object: kept });
+    const result = await this.#put(key, value, object, (options) => this.#store.update(key, value, expected, options));
     return result.ok ? this.#written(key, value, result.revision) : conflictOf(result.current);
   }
 

@@ -116,10 +116,12 @@ export interface WatchCache {
   resource(options: ResourceCacheOptions): Promise<ResourceCache>;
   removeResource(prefix: string): void;
   /**
-   * Before a write: `value` (the very buffer given to the store) is `object` as JSON, so that its event needs no
-   * parse where the store is in this process. The object must not change afterwards.
+   * Before a write: `value` is `object` as JSON, so that its event needs no parse when it comes before the write's
+   * answer. The object must not change afterwards. To be followed by `settled`.
    */
-  hint(value: Buffer, object: DeepReadonly<KubeObject>): void;
+  hint(key: string, value: Buffer, object: DeepReadonly<KubeObject>): void;
+  /** The write that was hinted at has its answer, or failed. */
+  settled(key: string, value: Buffer): void;
   /** After a write: what this server itself wrote, so that reads needn't wait for the store's watch to bring it. */
   wrote(write: OwnWrite): void;
   /** The first load is done and the watch is live. */

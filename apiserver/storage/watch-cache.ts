@@ -49,6 +49,11 @@ export function createWatchCache(options: WatchCacheOptions): WatchCache {
 /** For so long after the start, resources that are opened (custom ones) still get their past. */
 const PAST_MS = 60_000;
 
+interface Hint {
+  readonly value: Buffer;
+  readonly object: DeepReadonly<KubeObject>;
+}
+
 interface Logged {
   readonly history: History;
   readonly event: LoggedEvent;
@@ -66,7 +71,8 @@ class StoreWatchCache implements WatchCache, Feed {
   readonly #loads = new Map<string, Promise<ResourceCache>>();
   readonly #waits: RevisionWaits;
   readonly #freshness: Freshness;
-  readonly #hints = new WeakMap<Buffer, DeepReadonly<KubeObject>>();
+  /** What is being written, by key; of two writers of one key the later one. */
+  readonly #hints = new Map<string, Hint>();
   /** Own writes ahead of the watch, by revision. */
   readonly #ahead = new Map<number, OwnWrite>();
   readonly #closing = new AbortController();
@@ -221,7 +227,7 @@ class StoreWatchCache implements WatchCache, Feed {
       const e = events[i]!;
       if (e.revision <= this.#revision) continue;
       const own = this.#ahead.size > 0 ? this.#ahead.get(e.revision) : undefined;
-      this.#apply(e, own?.object ?? this.#hints.get(e.value));
+      this.#apply(e, own?.object ?? this.#hinted(e));
       // The revision counts only when its last event is in.
       if (events[i + 1]?.revision !== e.revision) this.#advance(e.revision);
     }
@@ -262,8 +268,17 @@ class StoreWatchCache implements WatchCache, Feed {
     return undefined;
   }
 
-  hint(value: Buffer, object: DeepReadonly<KubeObject>): void {
-    this.#hints.set(value, object);
+  hint(key: string, value: Buffer, object: DeepReadonly<KubeObject>): void {
+    this.#hints.set(key, { value, object });
+  }
+
+  settled(key: string, value: Buffer): void {
+    if (this.#hints.get(key)?.value === value) this.#hints.delete(key);
+  }
+
+  #hinted(e: StoreEvent): DeepReadonly<KubeObject> | undefined {
+    const known = this.#hints.get(e.key);
+    return known && (known.value === e.value || known.value.equals(e.value)) ? known.object : undefined;
   }
 
   wrote(write: OwnWrite): void {
