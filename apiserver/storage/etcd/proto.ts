@@ -1,10 +1,8 @@
 /**
- * The messages and fields of etcd's gRPC API (v3) that we use, with their numbers, as protobufjs reads them.
+ * The messages and fields of etcd's gRPC API (v3) that we use, with their numbers.
  * Fields that are not named here are skipped when read; everything named is in etcd 3.4 and 3.6 alike.
  */
-import protobuf from 'protobufjs';
-
-type FieldSpec = readonly [type: string, id: number, rule?: 'repeated'];
+import { createMessages, type FieldSpec } from './messages.ts';
 
 const MESSAGES: Record<string, Record<string, FieldSpec>> = {
   Header: { revision: ['int64', 3] },
@@ -66,12 +64,12 @@ const MESSAGES: Record<string, Record<string, FieldSpec>> = {
   StatusResponse: { header: ['Header', 1], version: ['string', 2], dbSize: ['int64', 3] },
 };
 
-/** A 64-bit number as protobufjs gives it; lease ids need all bits, so they are passed on as they came. */
-export type Int64 = number | { toNumber(): number };
+/** A 64-bit number; lease ids need all bits, so they are passed on as they came. */
+export type Int64 = number | bigint;
 
 /** A revision or count: always within a double's safe range. */
 export function toNumber(v: Int64 | undefined): number {
-  return v === undefined ? 0 : typeof v === 'number' ? v : v.toNumber();
+  return Number(v ?? 0);
 }
 
 export interface Header {
@@ -132,7 +130,7 @@ export interface StatusResponse {
   dbSize: Int64;
 }
 
-/** How one method is called; the shape that grpc-js takes. */
+/** How one method is called. */
 export interface Method<Request, Response> {
   readonly path: string;
   readonly serialize: (request: Request) => Buffer;
@@ -151,30 +149,18 @@ export interface EtcdMethods {
 
 /** Builds the codecs. */
 export function etcdMethods(): EtcdMethods {
-  const nested: Record<string, { fields: Record<string, { type: string; id: number; rule?: string }> }> = {};
-  for (const [name, fields] of Object.entries(MESSAGES)) {
-    nested[name] = {
-      fields: Object.fromEntries(
-        Object.entries(fields).map(([field, [type, id, rule]]) => [field, rule ? { type, id, rule } : { type, id }]),
-      ),
-    };
-  }
-  const root = protobuf.Root.fromJSON({ nested });
-  root.resolveAll();
+  const messages = createMessages(MESSAGES);
   const method = <Request extends object, Response>(
     path: string,
     request: string,
     response: string,
   ): Method<Request, Response> => {
-    const requestType = root.lookupType(request);
-    const responseType = root.lookupType(response);
+    const encoder = messages(request);
+    const decoder = messages(response);
     return {
       path: `/etcdserverpb.${path}`,
-      serialize: (r) => {
-        const bytes = requestType.encode(r as Record<string, unknown>).finish();
-        return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      },
-      deserialize: (b) => responseType.decode(b) as unknown as Response,
+      serialize: (r) => encoder.encode(r as Readonly<Record<string, unknown>>),
+      deserialize: (b) => decoder.decode(b) as Response,
     };
   };
   return {
