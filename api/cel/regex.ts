@@ -1,15 +1,15 @@
 /** Patterns that users write run in linear time only: RE2. */
-import { RE2JS } from 're2js';
+import { compileRe2, type Re2 } from '../re2.ts';
 import { CelError } from './values.ts';
 
-const compiled = new Map<string, RE2JS>();
+const compiled = new Map<string, Re2>();
 
 /** Throws CelError for what is no pattern. */
-export function patternOf(pattern: string): RE2JS {
+export function patternOf(pattern: string): Re2 {
   let re = compiled.get(pattern);
   if (re === undefined) {
     try {
-      re = RE2JS.compile(pattern);
+      re = compileRe2(pattern);
     } catch (e) {
       throw new CelError(`error parsing regexp: ${(e as Error).message}`);
     }

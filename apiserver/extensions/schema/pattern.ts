@@ -1,14 +1,14 @@
 /** Patterns that users write run in an engine without backtracking. */
-import { RE2JS } from 're2js';
+import { compileRe2, type Re2 } from '../../../api/re2.ts';
 
-const compiled = new Map<string, RE2JS | undefined>();
+const compiled = new Map<string, Re2 | undefined>();
 
 /** The compiled pattern; undefined when it isn't one. */
-export function compilePattern(pattern: string): RE2JS | undefined {
+export function compilePattern(pattern: string): Re2 | undefined {
   if (compiled.has(pattern)) return compiled.get(pattern);
-  let made: RE2JS | undefined;
+  let made: Re2 | undefined;
   try {
-    made = RE2JS.compile(pattern);
+    made = compileRe2(pattern);
   } catch {
     made = undefined;
   }

@@ -20,10 +20,10 @@ describe('messages of etcd', () => {
   const full = {
     items: [
       { key: Buffer.alloc(5000, 'k'), revision: 300, note: `ä€😀${'x'.repeat(90)}`, flag: true },
-      { key: Buffer.from('b'), revision: -5, note: '', flag: false },
+      { key: Buffer.from('b'), revision: -5, note: 'x', flag: true },
     ],
     more: true,
-    one: { key: Buffer.alloc(0), revision: 2 ** 52 + 1, note: 'n', flag: false },
+    one: { key: Buffer.from('c'), revision: 2 ** 52 + 1, note: 'n', flag: true },
     target: 7,
   };
 
@@ -34,9 +34,10 @@ describe('messages of etcd', () => {
   });
 
   it('leave out what is undefined, and are zero where nothing is said', () => {
-    const bytes = list.encode({ items: [], one: { revision: 1 }, more: undefined });
-    assert.deepEqual([...bytes], [0x22, 2, 0x18, 1]);
-    const one = { key: Buffer.alloc(0), revision: 1, note: '', flag: false };
+    // What is zero but given is sent: as a member of a oneof it says more than nothing.
+    const bytes = list.encode({ items: [], one: { revision: 0 }, more: undefined });
+    assert.deepEqual([...bytes], [0x22, 2, 0x18, 0]);
+    const one = { key: Buffer.alloc(0), revision: 0, note: '', flag: false };
     assert.deepEqual(list.decode(bytes), { items: [], more: false, one, target: 0 });
   });
 
