@@ -32,6 +32,8 @@ export interface WatchCacheOptions {
   historyEvents?: number;
   /** Bytes of events kept over all resources; defaults to 128 MiB. */
   historyBytes?: number;
+  /** Of these, how many may be older than 75 s; defaults to 32 MiB. */
+  oldHistoryBytes?: number;
   /** Changes from before the start that watches may resume from, at most; defaults to 5,000. */
   pastEvents?: number;
   /** How long a consistent read waits before the cache writes a key of its own to move on; defaults to 100 ms. */
@@ -45,6 +47,11 @@ export const PROGRESS_KEY = '/k8ts.io/progress';
 export function createWatchCache(options: WatchCacheOptions): WatchCache {
   return new StoreWatchCache(options);
 }
+
+/** For so long clients can expect to resume a watch, as with kube-apiserver; older events are kept where they cost little. */
+const FRESH_MS = 75_000;
+/** What was encoded of an object is forgotten when nobody asked for it from one such time to the next. */
+const SWEEP_MS = 75_000;
 
 /** For so long after the start, resources that are opened (custom ones) still get their past. */
 const PAST_MS = 60_000;
@@ -67,6 +74,7 @@ class StoreWatchCache implements WatchCache, Feed {
   readonly #historyMs: number;
   readonly #maxEvents: number;
   readonly #maxBytes: number;
+  readonly #maxOldBytes: number;
   readonly #resources = new Map<string, CachedResource>();
   readonly #loads = new Map<string, Promise<ResourceCache>>();
   readonly #waits: RevisionWaits;
@@ -87,6 +95,7 @@ class StoreWatchCache implements WatchCache, Feed {
   #logHead = 0;
   #logBytes = 0;
   #sequence = 0;
+  #sweptAt = 0;
   #revision = 0;
   #compacted = 0;
   #watch: StoreWatch | undefined;
@@ -100,6 +109,7 @@ class StoreWatchCache implements WatchCache, Feed {
     this.#historyMs = options.historyMs ?? 300_000;
     this.#maxEvents = options.historyEvents ?? 100_000;
     this.#maxBytes = options.historyBytes ?? 128 * 1024 * 1024;
+    this.#maxOldBytes = options.oldHistoryBytes ?? 32 * 1024 * 1024;
     this.#pastEvents = options.pastEvents ?? 5000;
     const current = () => this.#revision;
     this.#waits = new RevisionWaits(this.#clock, current);
@@ -361,8 +371,9 @@ class StoreWatchCache implements WatchCache, Feed {
       const oldest = this.#log[this.#logHead];
       if (!oldest) break;
       const count = this.#log.length - this.#logHead;
-      const keep =
-        count <= this.#maxEvents && this.#logBytes <= this.#maxBytes && oldest.event.at >= now - this.#historyMs;
+      const age = now - oldest.event.at;
+      const bytes = age > FRESH_MS ? Math.min(this.#maxOldBytes, this.#maxBytes) : this.#maxBytes;
+      const keep = count <= this.#maxEvents && this.#logBytes <= bytes && age <= this.#historyMs;
       if (keep) break;
       this.#log[this.#logHead++] = undefined as unknown as Logged;
       this.#logBytes -= oldest.event.entry.json.length;
@@ -378,6 +389,10 @@ class StoreWatchCache implements WatchCache, Feed {
   #tick(): void {
     const now = this.now();
     this.#forget(now);
+    if (now - this.#sweptAt >= SWEEP_MS) {
+      this.#sweptAt = now;
+      for (const r of this.#resources.values()) r.sweepViews();
+    }
     if (!this.#ready || !this.#watch) return;
     for (const r of this.#resources.values()) r.progress(now);
   }

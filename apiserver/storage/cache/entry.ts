@@ -17,10 +17,14 @@ export class CachedEntry implements Entry {
   #labels: Readonly<Record<string, string>> | undefined;
   #fields: Readonly<Record<string, string>> | undefined;
   #views: Map<string, Buffer> | undefined;
-  /** The parsed object: strongly while an event about it is handed round, else weakly. */
+  /**
+   * The parsed object: strongly while an event about it is handed round, else weakly once it was asked for twice. A
+   * weak reference costs more than it seems: what it points to outlives the collections of new objects.
+   */
   #object: DeepReadonly<KubeObject> | WeakRef<DeepReadonly<KubeObject>> | undefined;
   #held = false;
-  #asked = false;
+  #asked = 0;
+  #viewed = false;
 
   constructor(options: ResourceCacheOptions, key: string, json: Buffer, revision: number) {
     const slash = options.namespaced ? key.indexOf('/', options.prefix.length) : -1;
@@ -56,7 +60,14 @@ export class CachedEntry implements Entry {
   }
 
   get views(): Map<string, Buffer> {
+    this.#viewed = true;
     return (this.#views ??= new Map());
+  }
+
+  /** Forgets what nobody asked for since the last call. */
+  sweepViews(): void {
+    if (!this.#viewed) this.#views = undefined;
+    this.#viewed = false;
   }
 
   /** Another revision has taken its place: what was encoded of this one isn't worth its memory any more. */
@@ -65,11 +76,11 @@ export class CachedEntry implements Entry {
   }
 
   object(): DeepReadonly<KubeObject> {
-    this.#asked = true;
+    this.#asked++;
     const known = this.#known();
     if (known) return known;
     const object = this.#parse();
-    if (!this.#held) this.#object = new WeakRef(object);
+    if (!this.#held && this.#asked > 1) this.#object = new WeakRef(object);
     return object;
   }
 
@@ -90,7 +101,7 @@ export class CachedEntry implements Entry {
   release(): void {
     this.#held = false;
     if (this.#object && !(this.#object instanceof WeakRef)) {
-      this.#object = this.#asked ? new WeakRef(this.#object) : undefined;
+      this.#object = this.#asked > 1 ? new WeakRef(this.#object) : undefined;
     }
   }
 

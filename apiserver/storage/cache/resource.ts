@@ -372,6 +372,11 @@ export class CachedResource implements ResourceCache {
     this.#past.clear();
   }
 
+  /** Forgets what was encoded of objects and not asked for since the last call. */
+  sweepViews(): void {
+    for (const e of this.#byKey.values()) e.sweepViews();
+  }
+
   /** Ends all watches: history is lost, or the resource is no more. */
   endWatches(error: Error, forGood: boolean): void {
     this.#removed ||= forGood;

@@ -92,6 +92,7 @@ interface SetupOptions {
   patienceMs?: number;
   historyEvents?: number;
   historyBytes?: number;
+  oldHistoryBytes?: number;
 }
 
 async function setup(options: SetupOptions = {}) {
@@ -320,6 +321,40 @@ describe('watch cache', () => {
     const r1 = await put(store, big);
     await put(store, pod('a', 'big2', 'x'.repeat(60_000)));
     assert.throws(() => new Follower({}).follow(resource, r1 - 1), CompactedError);
+    await close();
+  });
+
+  it('keeps fewer bytes of events that are no longer fresh', async () => {
+    const clock = manualClock();
+    const { store, resource, close } = await setup({ clock, historyBytes: 100_000, oldHistoryBytes: 25_000 });
+    const revisions: number[] = [];
+    const put10k = async (name: string) => revisions.push(await put(store, pod('a', name, 'x'.repeat(10_000))));
+    for (let i = 0; i < 5; i++) await put10k(`p${i}`);
+    clock.advance(70_000);
+    const resumed = (i: number) => new Follower({}).follow(resource, revisions[i]!).revisions;
+    assert.deepEqual(resumed(0), revisions.slice(1));
+    clock.advance(12_000);
+    assert.throws(() => resumed(0), CompactedError);
+    assert.deepEqual(resumed(2), revisions.slice(3));
+    // the fresh ones may be many again, and the old ones go before them
+    for (let i = 5; i < 10; i++) await put10k(`p${i}`);
+    assert.throws(() => resumed(3), CompactedError);
+    assert.deepEqual(resumed(4), revisions.slice(5));
+    await close();
+  });
+
+  it('forgets what was encoded of an object when nobody asks for it any more', async () => {
+    const clock = manualClock();
+    const { store, resource, close } = await setup({ clock });
+    await put(store, pod('a', 'p', 'x'));
+    await put(store, pod('a', 'q', 'x'));
+    const entry = (name: string) => resource.peek(`/pods/a/${name}`)!;
+    for (const name of ['p', 'q']) entry(name).views.set('v', bytes({}));
+    clock.advance(90_000);
+    assert.ok(entry('p').views.has('v'));
+    clock.advance(90_000);
+    assert.ok(entry('p').views.has('v'));
+    assert.ok(!entry('q').views.has('v'));
     await close();
   });
 
