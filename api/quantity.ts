@@ -47,6 +47,11 @@ const BINARY: ReadonlyMap<string, number> = new Map([
 ]);
 const BINARY_SUFFIX: ReadonlyMap<number, string> = new Map([...BINARY].map(([s, e]) => [e, s]));
 
+/** The same few amounts are asked for over and over: in validation, defaults, quotas and limits of one object. */
+const parsed = new Map<string, Quantity>();
+const MAX_KNOWN = 1000;
+const MAX_KNOWN_LENGTH = 20;
+
 /** An immutable amount. */
 export class Quantity {
   /** The amount in billionths. */
@@ -65,6 +70,17 @@ export class Quantity {
   /** Throws QuantityError. A number stands for its shortest decimal text, as JSON numbers do. */
   static parse(text: string | number): Quantity {
     const s = typeof text === 'number' ? String(text).replace('e+', 'e') : text;
+    const known = parsed.get(s);
+    if (known) return known;
+    const quantity = Quantity.#parse(s);
+    if (s.length <= MAX_KNOWN_LENGTH) {
+      if (parsed.size >= MAX_KNOWN) parsed.clear();
+      parsed.set(s, quantity);
+    }
+    return quantity;
+  }
+
+  static #parse(s: string): Quantity {
     if (s === '') throw new QuantityError(WRONG_FORM);
     if (s === '0') return Quantity.zero;
     const m = FORM.exec(s);

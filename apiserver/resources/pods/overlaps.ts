@@ -20,6 +20,7 @@ const clash = (a: string, b: string) =>
   a !== '' && b !== '' && (`${a}/`.startsWith(`${b}/`) || `${b}/`.startsWith(`${a}/`));
 
 function overlaps(list: readonly Place[]): string[] {
+  if (list.length < 2) return [];
   const seen: Place[] = [];
   return list.flatMap((p) => {
     const place = { ...p, path: p.path.replace(/\/+$/, '') };
@@ -45,18 +46,19 @@ function projected(s: Projection): Place[] {
 }
 
 export function overlapWarnings(volumes: PodSpec['volumes']): string[] {
-  return (volumes ?? []).flatMap((v) => {
-    const warn = (what: string, list: readonly Place[]) =>
-      overlaps(list).map((o) => `volume ${quoted(v.name)} (${what}): overlapping paths: ${o}`);
+  const out: string[] = [];
+  for (const v of volumes ?? []) {
+    const warn = (what: () => string, list: readonly Place[]) => {
+      for (const o of overlaps(list)) out.push(`volume ${quoted(v.name)} (${what()}): overlapping paths: ${o}`);
+    };
+    if (v.configMap) warn(() => `ConfigMap ${quoted(v.configMap?.name)}`, places(v.configMap.items));
+    if (v.secret) warn(() => `Secret ${quoted(v.secret?.secretName)}`, places(v.secret.items));
+    if (v.downwardAPI) warn(() => 'DownwardAPI', places(v.downwardAPI.items));
     const sources = (v.projected?.sources ?? []) as Projection[];
-    return [
-      ...warn(`ConfigMap ${quoted(v.configMap?.name)}`, places(v.configMap?.items)),
-      ...warn(`Secret ${quoted(v.secret?.secretName)}`, places(v.secret?.items)),
-      ...warn('DownwardAPI', places(v.downwardAPI?.items)),
-      ...sources
-        .filter((s) => Object.keys(s).length === 0)
-        .map(() => `volume ${quoted(v.name)} (Projected) has no sources provided`),
-      ...warn('Projected', sources.flatMap(projected)),
-    ];
-  });
+    if (sources.length === 0) continue;
+    for (const s of sources)
+      if (Object.keys(s).length === 0) out.push(`volume ${quoted(v.name)} (Projected) has no sources provided`);
+    warn(() => 'Projected', sources.flatMap(projected));
+  }
+  return out;
 }

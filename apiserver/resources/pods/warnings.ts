@@ -68,10 +68,13 @@ export function termWarnings(term: Json<k8s.V1NodeSelectorTerm>, path: string, c
 
 type Containers = [path: string, c: PodSpec['containers'][number]][];
 
+const CONTAINER_LISTS = ['initContainers', 'containers', 'ephemeralContainers'] as const;
+
 function containerList(spec: PodSpec, path: string): Containers {
-  return (['initContainers', 'containers', 'ephemeralContainers'] as const).flatMap((k) =>
-    ((spec[k] ?? []) as PodSpec['containers']).map((c, i) => [`${path}.${k}[${i}]`, c] as Containers[number]),
-  );
+  const out: Containers = [];
+  for (const list of CONTAINER_LISTS)
+    ((spec[list] ?? []) as PodSpec['containers']).forEach((c, i) => out.push([`${path}.${list}[${i}]`, c]));
+  return out;
 }
 
 /** Warnings for a pod (prefix '') or a template (prefix such as `spec.template`). */
@@ -114,11 +117,13 @@ export function podWarnings(
     if (m) out.push(`${path}.topologyKey: ${t.topologyKey} is ${m}`);
     if (!t.labelSelector) out.push(`${path}.labelSelector: a null labelSelector results in matching no pod`);
   });
-  for (const [k, m] of Object.entries(DEPRECATED_ANNOTATIONS))
-    if (annotations[k] !== undefined) out.push(`${notes}[${k}]: ${m}`);
+  for (const k in DEPRECATED_ANNOTATIONS)
+    if (annotations[k] !== undefined) out.push(`${notes}[${k}]: ${DEPRECATED_ANNOTATIONS[k]}`);
   spec.volumes?.forEach((v, i) => {
-    for (const [k, [path, m]] of Object.entries(DEPRECATED_VOLUMES)) {
-      if ((v as unknown as Record<string, unknown>)[k] !== undefined) out.push(`${at}.volumes[${i}].${path}: ${m}`);
+    for (const k in DEPRECATED_VOLUMES) {
+      if ((v as unknown as Record<string, unknown>)[k] === undefined) continue;
+      const [path, m] = DEPRECATED_VOLUMES[k]!;
+      out.push(`${at}.volumes[${i}].${path}: ${m}`);
     }
   });
   out.push(...overlapWarnings(spec.volumes));
@@ -134,13 +139,14 @@ export function podWarnings(
     if (!s.name) out.push(`${at}.imagePullSecrets[${i}].name: invalid empty name ""`);
   });
   fractions(spec.overhead, `${at}.overhead`, out);
-  profiles(spec, annotations, notes, at, out);
-  for (const [path, c] of containerList(spec, at)) {
+  const containers = containerList(spec, at);
+  profiles(spec, containers, annotations, notes, out);
+  for (const [path, c] of containers) {
     fractions(c.resources?.limits, `${path}.resources.limits`, out);
     fractions(c.resources?.requests, `${path}.resources.requests`, out);
     hiddenVariables(c.env ?? [], path, out);
   }
-  ports(containerList(spec, at), out);
+  ports(containers, out);
   if ((spec.terminationGracePeriodSeconds ?? 0) < 0) {
     out.push(`${at}.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1`);
   }
@@ -174,8 +180,9 @@ export function podNameWarnings(name: string | undefined): string[] {
 }
 
 function duplicates(values: string[] | undefined, report: (index: number, value: string) => void): void {
+  if (values === undefined) return;
   const seen = new Set<string>();
-  values?.forEach((v, i) => (seen.has(v) ? report(i, v) : seen.add(v)));
+  values.forEach((v, i) => (seen.has(v) ? report(i, v) : seen.add(v)));
 }
 
 function fractions(list: Record<string, unknown> | undefined, path: string, out: string[]): void {
@@ -188,6 +195,7 @@ function fractions(list: Record<string, unknown> | undefined, path: string, out:
 }
 
 function hiddenVariables(env: Json<k8s.V1EnvVar>[], path: string, out: string[]): void {
+  if (env.length < 2) return;
   const seen = new Set<string>();
   env.forEach((e, i) => {
     const reference = `$(${e.name})`;
@@ -201,11 +209,11 @@ function hiddenVariables(env: Json<k8s.V1EnvVar>[], path: string, out: string[])
   });
 }
 
-function profiles(spec: PodSpec, annotations: Labels, notes: string, at: string, out: string[]): void {
+function profiles(spec: PodSpec, containers: Containers, annotations: Labels, notes: string, out: string[]): void {
   const instead = 'non-functional in v1.27+; use the "seccompProfile" field instead';
   const pod = 'seccomp.security.alpha.kubernetes.io/pod';
   if (!spec.securityContext?.seccompProfile && annotations[pod] !== undefined) out.push(`${notes}[${pod}]: ${instead}`);
-  for (const [, c] of containerList(spec, at)) {
+  for (const [, c] of containers) {
     const key = `container.seccomp.security.alpha.kubernetes.io/${c.name}`;
     if (!c.securityContext?.seccompProfile && annotations[key] !== undefined) out.push(`${notes}[${key}]: ${instead}`);
     const armor = APPARMOR_CONTAINER + c.name;
