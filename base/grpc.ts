@@ -80,6 +80,7 @@ export class Channel {
   readonly #address: string;
   readonly #options: ChannelOptions;
   readonly #clock: Clock;
+  readonly #metadata: readonly string[];
   #session: ClientHttp2Session | undefined;
   #closed = false;
 
@@ -88,6 +89,7 @@ export class Channel {
     this.#address = address;
     this.#options = options;
     this.#clock = options.clock;
+    this.#metadata = Object.entries(options.metadata ?? {}).flat();
   }
 
   /** One request, one answer; rejects with an RpcError. */
@@ -147,14 +149,10 @@ export class Channel {
     const lost = (why: string, unsent = false) => new RpcError(CODE.unavailable, why, unsent);
     let stream: ClientHttp2Stream;
     try {
-      const headers: Record<string, string> = {
-        ':method': 'POST',
-        ':path': path,
-        'content-type': 'application/grpc',
-        te: 'trailers',
-        ...this.#options.metadata,
-      };
-      if (timeoutMs > 0) headers['grpc-timeout'] = `${Math.min(Math.ceil(timeoutMs), LONGEST_MS)}m`;
+      // A list is taken as it is, where an object would be looked through for each call.
+      const headers = [':method', 'POST', ':path', path, 'content-type', 'application/grpc', 'te', 'trailers'];
+      headers.push(...this.#metadata);
+      if (timeoutMs > 0) headers.push('grpc-timeout', `${Math.min(Math.ceil(timeoutMs), LONGEST_MS)}m`);
       stream = this.#connected().request(headers, { endStream: false });
     } catch (error) {
       queueMicrotask(() => end(lost((error as Error).message, true)));

@@ -47,8 +47,23 @@ export interface FieldManagers {
   apply(request: ManagedWrite & { readonly patch: JsonObject; readonly force: boolean }): KubeObject;
 }
 
+/** RFC 3339 to the second; the same text as long as the second lasts. */
+function timeTexts(): (ms: number) => string {
+  let known = NaN;
+  let text = '';
+  return (ms) => {
+    const second = Math.floor(ms / 1000);
+    if (second !== known) {
+      known = second;
+      text = `${new Date(second * 1000).toISOString().slice(0, 19)}Z`;
+    }
+    return text;
+  };
+}
+
 export function createFieldManagers(options: FieldManagersOptions): FieldManagers {
   const managers = new WeakMap<ObjectType, Map<string, FieldManager>>();
+  const timeText = timeTexts();
   const managerOf = (type: ObjectType, kind: GroupVersionKind): FieldManager => {
     let byKind = managers.get(type);
     if (byKind === undefined) managers.set(type, (byKind = new Map()));
@@ -65,7 +80,7 @@ export function createFieldManagers(options: FieldManagersOptions): FieldManager
     manager: r.manager,
     subresource: r.subresource,
     resetFields: r.resetFields,
-    time: `${new Date(options.now()).toISOString().slice(0, 19)}Z`,
+    time: timeText(options.now()),
   });
   return {
     update(r) {

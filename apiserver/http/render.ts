@@ -4,6 +4,7 @@ import { encodeYaml } from '../../api/codec/yaml.ts';
 import { notAcceptable, type StatusError } from '../../api/status.ts';
 import type { DeepReadonly, JsonObject, KubeObject, ListMeta } from '../../api/types.ts';
 import type { Entry } from '../storage/cache.ts';
+import { withNewline } from '../storage/cache/splice.ts';
 import type { ServedResource } from '../registry/catalog.ts';
 import { JoinedList, Pieces, type ByteSource } from './byte-source.ts';
 import { MEDIA_TYPES, type View } from './negotiate.ts';
@@ -12,8 +13,6 @@ import { hasPlainTable, tableColumns, tableRow } from './table.ts';
 
 /** Anything with a kind and an apiVersion. */
 export type AnyObject = DeepReadonly<KubeObject> | KubeObject | JsonObject;
-
-const NEWLINE = Buffer.from('\n');
 
 /** How rows of a Table carry their objects. */
 export type IncludeObject = 'None' | 'Metadata' | 'Object';
@@ -63,8 +62,7 @@ export function renderObject(
   now: number,
   include: IncludeObject,
 ): Buffer {
-  if (view.as === '' && view.media === 'json' && !view.pretty)
-    return Buffer.concat([servedJson(served, entry), NEWLINE]);
+  if (view.as === '' && view.media === 'json' && !view.pretty) return withNewline(servedJson(served, entry));
   if (view.as === '' && view.media === 'protobuf') return entryProtobuf(served, entry);
   if (view.as === 'PartialObjectMetadataList') throw unfit(view, `is no list (${served.kind})`);
   return encodeObject(transformObject(served, entry.object(), view, now, include), view);

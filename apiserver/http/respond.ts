@@ -5,6 +5,7 @@ import type { ServedResource } from '../registry/catalog.ts';
 import { prepared } from '../registry/prepared.ts';
 import type { WriteOutcome } from '../registry/operation.ts';
 import { parseObject } from '../registry/resource-store.ts';
+import { withNewline } from '../storage/cache/splice.ts';
 import type { ByteSource } from './byte-source.ts';
 import { gzipIfWanted } from './compress.ts';
 import type { View } from './negotiate.ts';
@@ -18,7 +19,6 @@ const CUSTOM = { transforms: true, protobuf: 'metadata' } as const;
 
 /** The forms of a resource's objects. */
 export const resourceOffer = (served: ServedResource) => (served.custom ? CUSTOM : RESOURCE);
-const NEWLINE = Buffer.from('\n');
 
 /** How rows of a Table carry their objects, as the query says. */
 export function includeOf(request: ApiRequest): IncludeObject {
@@ -38,7 +38,7 @@ export async function sendOutcome(
   outcome: WriteOutcome,
 ): Promise<void> {
   if (outcome.json && !served.convert && view.as === '' && view.media === 'json' && !view.pretty) {
-    send(request, reply, outcome.code, view, Buffer.concat([outcome.json, NEWLINE]));
+    send(request, reply, outcome.code, view, withNewline(outcome.json));
     return;
   }
   const stored = outcome.json ? (parseObject(outcome.json) as DeepReadonly<KubeObject>) : outcome.object!;

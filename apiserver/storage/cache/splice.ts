@@ -4,6 +4,7 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const OPEN = 0x7b;
 const CLOSE = 0x7d;
+const NEWLINE = 0x0a;
 const METADATA = Buffer.from('metadata');
 
 const isSpace = (c: number | undefined): boolean => c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09;
@@ -69,11 +70,26 @@ export function spliceRevision(value: Buffer, revision: number): Buffer {
   let next = at;
   while (isSpace(value[next])) next++;
   if (value[next] !== CLOSE) text += ',';
-  const out = Buffer.allocUnsafeSlow(value.length + text.length);
+  const out = withRoom(value.length + text.length);
   value.copy(out, 0, 0, at);
   out.write(text, at, 'latin1');
   value.copy(out, at + text.length, at);
   return out;
+}
+
+/** Memory of its own for so many bytes, and a newline after them. */
+function withRoom(length: number): Buffer {
+  const memory = Buffer.allocUnsafeSlow(length + 1);
+  memory[length] = NEWLINE;
+  return memory.subarray(0, length);
+}
+
+/** The bytes and a newline: without a copy where one stands behind them in memory, as with what is made here. */
+export function withNewline(json: Buffer): Buffer {
+  const end = json.byteOffset + json.length;
+  if (end < json.buffer.byteLength && new Uint8Array(json.buffer, end, 1)[0] === NEWLINE)
+    return Buffer.from(json.buffer, json.byteOffset, json.length + 1);
+  return Buffer.concat([json, Buffer.of(NEWLINE)]);
 }
 
 /** A copy of what spliceRevision made, with another revision. */
@@ -82,7 +98,7 @@ export function replaceRevision(json: Buffer, revision: number): Buffer {
   const from = skipString(json, key) + 1;
   const to = skipString(json, from);
   const text = `"${revision}"`;
-  const out = Buffer.allocUnsafeSlow(json.length - (to - from) + text.length);
+  const out = withRoom(json.length - (to - from) + text.length);
   json.copy(out, 0, 0, from);
   out.write(text, from, 'latin1');
   json.copy(out, from + text.length, to);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { replaceRevision, spliceRevision } from '../../../apiserver/storage/cache/splice.ts';
+import { replaceRevision, spliceRevision, withNewline } from '../../../apiserver/storage/cache/splice.ts';
 
 interface Parsed {
   metadata: { resourceVersion: string; name?: string };
@@ -46,6 +46,16 @@ describe('splicing the resourceVersion', () => {
   it('refuses what is no JSON object', () => {
     for (const bad of ['', '[]', 'null', 'k8s\0xyz', '{"metadata']) {
       assert.throws(() => spliceRevision(Buffer.from(bad), 1), SyntaxError);
+    }
+  });
+
+  it('leaves room for a newline, which is there for those who ask', () => {
+    const value = Buffer.from('{"metadata":{"name":"a"}}');
+    const spliced = spliceRevision(value, 7);
+    for (const json of [spliced, replaceRevision(spliced, 12345), value, Buffer.from('{"cut":1}{').subarray(0, 9)]) {
+      const text = json.toString();
+      assert.equal(withNewline(json).toString(), `${text}\n`);
+      assert.equal(json.toString(), text);
     }
   });
 });
