@@ -9,6 +9,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../../base/clock.ts';
+import { answerUnreadable } from './unreadable.ts';
 import { ApiRequest, Reply } from './request.ts';
 
 export interface TlsFiles {
@@ -29,6 +30,8 @@ export interface ServerOptions {
   headersTimeoutMs?: number;
   /** A connection on which nothing is open is closed after this long, in ms; defaults to 90,000. */
   idleTimeoutMs?: number;
+  /** Hears of each TLS handshake that failed. */
+  handshakeFailed?(): void;
   handle(request: ApiRequest, reply: Reply): Promise<void>;
   upgrade(request: ApiRequest, socket: Duplex, head: Buffer): Promise<void>;
 }
@@ -140,7 +143,10 @@ export async function listen(options: ServerOptions, host: string, port: number)
     socket.on('error', ignore);
     void options.upgrade(new ApiRequest(req, clock.monotonic()), socket, head);
   });
-  server.on('tlsClientError', ignore);
+  server.on('clientError', (error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket: Socket) =>
+    answerUnreadable(error, socket),
+  );
+  server.on('tlsClientError', () => options.handshakeFailed?.());
   const secure = new Set<Socket>();
   server.on('secureConnection', (socket) => {
     socket.on('error', ignore);

@@ -117,7 +117,6 @@ describe('hostile clients', function () {
   it('refuses requests that are no HTTP, or two at once', async () => {
     const bad = [
       'GET\r\n\r\n',
-      'NONSENSE /api HTTP/1.1\r\nHost: x\r\n\r\n',
       'GET /api HTTP/1.1\r\n\r\n',
       'POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef',
       'POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
@@ -272,6 +271,35 @@ describe('hostile clients', function () {
     await new Promise((resolve) => socket.once('data', resolve));
     socket.write(noise(3000, 7));
     assert.match(await end, /^HTTP\/1\.1 101 /);
+  });
+});
+
+describe('requests that the parser refuses', () => {
+  let server: TestServer;
+  before(async () => {
+    server = await startTestServer();
+  });
+  after(() => server.stop());
+  const say = async (text: string) => {
+    const { cert, key } = server.client.options;
+    const socket = await dial({ port: server.port, ca: server.ca, cert: cert as string, key: key as string }, [
+      'http/1.1',
+    ]);
+    const answer = untilClosed(socket);
+    socket.write(text);
+    return answer;
+  };
+
+  it('are answered with a Status when only the method is unknown', async () => {
+    const answer = await say('BREW /api/v1/namespaces HTTP/1.1\r\nHost: x\r\n\r\n');
+    assert.match(answer, /^HTTP\/1\.1 405 /);
+    const status = statusIn(answer);
+    assert.deepEqual([status.code, status.reason], [405, 'MethodNotAllowed']);
+  });
+
+  it('are bad otherwise', async () => {
+    for (const text of ['BREW\r\n\r\n', 'GET /api HTTP/1.1\r\nHost x\r\n\r\n', '\u0000\u0001\u0002'])
+      assert.match(await say(text), /^HTTP\/1\.1 400 /);
   });
 });
 
