@@ -11,7 +11,8 @@ import { MetricsRegistry } from '../base/metrics.ts';
 import type { Authenticator } from './authentication/types.ts';
 import type { Authorizer } from './authorization/types.ts';
 import { createChain, type Chain, type ChainSeams, type RequestAudit } from './http/chain.ts';
-import { objectMetrics, serverMetrics, type ServerMetrics } from './http/metrics.ts';
+import { apiServiceMetrics, cacheMetrics, storeSizeMetrics, watchMetrics } from './http/cache-metrics.ts';
+import { serverMetrics, type ServerMetrics } from './http/metrics.ts';
 import type { HealthCheck } from './http/health.ts';
 import { registerComponentStatuses } from './http/component-statuses.ts';
 import { registerPodHandlers } from './http/pod-handlers.ts';
@@ -50,6 +51,8 @@ export interface AppParts {
   readonly rand: Rand;
   readonly logger: Logger;
   readonly store: Store;
+  /** What /metrics shows. */
+  readonly families: MetricsRegistry;
   readonly catalog: Catalog;
   readonly reader: ObjectReader;
   /** By `group/resource` (`pods`, `apps/deployments`). */
@@ -187,6 +190,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     rand,
     logger,
     store,
+    families,
     catalog,
     reader,
     stores,
@@ -248,6 +252,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       rand,
       minRequestTimeoutSeconds: options.minRequestTimeoutSeconds ?? 1800,
       maxPendingBytes: options.maxWatchBytes,
+      metrics: watchMetrics(families),
       stopping: stopping.signal,
     },
   };
@@ -264,9 +269,16 @@ export async function createApp(options: AppOptions): Promise<App> {
     if (!catalog.get(apiGroup, apiVersion, resource) && !catalog.hasBuiltinGroup(apiGroup)) return pageNotFound(reply);
     return handleResource(resources, request, reply, resolveTarget(catalog, request));
   };
-  const metrics = serverMetrics(families, paths, clock, catalog);
-  objectMetrics(families, stores);
-  (options.audit ?? security.audit)?.metrics?.(families);
+  const metrics = serverMetrics(families, paths, clock, catalog, {
+    read: options.maxRequestsInFlight ?? 400,
+    write: options.maxMutatingRequestsInFlight ?? 200,
+  });
+  cacheMetrics(families, stores);
+  storeSizeMetrics(families, store);
+  apiServiceMetrics(families, reader);
+  const audit = options.audit ?? security.audit;
+  if (audit?.metrics) audit.metrics(families);
+  else families.counter('apiserver_audit_event_total', 'Audit events that were made.').handle([]);
   const fairness =
     options.priorityAndFairness === false
       ? undefined

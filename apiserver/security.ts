@@ -2,6 +2,7 @@
 import { withMeta } from '../api/meta.ts';
 import type { GroupVersionKind, Secret } from '../api/types.ts';
 import { createAdmission } from './admission/chain.ts';
+import { admissionMetrics } from './admission/metrics.ts';
 import { createEquivalence } from './admission/equivalence.ts';
 import type { AdmissionSettings } from './admission/plugin.ts';
 import { createMutatingPolicies } from './admission/policies/mutating.ts';
@@ -53,7 +54,7 @@ export interface SecurityOptions extends Omit<AuthenticationOptions, 'clock' | '
 /** Makes the security of an app; registers reviews, tokens and the issuer's documents. */
 export function createSecurity(options: SecurityOptions): (parts: AppParts) => Security {
   return (parts) => {
-    const { clock, ids, special, paths, cacheOf } = parts;
+    const { clock, ids, special, paths, cacheOf, families } = parts;
     const { rand, logger, catalog, reader } = parts;
     const fields = fieldManagersOf(parts.catalog, clock);
     const writer = createWriter({ clock, ids, rand, logger, catalog, reader, fields });
@@ -90,7 +91,8 @@ export function createSecurity(options: SecurityOptions): (parts: AppParts) => S
     const authorizer = authorization;
     const equivalence = createEquivalence(catalog);
     const shared = { caches: cacheOf, reader, authorizer, equivalence };
-    const webhooks = createWebhookPlugins({ ...shared, clock, ids, logger, resolve });
+    const metrics = admissionMetrics(families);
+    const webhooks = createWebhookPlugins({ ...shared, clock, ids, logger, resolve, metrics });
     const findKind: KindFinder = (apiVersion, kind) => {
       const served = catalog.all().find((r) => r.apiVersion === apiVersion && r.kind === kind && r.store !== undefined);
       return served && { key: readerKey(served.group, served.resource), namespaced: served.namespaced };
@@ -112,6 +114,7 @@ export function createSecurity(options: SecurityOptions): (parts: AppParts) => S
       enable: options.enableAdmission,
       disable: options.disableAdmission,
       settings: options.admissionSettings,
+      metrics,
       extra: [...webhooks.plugins, validating.plugin, mutating.plugin],
     });
 

@@ -31,6 +31,9 @@ export interface RunningServer {
 /** Starts an API server; resolves when it listens and its start-up hooks are done. */
 export async function start(options: StartOptions): Promise<RunningServer> {
   const app = await createApp(options);
+  const handshakes = app.families
+    .counter('apiserver_tls_handshake_errors_total', 'TLS handshakes that failed.')
+    .handle([]);
   const server = await listen(
     {
       clock: app.clock,
@@ -38,6 +41,7 @@ export async function start(options: StartOptions): Promise<RunningServer> {
       disableHttp2: options.disableHttp2,
       headersTimeoutMs: options.headersTimeoutMs,
       idleTimeoutMs: options.idleTimeoutMs,
+      handshakeFailed: () => void handshakes.value++,
       handle: (request, reply) => app.handle(request, reply),
       upgrade: (request, socket, head) => app.upgrade(request, socket, head),
     },

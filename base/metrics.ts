@@ -22,7 +22,32 @@ export interface Handle {
 }
 /** One histogram of a family. */
 export interface HistogramHandle {
-  observe(value: number): void;
+  /** `weight` is how often the value is counted; defaults to 1. */
+  observe(value: number, weight?: number): void;
+}
+
+/** A histogram over time: for how many nanoseconds a quantity was what it was. */
+export class TimedValue {
+  readonly #histogram: HistogramHandle;
+  #value = 0;
+  #since: number;
+
+  /** `now` in milliseconds of any steady clock, here and below. */
+  constructor(histogram: HistogramHandle, now: number) {
+    this.#histogram = histogram;
+    this.#since = now;
+  }
+  set(value: number, now: number): void {
+    this.advance(now);
+    this.#value = value;
+  }
+  /** Counts the time up to now. */
+  advance(now: number): void {
+    const ms = now - this.#since;
+    if (ms <= 0) return;
+    this.#histogram.observe(this.#value, ms * 1e6);
+    this.#since = now;
+  }
 }
 
 /** A value that only grows. */
@@ -52,6 +77,10 @@ export class Counter implements Family {
     let v = this.#values.get(key);
     if (!v) this.#values.set(key, (v = { labels, value: 0 }));
     return v;
+  }
+  /** Forgets all values, for families whose labels come and go. */
+  clear(): void {
+    this.#values.clear();
   }
   write(lines: string[]): void {
     lines.push(`# HELP ${this.#name} ${this.#help}`, `# TYPE ${this.#name} ${this.#type}`);
@@ -97,7 +126,7 @@ export class Histogram implements Family {
   /** The histogram with these labels; from now on it is shown, empty or not. */
   handle(labels: readonly string[]): HistogramHandle {
     const at = this.#at(labels);
-    return { observe: (value) => this.#count(at, value) };
+    return { observe: (value, weight) => this.#count(at, value, weight) };
   }
   #at(labels: readonly string[]): Distribution {
     const key = labels.join('\u0000');
@@ -105,12 +134,12 @@ export class Histogram implements Family {
     if (!v) this.#values.set(key, (v = { labels, counts: this.#bounds.map(() => 0), sum: 0, count: 0 }));
     return v;
   }
-  #count(v: Distribution, value: number): void {
-    v.sum += value;
-    v.count++;
+  #count(v: Distribution, value: number, weight = 1): void {
+    v.sum += value * weight;
+    v.count += weight;
     for (let i = 0; i < this.#bounds.length; i++)
       if (value <= this.#bounds[i]!) {
-        v.counts[i]!++;
+        v.counts[i]! += weight;
         break;
       }
   }
@@ -163,7 +192,7 @@ export class MetricsRegistry {
 
 /** Memory, CPU time and open files of this process. */
 export function processMetrics(registry: MetricsRegistry, startedAt: number): void {
-  const cpu = registry.gauge('process_cpu_seconds_total', 'User and system CPU time in seconds.');
+  const cpu = registry.counter('process_cpu_seconds_total', 'User and system CPU time in seconds.').handle([]);
   const resident = registry.gauge('process_resident_memory_bytes', 'Resident memory in bytes.');
   const virtual = registry.gauge('process_virtual_memory_bytes', 'Virtual memory in bytes.');
   const files = registry.gauge('process_open_fds', 'Open files.');
@@ -172,7 +201,7 @@ export function processMetrics(registry: MetricsRegistry, startedAt: number): vo
   registry.gauge('process_start_time_seconds', 'Start time since the epoch in seconds.').set([], startedAt / 1000);
   registry.onCollect(() => {
     const usage = process.cpuUsage();
-    cpu.set([], (usage.user + usage.system) / 1e6);
+    cpu.value = (usage.user + usage.system) / 1e6;
     const memory = process.memoryUsage();
     resident.set([], memory.rss);
     const self = ownProcess();

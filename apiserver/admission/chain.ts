@@ -4,6 +4,8 @@ import { createObjectFinder } from '../authentication/objects.ts';
 import type { Rbac } from '../authorization/rbac.ts';
 import { createEscalationCheck } from '../authorization/escalation.ts';
 import { DEFAULT_ON, ORDER, UNAVAILABLE, factories } from './plugins.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { AdmissionMetrics, Step, StepTimes } from './metrics.ts';
 import type { AdmissionSettings } from './plugin.ts';
 import type { AdmissionAttributes, AdmissionDeps, AdmissionPlugin, Operation } from './types.ts';
 
@@ -27,6 +29,7 @@ export interface AdmissionOptions {
   settings?: AdmissionSettings;
   /** Plugins made elsewhere (webhooks, policies), put in the place that their name has. */
   extra?: readonly AdmissionPlugin[];
+  metrics?: AdmissionMetrics;
 }
 
 /** The plugins in force, in order, for these flags. Throws an Error that names what is unknown or contradictory. */
@@ -56,32 +59,65 @@ export function createAdmission(options: AdmissionOptions): Admission {
     const made = options.extra?.find((p) => p.name === name) ?? factories[name]?.(deps);
     if (made) plugins.push(made);
   }
-  const by = (method: 'admit' | 'validate') =>
-    Object.fromEntries(OPERATIONS.map((op) => [op, plugins.filter((p) => p[method] && p.handles(op))])) as Record<
-      Operation,
-      AdmissionPlugin[]
-    >;
-  const mutating = by('admit');
-  const validating = by('validate');
+  const measured = (method: Step) =>
+    Object.fromEntries(
+      OPERATIONS.map((op) => [op, new Pass(plugins, method, op, options.deps.clock, options.metrics)]),
+    ) as Record<Operation, Pass>;
+  const mutating = measured('admit');
+  const validating = measured('validate');
 
   return {
     plugins: plugins.slice(1).map((p) => p.name),
-    handles: (operation) => mutating[operation].length > 0 || validating[operation].length > 0,
+    handles: (operation) => mutating[operation].plugins.length > 0 || validating[operation].plugins.length > 0,
     async admit(a) {
-      const plugins = mutating[a.operation];
-      for (let pass = 0; pass < 2; pass++) {
-        for (const p of plugins) {
-          const pending = p.admit!(a);
-          if (pending) await pending;
-        }
-        if (!plugins.some((p) => p.wantsReinvocation?.(a))) return;
-      }
+      const pass = mutating[a.operation];
+      await pass.run(a);
+      if (pass.plugins.some((p) => p.wantsReinvocation?.(a))) await pass.run(a);
     },
-    async validate(a) {
-      for (const p of validating[a.operation]) {
-        const pending = p.validate!(a);
-        if (pending) await pending;
-      }
-    },
+    validate: (a) => validating[a.operation].run(a),
   };
+}
+
+/** The plugins that take part in one pass for one operation, and the time they take. */
+class Pass {
+  readonly plugins: readonly AdmissionPlugin[];
+  readonly #method: Step;
+  readonly #clock: Clock;
+  readonly #times: readonly (StepTimes | undefined)[];
+  readonly #total: StepTimes | undefined;
+
+  constructor(
+    all: readonly AdmissionPlugin[],
+    method: Step,
+    operation: Operation,
+    clock: Clock,
+    metrics: AdmissionMetrics | undefined,
+  ) {
+    this.plugins = all.filter((p) => p[method] && p.handles(operation));
+    this.#method = method;
+    this.#clock = clock;
+    this.#times = this.plugins.map((p) => metrics?.plugin(p.name, operation, method));
+    this.#total = metrics?.step(operation, method);
+  }
+
+  async run(a: AdmissionAttributes): Promise<void> {
+    const began = this.#clock.monotonic();
+    let last = began;
+    let i = 0;
+    try {
+      for (; i < this.plugins.length; i++) {
+        const pending = this.plugins[i]![this.#method]!(a);
+        if (pending) await pending;
+        const now = this.#clock.monotonic();
+        this.#times[i]?.passed.observe((now - last) / 1000);
+        last = now;
+      }
+      this.#total?.passed.observe((last - began) / 1000);
+    } catch (error) {
+      const now = this.#clock.monotonic();
+      this.#times[i]?.refused((now - last) / 1000);
+      this.#total?.refused((now - began) / 1000);
+      throw error;
+    }
+  }
 }

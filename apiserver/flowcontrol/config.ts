@@ -79,7 +79,8 @@ export function buildConfig(input: ConfigInput, previous: FlowConfig | undefined
   for (const [i, c] of configs.entries()) {
     const name = nameOf(c);
     const old = previous?.levels.get(name);
-    const level = old?.level ?? new PriorityLevel(name, input.clock, input.maxWaitMs);
+    const level =
+      old?.level ?? new PriorityLevel(name, input.clock, input.maxWaitMs, input.metrics.use(name, input.clock));
     level.uid = c.metadata?.uid ?? '';
     level.exempt = c.spec?.type === 'Exempt';
     level.configure(level.exempt ? REJECT : settingsOf(c));

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../base/clock.ts';
 import { Integrator } from './integrator.ts';
-import type { SchemaMetrics } from './metrics.ts';
+import type { LevelUse, SchemaMetrics } from './metrics.ts';
 import { Dealer } from './shuffle.ts';
 import type { RequestDigest, WorkEstimate } from './types.ts';
 
@@ -98,6 +98,7 @@ export class PriorityLevel {
   readonly name: string;
   readonly #clock: Clock;
   readonly #maxWaitMs: number;
+  readonly #use: LevelUse | undefined;
   readonly running = new Set<Running>();
   readonly demand: Integrator;
   exempt = false;
@@ -117,7 +118,8 @@ export class PriorityLevel {
   #robin = 0;
 
   /** `maxWaitMs`: requests that have waited this long are refused. */
-  constructor(name: string, clock: Clock, maxWaitMs: number) {
+  constructor(name: string, clock: Clock, maxWaitMs: number, use?: LevelUse) {
+    this.#use = use;
     this.name = name;
     this.#clock = clock;
     this.#maxWaitMs = maxWaitMs;
@@ -373,5 +375,12 @@ export class PriorityLevel {
 
   #note(now: number): void {
     this.demand.set(this.seatsInUse + this.seatsWaiting, now);
+    const use = this.#use;
+    if (!use) return;
+    const { queues, lengthLimit } = this.#settings;
+    const room = Math.max(1, this.limit);
+    use.executing.set(this.running.size / room, now);
+    use.waiting.set(this.waiting / Math.max(1, queues * lengthLimit), now);
+    use.seats.set(this.seatsInUse / room, now);
   }
 }

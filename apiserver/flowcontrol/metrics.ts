@@ -1,5 +1,6 @@
 /** What /metrics tells of fair queuing, under upstream's names. */
-import type { Handle, HistogramHandle, MetricsRegistry } from '../../base/metrics.ts';
+import type { Clock } from '../../base/clock.ts';
+import { TimedValue, type Handle, type HistogramHandle, type MetricsRegistry } from '../../base/metrics.ts';
 import type { SeatDemand, SeatLimits } from './borrowing.ts';
 import type { Refusal } from './level.ts';
 
@@ -8,6 +9,8 @@ const SCHEMA = ['priority_level', 'flow_schema'];
 const SECONDS = [0.002, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30];
 const LENGTHS = [0, 10, 25, 50, 100, 250, 500, 1000];
 const SEATS = [1, 2, 4, 10];
+const REQUESTS_USED = [0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 1];
+const SEATS_USED = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1];
 
 /** What is counted of one schema and the level it leads to. */
 export interface SchemaMetrics {
@@ -25,7 +28,15 @@ export interface SchemaMetrics {
   watches(count: number): void;
 }
 
+/** How much of a level is in use, as fractions of what there is. */
+export interface LevelUse {
+  readonly executing: TimedValue;
+  readonly waiting: TimedValue;
+  readonly seats: TimedValue;
+}
+
 export interface FlowMetrics {
+  use(level: string, clock: Clock): LevelUse;
   schema(level: string, schema: string): SchemaMetrics;
   limits(level: string, limits: SeatLimits): void;
   /** After seats were shared out anew. */
@@ -67,7 +78,32 @@ export function flowMetrics(registry: MetricsRegistry): FlowMetrics {
   const targets = level('target_seats', 'Seats that a level should have.');
   const fraction = registry.gauge(P + 'seat_fair_frac', 'Fraction of its target that a level gets.', []);
 
+  const phases = ['phase', 'priority_level'];
+  const use = (what: string, help: string, bounds: readonly number[]) =>
+    registry.histogram(`${P}priority_level_${what}_utilization`, help, phases, bounds);
+  const requestUse = use('request', 'Nanoseconds by the fraction of requests there is room for.', REQUESTS_USED);
+  const seatUse = use('seat', 'Nanoseconds by the fraction of seats in use.', SEATS_USED);
+
+  const uses = new Map<string, LevelUse & { readonly clock: Clock }>();
+  registry.onCollect(() => {
+    for (const { clock, executing, waiting, seats } of uses.values())
+      for (const v of [executing, waiting, seats]) v.advance(clock.monotonic());
+  });
+
   return {
+    use(name, clock) {
+      const known = uses.get(name);
+      if (known) return known;
+      const timed = (h: typeof requestUse, phase: string) => new TimedValue(h.handle([phase, name]), clock.monotonic());
+      const made = {
+        clock,
+        executing: timed(requestUse, 'executing'),
+        waiting: timed(requestUse, 'waiting'),
+        seats: timed(seatUse, 'executing'),
+      };
+      uses.set(name, made);
+      return made;
+    },
     schema(levelName, name) {
       const labels = [levelName, name];
       const h = {

@@ -98,7 +98,11 @@ export async function listEntries(
     list = cache.snapshot(scope);
   }
   if (selectsConverted(o, served)) await preparedEntries(served, list.entries);
-  return page(store.prefix, list, match, o, start);
+  const answer = page(store.prefix, list, match, o, start);
+  cache.counts.lists++;
+  cache.counts.fetched += list.entries.length;
+  cache.counts.returned += answer.entries.length;
+  return answer;
 }
 
 async function atRevision(served: ServedResource, read: () => Promise<CacheList>, token?: Token): Promise<CacheList> {

@@ -1,9 +1,14 @@
 /** What /metrics tells of requests, under the names that dashboards of Kubernetes expect. */
 import type { Clock } from '../../base/clock.ts';
-import { processMetrics, type Handle, type HistogramHandle, type MetricsRegistry } from '../../base/metrics.ts';
+import {
+  processMetrics,
+  TimedValue,
+  type Handle,
+  type HistogramHandle,
+  type MetricsRegistry,
+} from '../../base/metrics.ts';
 import { VERSION } from '../discovery/routes.ts';
 import type { Catalog } from '../registry/catalog.ts';
-import type { ResourceStore } from '../registry/resource-store.ts';
 import type { ChainSeams } from './chain.ts';
 import { MethodPaths, type PathRoutes } from './paths.ts';
 import type { ApiRequest } from './request.ts';
@@ -11,6 +16,7 @@ import { isLongRunning } from './request-info.ts';
 
 const SECONDS = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60];
 const SHORT = Array.from({ length: 15 }, (_, i) => 0.001 * 2 ** i);
+const FRACTIONS = [0, 0.001, 0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1];
 const BYTES = [1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 const TARGET = ['group', 'resource', 'scope', 'subresource', 'verb', 'version'];
 
@@ -33,12 +39,15 @@ const VERBS = new Set(
 /** Users that are told apart; the others are one. */
 const SYSTEM_USERS = new Set(['admin', 'client', 'kube_proxy', 'kubelet', 'system:serviceaccount:kube-system:default']);
 
-/** Registers /metrics and gives the chain what it reports to. Label values never come from clients alone. */
+/**
+ * Registers /metrics and gives the chain what it reports to. `limits`: how many requests there may be at a time. Label values never come from clients alone.
+ */
 export function serverMetrics(
   registry: MetricsRegistry,
   paths: PathRoutes,
   clock: Clock,
   catalog: Catalog,
+  limits: { readonly read: number; readonly write: number },
 ): ServerMetrics {
   processMetrics(registry, clock.now());
   registry
@@ -77,7 +86,21 @@ export function serverMetrics(
     ...TARGET,
   ]);
   const inFlight = registry.gauge('apiserver_current_inflight_requests', 'Requests being worked on.', ['request_kind']);
-  const flights = { read: inFlight.handle(['readOnly']), write: inFlight.handle(['mutating']) };
+  const shares = registry.histogram(
+    'apiserver_flowcontrol_read_vs_write_current_requests',
+    'Nanoseconds by the fraction of requests of a kind that there may be.',
+    ['phase', 'request_kind'],
+    FRACTIONS,
+  );
+  const flight = (kind: string, limit: number) => ({
+    current: inFlight.handle([kind]),
+    share: new TimedValue(shares.handle(['executing', kind]), clock.monotonic()),
+    limit: Math.max(1, limit),
+  });
+  const flights = { read: flight('readOnly', limits.read), write: flight('mutating', limits.write) };
+  registry.onCollect(() => {
+    for (const f of Object.values(flights)) f.share.advance(clock.monotonic());
+  });
   const attempts = registry.counter('authentication_attempts', 'Authentications by result.', ['result']);
   const users = registry.counter('authenticated_user_requests', 'Requests by user.', ['username']);
   const authentication = registry.histogram(
@@ -169,7 +192,11 @@ export function serverMetrics(
         open.value++;
         return () => void open.value--;
       },
-      inFlight: (mutating, delta) => void ((mutating ? flights.write : flights.read).value += delta),
+      inFlight(mutating, delta) {
+        const { current, share, limit } = mutating ? flights.write : flights.read;
+        current.value += delta;
+        share.set(current.value / limit, clock.monotonic());
+      },
       authenticated(result, user, seconds) {
         noted('authn', result, seconds);
         if (result !== 'success') return;
@@ -195,18 +222,4 @@ function scopeOf(request: ApiRequest): string {
   if (!info.isResourceRequest) return '';
   if (info.parts.length > 1) return 'resource';
   return info.namespace !== '' ? 'namespace' : 'cluster';
-}
-
-/** Registers how many objects of each resource are stored. */
-export function objectMetrics(registry: MetricsRegistry, stores: ReadonlyMap<string, ResourceStore>): void {
-  const objects = registry.gauge('apiserver_storage_objects', 'Stored objects by resource.', ['resource']);
-  const byGroup = registry.gauge('apiserver_resource_objects', 'Stored objects by resource.', ['group', 'resource']);
-  registry.onCollect(() => {
-    for (const s of stores.values()) {
-      if (!s.isOpen) continue;
-      const { group, resource } = s.definition;
-      objects.set([group === '' ? resource : `${resource}.${group}`], s.cache.size);
-      byGroup.set([group, resource], s.cache.size);
-    }
-  });
 }

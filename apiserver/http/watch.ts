@@ -10,6 +10,7 @@ import type { ServedResource } from '../registry/catalog.ts';
 import { matcherOf, scopeOf, type ListOptions } from '../registry/list-options.ts';
 import type { CacheEvent, CacheWatcher, Entry, Scope } from '../storage/cache.ts';
 import { CompactedError } from '../storage/store.ts';
+import type { WatchValues } from './cache-metrics.ts';
 import { parseReadVersion } from './list.ts';
 import { MEDIA_TYPES, type View } from './negotiate.ts';
 import {
@@ -31,6 +32,8 @@ export interface WatchDeps {
   readonly minRequestTimeoutSeconds: number;
   /** A watcher that has more bytes than this waiting is cut off; it comes back and lists again. Defaults to 16 MiB. */
   readonly maxPendingBytes?: number;
+  /** What is counted of the events of a served resource. */
+  readonly metrics?: (served: ServedResource) => WatchValues;
   /** Ends all watches (shutdown). */
   readonly stopping: AbortSignal;
 }
@@ -223,8 +226,13 @@ export async function serveWatch(
     if (view.as === '') return view.media === 'protobuf' ? entryProtobuf(served, entry) : servedJson(served, entry);
     return encodeLine(tableOf(entry.object()), view);
   };
+  const values = deps.metrics?.(served);
   const put = (frame: Buffer): boolean => {
     sink!.write(frame);
+    if (values) {
+      values.events.value++;
+      values.sizes.observe(frame.length);
+    }
     if (sink!.pending <= maxPending) return true;
     finish(true);
     return false;

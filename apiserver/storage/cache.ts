@@ -62,6 +62,20 @@ export interface CacheWatchHandlers {
   end(error: Error): void;
 }
 
+/** Plain numbers that only grow; whoever does the thing counts it. */
+export interface CacheCounts {
+  /** Changes taken in. */
+  received: number;
+  /** Times that everything was read. */
+  loads: number;
+  /** Consistent reads. */
+  consistent: number;
+  /** Lists, the objects that were looked at for them, and those that were in them. */
+  lists: number;
+  fetched: number;
+  returned: number;
+}
+
 /** The cache of one resource. */
 export interface ResourceCache {
   /** The cached state as it is, without waiting. */
@@ -83,6 +97,8 @@ export interface ResourceCache {
   readonly revision: number;
   /** Objects held. */
   readonly size: number;
+  /** How it was used so far. */
+  readonly counts: CacheCounts;
   /** Objects held of one namespace; costs next to nothing. */
   sizeOf(namespace: string): number;
 }

@@ -4,6 +4,7 @@ import type { Handle, HistogramHandle, MetricsRegistry } from '../../base/metric
 import type { Store } from './store.ts';
 
 const SECONDS = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60];
+const LIST = ['group', 'resource'];
 const LABELS = ['operation', 'group', 'resource'];
 
 /** Follows pieces of work within the trace of a request. */
@@ -16,6 +17,11 @@ export function storeMeter(registry: MetricsRegistry, clock: Clock, tracer?: Wor
   const requests = registry.counter('etcd_requests_total', 'Requests to the store.', LABELS);
   const errors = registry.counter('etcd_request_errors_total', 'Requests to the store that failed.', LABELS);
   const times = registry.histogram('etcd_request_duration_seconds', 'Time of requests to the store.', LABELS, SECONDS);
+  const counter = (name: string, help: string) => registry.counter(`apiserver_storage_list_${name}total`, help, LIST);
+  const lists = counter('', 'Lists read from the store.');
+  const fetched = counter('fetched_objects_', 'Objects read from the store for lists.');
+  const evaluated = counter('evaluated_objects_', 'Objects of lists from the store that were looked at.');
+  const returned = counter('returned_objects_', 'Objects of lists from the store that were given on.');
 
   return (store: Store, group: string, resource: string): Store => {
     const values = new Map<string, { count: Handle; time: HistogramHandle }>();
@@ -40,7 +46,12 @@ export function storeMeter(registry: MetricsRegistry, clock: Clock, tracer?: Wor
     };
     return {
       get: (...a) => run('get', () => store.get(...a)),
-      list: (...a) => run('list', () => store.list(...a)),
+      async list(...a) {
+        const list = await run('list', () => store.list(...a));
+        lists.add([group, resource]);
+        for (const c of [fetched, evaluated, returned]) c.add([group, resource], list.items.length);
+        return list;
+      },
       create: (...a) => run('create', () => store.create(...a)),
       update: (...a) => run('update', () => store.update(...a)),
       delete: (...a) => run('delete', () => store.delete(...a)),

@@ -20,6 +20,7 @@ import type { ObjectReader } from '../../registry/definition.ts';
 import type { Equivalence, RequestView } from '../equivalence.ts';
 import { deny } from '../plugin.ts';
 import { bindingsFor, conditionsHold, EvaluationError } from '../policies/expressions.ts';
+import type { AdmissionMetrics, WebhookOutcome } from '../metrics.ts';
 import type { AdmissionAttributes, AdmissionPlugin } from '../types.ts';
 import { createWebhookClient, WebhookCallError, type AdmissionResponse, type ServiceResolver } from './client.ts';
 import { followHooks, hookMatches, isExempt, type Hook } from './hook.ts';
@@ -34,7 +35,11 @@ export interface WebhookOptions {
   equivalence: Equivalence;
   /** For matchConditions. */
   authorizer: Authorizer;
+  metrics: AdmissionMetrics;
 }
+
+/** The code that is counted where no webhook answered. */
+const UNREACHED = 503;
 
 /** What the mutating plugin remembers of a request between two passes of the chain. */
 interface Progress {
@@ -142,22 +147,42 @@ export function createWebhookPlugins(o: WebhookOptions): { plugins: AdmissionPlu
     hook: Hook,
     a: AdmissionAttributes,
     sent: AdmissionAttributes,
+    type: WebhookOutcome['type'],
   ): Promise<AdmissionResponse | undefined> {
     if (a.dryRun && !hook.dryRunSafe)
       throw badRequest(`admission webhook ${JSON.stringify(hook.name)} does not support dry run`);
     let response: AdmissionResponse;
+    const { name } = hook;
+    const began = o.clock.monotonic();
+    const ended = (code: number, error?: WebhookOutcome['error']) =>
+      o.metrics.webhook({
+        name,
+        type,
+        operation: a.operation,
+        seconds: (o.clock.monotonic() - began) / 1000,
+        code,
+        rejected: error !== undefined,
+        error,
+      });
     try {
       response = await client.call(hook, reviewOf(a, sent));
     } catch (error) {
       if (!(error instanceof WebhookCallError)) throw error;
-      if (!hook.failOpen) throw internalError(`failed calling webhook ${JSON.stringify(hook.name)}: ${error.message}`);
+      ended(UNREACHED, hook.failOpen ? undefined : 'calling_webhook_error');
+      if (hook.failOpen) o.metrics.failedOpen(name, type);
+      else throw internalError(`failed calling webhook ${JSON.stringify(hook.name)}: ${error.message}`);
       o.logger.warn('a webhook failed and is ignored', { webhook: hook.name, error: error.message });
       a.annotate(`failed-open.webhook.admission.k8s.io/${hook.name}`, hook.configuration);
       return undefined;
     }
     for (const text of response.warnings ?? []) a.warn(text);
     for (const [k, v] of Object.entries(response.auditAnnotations ?? {})) a.annotate(`${hook.name}/${k}`, v);
-    if (!response.allowed) throw refusal(hook.name, response.status);
+    if (!response.allowed) {
+      const refused = refusal(hook.name, response.status);
+      ended(refused.code, 'no_error');
+      throw refused;
+    }
+    ended(200);
     return response;
   }
 
@@ -196,7 +221,7 @@ export function createWebhookPlugins(o: WebhookOptions): { plugins: AdmissionPlu
       const view = await viewFor(hook, a);
       if (!view) continue;
       if (again && progress.called.has(hook.id)) progress.again.delete(hook.id);
-      const response = await ask(hook, view.attributes, a);
+      const response = await ask(hook, view.attributes, a, 'admit');
       if (response && patched(hook, view.attributes, response)) {
         await view.takeOver();
         progress.changed = true;
@@ -212,7 +237,9 @@ export function createWebhookPlugins(o: WebhookOptions): { plugins: AdmissionPlu
     if (hooks.length === 0 || isExempt(a)) return;
     const views = await Promise.all(hooks.map(async (hook) => ({ hook, view: await viewFor(hook, a) })));
     const wanted = views.filter((v) => v.view !== undefined);
-    const results = await Promise.allSettled(wanted.map(({ hook, view }) => ask(hook, view!.attributes, a)));
+    const results = await Promise.allSettled(
+      wanted.map(({ hook, view }) => ask(hook, view!.attributes, a, 'validating')),
+    );
     for (const r of results) if (r.status === 'rejected') throw r.reason;
   }
 

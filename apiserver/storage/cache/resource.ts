@@ -1,6 +1,7 @@
 /** The cache of one resource: its entries, indexes, recent history and watchers. */
 import type { DeepReadonly, KubeObject } from '../../../api/types.ts';
 import type {
+  CacheCounts,
   CacheList,
   CacheWatcher,
   CacheWatchHandlers,
@@ -45,6 +46,7 @@ export class CachedResource implements ResourceCache {
   readonly options: ResourceCacheOptions;
   readonly history = new History(0);
   readonly watchers: Watchers;
+  readonly counts: CacheCounts = { received: 0, loads: 0, consistent: 0, lists: 0, fetched: 0, returned: 0 };
   readonly #feed: Feed;
   readonly #byKey = new Map<string, CachedEntry>();
   readonly #sorted = new SortedList<CachedEntry>();
@@ -88,6 +90,7 @@ export class CachedResource implements ResourceCache {
   async load(past?: { revision: number; events: readonly StoreEvent[] }): Promise<void> {
     this.beginLoad();
     const list = await this.#feed.store.list(this.options.prefix, past && { revision: past.revision });
+    this.counts.loads++;
     this.#byKey.clear();
     this.#unreadable.clear();
     this.#fields.clear();
@@ -138,6 +141,7 @@ export class CachedResource implements ResourceCache {
       throw event.unreadable;
     }
     if (this.#unreadable.size > 0) this.#unreadable.delete(event.key);
+    this.counts.received++;
     const previous = this.#byKey.get(event.key);
     let entry: CachedEntry;
     if (event.type === 'put') {
@@ -243,12 +247,14 @@ export class CachedResource implements ResourceCache {
   }
 
   async get(key: string): Promise<Entry | undefined> {
+    this.counts.consistent++;
     await this.#fresh();
     if (this.#unreadable.size > 0) await this.#readAgain(key);
     return this.#byKey.get(key);
   }
 
   async list(scope?: Scope): Promise<CacheList> {
+    this.counts.consistent++;
     await this.#fresh();
     if (this.#unreadable.size > 0) await this.#readAgain(this.#concerned(scope));
     return this.snapshot(scope);
