@@ -40,12 +40,14 @@ interface Player {
   ): Promise<number>;
 }
 
-/** What the player told about each failed step; how many objects of a name came before is left out. */
+const UID_KEY = /\['k:\{"uid":"[^"]*"\}'\]: want (\{\}, got \(absent\)|\(absent\), got \{\})$/;
+
+/** What the player told about each failed step; how many objects of a name came before and owners' uids are left out. */
 function failures(told: readonly string[]): string[] {
   const found: string[][] = [];
   for (const line of told)
     if (line.startsWith('FAIL')) found.push([line]);
-    else if (line.startsWith('  ') && !/want "<uid:[^"]*#\d+>", got "<uid:[^"]*>"$/.test(line))
+    else if (line.startsWith('  ') && !UID_KEY.test(line) && !/want "<uid:[^"]*#\d+>", got "<uid:[^"]*>"$/.test(line))
       found.at(-1)?.push(line);
   return found.filter((lines) => lines.length > 1).map((lines) => lines.join('\n'));
 }

@@ -1,3 +1,4 @@
+import { appScenarios } from './apps.ts';
 import { admissionScenarios } from './admission.ts';
 import { crdScenarios } from './crd.ts';
 import { strategic, migration, services } from './patches.ts';
@@ -21,4 +22,5 @@ export const scenarios = (): Scenario[] => [
   ...crdScenarios(),
   ...admissionScenarios(),
   ...policyScenarios(),
+  ...appScenarios(),
 ];
