@@ -13,6 +13,7 @@ const PATCH = '$patch';
 const RETAIN = '$retainKeys';
 const DELETE_FROM = '$deleteFromPrimitiveList/';
 const SET_ORDER = '$setElementOrder/';
+const ORDERS = SET_ORDER.slice(0, -1);
 
 /**
  * Applies a decoded patch to `document`, whose type says how lists merge. Inputs stay as they are; unchanged parts
@@ -41,14 +42,18 @@ interface Lookup {
   readonly mergeKey: string;
 }
 const NOTHING: Scope = { type: undefined, node: undefined };
+/** What is kept as bytes has no fields that could be merged into. */
+const RAW: Scope = { type: undefined, node: undefined };
 
 function scopeOf(node: SchemaNode | undefined): Scope {
   if (node?.form === 'object') return { type: node.type, node: undefined };
   if (node?.form === 'map') return { type: undefined, node: node.values };
-  return NOTHING;
+  return node?.form === 'raw' ? RAW : NOTHING;
 }
 
 function lookup(scope: Scope, key: string): Lookup {
+  if (scope === RAW)
+    throw failure(`unable to find api field in struct RawExtension for the json field ${JSON.stringify(key)}`);
   const field = scope.type?.field(key);
   const node = field?.node ?? scope.node;
   return {
@@ -72,7 +77,7 @@ function mergeObject(original: JsonObject, patch: JsonObject, scope: Scope): Jso
   if (Object.hasOwn(patch, RETAIN)) retainKeys(out, patch);
   const done = new Set<string>([RETAIN]);
   for (const key of Object.keys(patch)) {
-    if (key.startsWith(SET_ORDER)) {
+    if (key.startsWith(ORDERS)) {
       done.add(key);
       mergeOrdered(out, patch, key, scope, done);
     }

@@ -5,7 +5,7 @@ import type { DeepReadonly, KubeObject } from '../../api/types.ts';
 import type { AdmissionAttributes } from '../admission/types.ts';
 import { formatTime } from '../../base/clock.ts';
 import { setDefaults } from './decode.ts';
-import { dedupeOwners, validateMeta } from './object-meta.ts';
+import { dedupeOwners, isVersion, validateMeta } from './object-meta.ts';
 import { dropDisabledFields, intoStoredForm } from './stored-form.ts';
 import {
   admissionAttributes,
@@ -161,8 +161,10 @@ async function prepared(
       throw alreadyExists(served, name);
     return { code: 201, object: object as DeepReadonly<KubeObject> };
   }
-  if (object.metadata.resourceVersion)
+  // What is no version is taken for none.
+  if (isVersion(object.metadata.resourceVersion))
     throw new StatusError(500, '', 'resourceVersion should not be set on objects to be created');
+  delete object.metadata.resourceVersion;
   if (served.convert && served.definition.inRequestVersion) {
     await served.convert.prepareStorage?.(object as DeepReadonly<KubeObject>);
     object = served.convert.toStorage(object);

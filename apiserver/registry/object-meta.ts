@@ -7,6 +7,9 @@ import type { ResourceDefinition } from './definition.ts';
 
 const META = Path.root('metadata');
 
+/** A text that a resourceVersion may be. */
+export const isVersion = (text: string | undefined): boolean => text !== undefined && /^\d+$/.test(text);
+
 /** Validates the metadata of an object about to be created. */
 export function validateMeta(object: KubeObject, definition: ResourceDefinition): FieldError[] {
   const errors: FieldError[] = [];

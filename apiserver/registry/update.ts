@@ -7,7 +7,7 @@ import { deepEqual } from '../../api/meta.ts';
 import { keepTimesOfNoop } from '../../api/apply/index.ts';
 import { createPrepared, orderMeta } from './create.ts';
 import { setDefaults } from './decode.ts';
-import { dedupeOwners, validateMetaUpdate } from './object-meta.ts';
+import { dedupeOwners, isVersion, validateMetaUpdate } from './object-meta.ts';
 import {
   admissionAttributes,
   rightsOf,
@@ -122,7 +122,7 @@ async function tryUpdate(
           message: 'Invalid value: 0: must be specified for an update',
         },
       ]);
-  } else if (version !== String(current.revision)) throw conflict(served, request.name, MODIFIED);
+  } else if (checked(version) !== String(current.revision)) throw conflict(served, request.name, MODIFIED);
   const before = old.metadata!;
   meta.resourceVersion = String(current.revision);
   if (source.checkUid && meta.uid && meta.uid !== before.uid)
@@ -219,12 +219,17 @@ async function prepared(
   return { code: 200, json: written.json, revision: written.revision };
 }
 
-/** PUT or apply of a name that isn't there. */
+/** The version, if it is one. */
+function checked(version: string): string {
+  if (isVersion(version)) return version;
+  throw new StatusError(500, '', `strconv.ParseUint: parsing ${JSON.stringify(version)}: invalid syntax`);
+}
+
+/** PUT or apply of a name that isn't there; which version was expected doesn't matter. */
 async function createAbsent(deps: RegistryDeps, request: WriteRequest, source: UpdateSource): Promise<WriteOutcome> {
   const object = await source.produce(undefined);
   const meta = (object.metadata ??= {});
-  if (source.checkUid && meta.resourceVersion && meta.resourceVersion !== '0')
-    throw notFound(request.served, request.name);
+  if (meta.resourceVersion) checked(meta.resourceVersion);
   if (source.checkUid && meta.uid)
     throw conflict(
       request.served,

@@ -288,7 +288,7 @@ export const resourceClaimTemplates = define<Template>(
           annotations(meta.get('annotations') as Field<Labels>);
           for (const k of Object.keys(meta.value ?? {}) as 'name'[])
             if (!['annotations', 'labels'].includes(k) && (!meta.get(k).isEmpty || POINTERS.includes(k)))
-              meta.get(k).forbidden('cannot be set');
+              meta.named(k === ('uid' as string) ? 'uID' : k).forbidden('cannot be set');
           devices(f.get('spec').get('spec').get('devices'));
         },
         update: (f, old) => f.get('spec').immutable(old.spec),

@@ -264,4 +264,31 @@ describe('answers as kube-apiserver gives them', () => {
     const path = '/apis/certificates.k8s.io/v1/certificatesigningrequests?fieldSelector=metadata.namespace%3Dx';
     assert.equal((await ask(server, { path })).code, 400);
   });
+
+  it('fails on versions that are none, creates by PUT whatever version was expected', async () => {
+    const leases = '/apis/coordination.k8s.io/v1/namespaces/default/leases';
+    const put = (path: string, kind: string, apiVersion: string, name: string, resourceVersion: string) =>
+      ask(server, {
+        method: 'PUT',
+        path: `${path}/${name}`,
+        body: { kind, apiVersion, metadata: { name, resourceVersion } },
+      });
+    assert.equal((await put(leases, 'Lease', 'coordination.k8s.io/v1', 'new', '5')).code, 201);
+    assert.equal((await put(leases, 'Lease', 'coordination.k8s.io/v1', 'new', '5')).code, 409);
+    assert.equal((await put(leases, 'Lease', 'coordination.k8s.io/v1', 'other', 'x')).code, 500);
+    assert.equal((await put(MAPS, 'ConfigMap', 'v1', 'absent', 'x')).code, 404);
+    const made = await post(MAPS, { metadata: { name: 'odd', resourceVersion: 'x' } });
+    assert.equal(made.code, 201);
+    assert.match(String((made.json.metadata as unknown as JsonObject)['resourceVersion']), /^\d+$/);
+    assert.equal((await put(MAPS, 'ConfigMap', 'v1', 'odd', 'x')).code, 500);
+  });
+
+  it('merges nothing into what is kept as bytes', async () => {
+    const path = '/apis/apps/v1/namespaces/default/controllerrevisions';
+    await post(path, { metadata: { name: 'r' }, revision: 1, data: { spec: { a: 1 } } });
+    const data = { spec: { a: 1 } };
+    assert.equal((await patch('strategic', `${path}/r`, { data })).code, 500);
+    assert.equal((await patch('merge', `${path}/r`, { data })).code, 200);
+    assert.equal((await patch('strategic', `${path}/r`, { $setElementOrder: 1 })).code, 500);
+  });
 });
