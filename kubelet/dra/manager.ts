@@ -75,6 +75,12 @@ const serves = (d: PreparedDevice, request: string | undefined): boolean =>
   d.request_names.length === 0 ||
   d.request_names.some((r) => r === request || r.startsWith(`${request}/`));
 
+interface Instance {
+  endpoint: string;
+  caller: Caller;
+  health: HealthWatch;
+}
+
 export function createDraManager(options: {
   /** Where what is prepared is written down. */
   file: string;
@@ -87,7 +93,8 @@ export function createDraManager(options: {
   wipe(driver: string): Promise<void>;
 }): DraManager {
   const { clock, logger, file } = options;
-  const drivers = new Map<string, { endpoint: string; caller: Caller; health: HealthWatch }>();
+  /** By driver, the newest last: while a driver is updated its old instance and the new one are both there. */
+  const drivers = new Map<string, Instance[]>();
   const wipes = new Map<string, Timer>();
   let claims = new Map<string, PreparedClaim>();
   let last: Promise<unknown> = Promise.resolve();
@@ -102,7 +109,7 @@ export function createDraManager(options: {
     renameSync(`${file}.new`, file);
   };
   const need = (name: string): Caller => {
-    const d = drivers.get(name);
+    const d = drivers.get(name)?.at(-1);
     if (!d) throw new Error(`DRA driver ${name} is not registered`);
     return d.caller;
   };
@@ -199,9 +206,18 @@ export function createDraManager(options: {
       save();
     }
   }
-  const close = (d: { caller: Caller; health: HealthWatch } | undefined) => {
-    d?.health.stop();
-    d?.caller.close();
+  /** Forgets one instance of a driver; how many of it are left. */
+  const forget = (driver: string, endpoint: string): number => {
+    const [gone, left] = [[] as Instance[], [] as Instance[]];
+    for (const d of drivers.get(driver) ?? []) (d.endpoint === endpoint ? gone : left).push(d);
+    gone.forEach(close);
+    if (left.length) drivers.set(driver, left);
+    else drivers.delete(driver);
+    return left.length;
+  };
+  const close = (d: Instance) => {
+    d.health.stop();
+    d.caller.close();
   };
   const usersOf = (driver: string): string[] => [
     ...new Set([...claims.values()].flatMap((c) => (c.drivers[driver] ? c.pods : []))),
@@ -216,7 +232,7 @@ export function createDraManager(options: {
   return {
     stop() {
       for (const t of wipes.values()) t.cancel();
-      for (const d of drivers.values()) close(d);
+      for (const d of [...drivers.values()].flat()) close(d);
     },
     register(info) {
       const version = SERVICES.find((s) => info.supported_versions.includes(s));
@@ -227,19 +243,17 @@ export function createDraManager(options: {
       const service = loadService('kubelet-dra-v1', PACKAGE + SERVICES[0]!, PACKAGE + version);
       wipes.get(info.name)?.cancel();
       wipes.delete(info.name);
-      close(drivers.get(info.name));
-      drivers.set(info.name, {
+      forget(info.name, info.endpoint);
+      const instance = {
         endpoint: info.endpoint,
         caller: connect(service, info.endpoint, clock),
         health: watchHealth(info.endpoint, clock, () => options.healthChanged(usersOf(info.name))),
-      });
+      };
+      drivers.set(info.name, [...(drivers.get(info.name) ?? []), instance]);
       return Promise.resolve();
     },
     deregister(info) {
-      const have = drivers.get(info.name);
-      if (have?.endpoint !== info.endpoint) return;
-      close(have);
-      drivers.delete(info.name);
+      if (!drivers.has(info.name) || forget(info.name, info.endpoint) > 0) return;
       const wipe = () =>
         void options
           .wipe(info.name)
@@ -278,7 +292,7 @@ export function createDraManager(options: {
           for (const d of devices ?? []) {
             const resourceID = d.cdi_device_ids[0] ?? `${driver}/${d.pool_name}/${d.device_name}`;
             if (!serves(d, request) || resources.has(resourceID)) continue;
-            const { health, message } = drivers.get(driver)?.health.of(d.pool_name, d.device_name) ?? {
+            const { health, message } = drivers.get(driver)?.at(-1)?.health.of(d.pool_name, d.device_name) ?? {
               health: 'Unknown',
               message: undefined,
             };
