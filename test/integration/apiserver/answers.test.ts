@@ -279,7 +279,7 @@ describe('answers as kube-apiserver gives them', () => {
     assert.equal((await put(MAPS, 'ConfigMap', 'v1', 'absent', 'x')).code, 404);
     const made = await post(MAPS, { metadata: { name: 'odd', resourceVersion: 'x' } });
     assert.equal(made.code, 201);
-    assert.match(String((made.json.metadata as unknown as JsonObject)['resourceVersion']), /^\d+$/);
+    assert.match((made.json.metadata as unknown as JsonObject)['resourceVersion'] as string, /^\d+$/);
     assert.equal((await put(MAPS, 'ConfigMap', 'v1', 'odd', 'x')).code, 500);
   });
 
