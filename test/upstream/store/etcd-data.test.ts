@@ -58,7 +58,7 @@ async function everything(s: Running): Promise<Map<string, KubeObject>> {
 /** Until `look` finds no fault; its last one otherwise. */
 async function settled(look: () => Promise<string | undefined>): Promise<void> {
   let fault: string | undefined;
-  for (const deadline = Date.now() + 60_000; Date.now() < deadline;) {
+  for (const deadline = Date.now() + 120_000; Date.now() < deadline;) {
     fault = await look().catch((error: unknown) => String(error));
     if (fault === undefined) return;
     await new Promise((r) => setTimeout(r, 200));
@@ -98,7 +98,7 @@ function watch(url: string, dir: string, path: string) {
 }
 
 describe('what kube-apiserver keeps in etcd', function () {
-  this.timeout(300_000);
+  this.timeout(600_000);
   let dir: string;
   let etcd: Etcd;
   let flags: string[];
