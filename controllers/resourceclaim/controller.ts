@@ -142,12 +142,12 @@ export const resourceClaimController = defineController({
   workers: concurrency('resource-claim', 10),
   triggers: {
     pods(pod, deps: D) {
-      if (!pod.spec?.resourceClaims?.length) return [];
+      const entries = pod.spec?.resourceClaims ?? [];
+      // the scheduler has made a claim for its extended resources: it goes with the pod's end, too
+      if (entries.length === 0 && !pod.status?.extendedResourceClaimStatus) return [];
       const { namespace, uid } = meta(pod);
       const claims = [
-        ...pod.spec.resourceClaims.flatMap((c) =>
-          c.resourceClaimName ? [keyFor(namespace, c.resourceClaimName)] : [],
-        ),
+        ...entries.flatMap((c) => (c.resourceClaimName ? [keyFor(namespace, c.resourceClaimName)] : [])),
         ...controlledBy(deps.informers.claims, uid).map(keyOf),
       ];
       return [keyOf(pod), ...claims.map((k) => CLAIM_KEY + k)];

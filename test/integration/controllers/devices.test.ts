@@ -8,6 +8,7 @@ import {
 } from '../../../client/resources.ts';
 import type { ControllerManager } from '../../../controllers/manager.ts';
 import { startCluster, type SchedulingCluster } from '../scheduler/cluster.ts';
+import { eventually } from '../kubelet/harness.ts';
 import { startManager } from './cluster.ts';
 
 const DRIVER = 'gpu.example.com';
@@ -23,7 +24,10 @@ describe('devices from claim to eviction', function () {
     });
     await manager.ready();
     await c.node('a');
-    await c.client.create(deviceClasses, { metadata: { name: 'gpu' }, spec: {} });
+    await c.client.create(deviceClasses, {
+      metadata: { name: 'gpu' },
+      spec: { extendedResourceName: 'example.com/gpu' },
+    });
     await c.client.create(resourceSlices, {
       metadata: { name: 'gpus' },
       spec: {
@@ -94,5 +98,21 @@ describe('devices from claim to eviction', function () {
     assert.match(await c.refused('third'), /1 cannot allocate all claims/);
     await taint(undefined);
     assert.equal(await c.placed('third'), 'a');
+  });
+
+  it('deletes the claim for extended resources when its pod is done', async () => {
+    await c.client.delete(pods, 'third', { namespace: 'test' });
+    await c.untilGone('third');
+    const resources = { limits: { 'example.com/gpu': '1' } };
+    await c.pod('short', { containers: [{ name: 'c', image: 'busybox:1', resources }] });
+    assert.equal(await c.placed('short'), 'a');
+    const claims = async () =>
+      (await c.client.list(resourceClaims, { namespace: 'test' })).items.filter((x) =>
+        x.metadata!.ownerReferences?.some((r) => r.name === 'short'),
+      );
+    assert.equal((await claims()).length, 1);
+    const status = { phase: 'Succeeded' };
+    await c.client.patch(pods, 'short', 'merge', { status }, { namespace: 'test', subresource: 'status' });
+    await eventually(async () => assert.deepEqual(await claims(), []));
   });
 });
