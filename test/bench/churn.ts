@@ -92,6 +92,12 @@ function census(cluster: Cluster): Record<string, number> {
   };
 }
 
+/** Where something is mounted on the node. */
+const mountPoints = (cluster: Cluster): string[] =>
+  readFileSync(`/proc/${runningPid(machineDir(cluster, NODE), 'holder')!}/mountinfo`, 'utf8')
+    .split('\n')
+    .flatMap((l) => l.split(' ')[4] ?? []);
+
 const ran = (p: DeepReadonly<Pod> | undefined) => p?.status?.phase === 'Running' || p?.status?.phase === 'Succeeded';
 
 /** Half of them run until they are deleted, with all sorts of volumes; half end by themselves. */
@@ -172,6 +178,7 @@ async function main(): Promise<void> {
     await wave(client, cluster, 0, Math.min(atOnce, total), undefined);
     await systemClock.sleep(5000);
     const before = census(cluster);
+    const mountedBefore = new Set(mountPoints(cluster));
     const memoryBefore = resident();
     const began = systemClock.monotonic();
     const victims = ['kubelet', 'proxy', 'containerd'];
@@ -190,9 +197,9 @@ async function main(): Promise<void> {
       await systemClock.sleep(5000);
     }
     const memory = { before: memoryBefore, after: resident() };
-    process.stdout.write(
-      `${JSON.stringify({ pods: total, atOnce, killed: values.kill, seconds: Math.round(seconds), kubeletMiB: memory, before, left })}\n`,
-    );
+    const mounted = mountPoints(cluster).filter((m) => !mountedBefore.has(m));
+    const result = { pods: total, atOnce, killed: values.kill, seconds: Math.round(seconds), kubeletMiB: memory };
+    process.stdout.write(`${JSON.stringify({ ...result, before, left, mounted })}\n`);
     if (Object.keys(left).length > 0) process.exitCode = 1;
     client.close();
   } finally {
