@@ -57,34 +57,34 @@ async function apply(
   const labels = labelsOf(service);
   const annotations: Record<string, string> = trigger === undefined ? {} : { [TRIGGER_TIME]: formatTime(trigger) };
   const informer = informers.slices as unknown as Informer<object>;
-  const update = async (slice: Plan['keep'][number], endpoints: EndpointSlice['endpoints']) => {
+  const ownerReferences = [controllerRef(service, 'v1', 'Service')];
+  const update = async (slice: Plan['keep'][number], now: Pick<EndpointSlice, 'ports' | 'endpoints'> = {}) => {
     const have = body<EndpointSlice>(slice);
     const { [TRIGGER_TIME]: _old, ...kept } = have.metadata?.annotations ?? {};
     const written = await client.update(endpointSlices, {
       ...have,
-      metadata: { ...have.metadata, labels, annotations: { ...kept, ...annotations } },
-      endpoints,
+      ...now,
+      metadata: { ...have.metadata, labels, annotations: { ...kept, ...annotations }, ownerReferences },
     });
     expectations.wrote(key, informer, written);
   };
   const outdated = plan.keep.filter((s) => !sameLabels(s.metadata?.labels, labels));
   const work = [
     ...plan.create.map(async (c) => {
-      // A removed slice of another port set is rewritten only by its name's owner: new ones get new names.
       const written = await client.create(endpointSlices, {
         metadata: {
           generateName: generateNamePrefix(name),
           namespace,
           labels,
           annotations,
-          ownerReferences: [controllerRef(service, 'v1', 'Service')],
+          ownerReferences,
         },
         ...c,
       });
       expectations.wrote(key, informer, written);
     }),
-    ...plan.update.map((u) => update(u.slice, u.endpoints)),
-    ...outdated.map((s) => update(s, body<EndpointSlice>(s).endpoints)),
+    ...plan.update.map(({ slice, ports, endpoints }) => update(slice, { ports, endpoints })),
+    ...outdated.map((s) => update(s)),
   ];
   for (const r of await Promise.allSettled(work)) if (r.status === 'rejected') throw r.reason;
   for (const s of plan.remove) {

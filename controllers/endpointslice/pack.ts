@@ -17,8 +17,8 @@ export interface Group {
 export interface Plan {
   /** Contents of new slices. */
   create: { addressType: string; ports: EndpointPort[]; endpoints: Endpoint[] }[];
-  /** Existing slices with their new endpoints. */
-  update: { slice: SliceView; endpoints: Endpoint[] }[];
+  /** Existing slices with their new ports and endpoints. */
+  update: { slice: SliceView; ports: EndpointPort[]; endpoints: Endpoint[] }[];
   remove: SliceView[];
   /** Existing slices whose endpoints stay as they are. */
   keep: SliceView[];
@@ -58,7 +58,18 @@ export function planSlices(existing: readonly SliceView[], groups: readonly Grou
     byGroup.delete(key);
   }
   for (const rest of byGroup.values()) plan.remove.push(...rest);
+  rewriteInPlace(plan);
   return plan;
+}
+
+/** A slice that would go holds what a new one would: readers never see both, nor neither. */
+function rewriteInPlace(plan: Plan): void {
+  plan.create = plan.create.filter(({ addressType, ports, endpoints }) => {
+    const i = plan.remove.findIndex((s) => s.addressType === addressType);
+    if (i < 0) return true;
+    plan.update.push({ slice: plan.remove.splice(i, 1)[0]!, ports, endpoints });
+    return false;
+  });
 }
 
 function packGroup(group: Group, slices: readonly SliceView[], max: number, plan: Plan): void {
@@ -103,7 +114,7 @@ function packGroup(group: Group, slices: readonly SliceView[], max: number, plan
   }
   for (const o of opened) {
     // An empty slice of an empty group stays: it says that the Service has no endpoints.
-    if (o.endpoints.length > 0 || group.endpoints.length === 0) plan.update.push(o);
+    if (o.endpoints.length > 0 || group.endpoints.length === 0) plan.update.push({ ...o, ports: group.ports });
     else plan.remove.push(o.slice);
   }
   for (const s of untouched) {

@@ -4,7 +4,14 @@ import type { DeepReadonly, Endpoints, EndpointSlice } from '../../api/types.ts'
 import { splitKey, type Informer } from '../../client/informer.ts';
 import { endpoints, endpointSlices, services } from '../../client/resources.ts';
 import { MANAGED_BY, SERVICE_NAME } from '../endpointslice/controller.ts';
-import { groupKey, planSlices, type Endpoint, type EndpointPort, type Group } from '../endpointslice/pack.ts';
+import {
+  groupKey,
+  planSlices,
+  type Endpoint,
+  type EndpointPort,
+  type Group,
+  type SliceView,
+} from '../endpointslice/pack.ts';
 import { TRIGGER_TIME } from '../endpointslice/trigger.ts';
 import { defineController, type Deps } from '../framework.ts';
 import { body, controllerRef, isDeleting, keyFor, meta, semanticEqual } from '../lib/meta.ts';
@@ -108,12 +115,12 @@ export const endpointSliceMirroringController = defineController({
     const informer = informers.slices as unknown as Informer<object>;
     const labels = { ...e?.metadata?.labels, [SERVICE_NAME]: name, [MANAGED_BY]: MANAGER };
     const { [TRIGGER_TIME]: _t, [LAST_APPLIED]: _l, ...annotations } = { ...e?.metadata?.annotations };
-    const update = async (slice: DeepReadonly<EndpointSlice>, list: Endpoint[]) => {
+    const update = async (slice: SliceView, now: Pick<EndpointSlice, 'ports' | 'endpoints'> = {}) => {
       const have = body<EndpointSlice>(slice);
       const written = await client.update(endpointSlices, {
         ...have,
+        ...now,
         metadata: { ...have.metadata, labels, annotations },
-        endpoints: list,
       });
       expectations.wrote(key, informer, written);
     };
@@ -128,13 +135,13 @@ export const endpointSliceMirroringController = defineController({
         };
         expectations.wrote(key, informer, await client.create(endpointSlices, { metadata, ...c }));
       }
-      for (const u of plan.update) await update(u.slice, u.endpoints);
+      for (const { slice, ports, endpoints } of plan.update) await update(slice, { ports, endpoints });
       for (const s of plan.keep)
         if (
           !semanticEqual(s.metadata?.labels, labels, 'labels') ||
           !semanticEqual(s.metadata?.annotations, annotations, 'annotations')
         )
-          await update(s, body<EndpointSlice>(s).endpoints ?? []);
+          await update(s);
       for (const s of plan.remove) {
         await client.delete(endpointSlices, meta(s).name, { namespace }).catch((error: unknown) => {
           if (!isNotFound(error)) throw error;

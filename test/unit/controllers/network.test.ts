@@ -66,8 +66,21 @@ describe('endpointslice: packing', () => {
 
   it('keeps port sets apart', () => {
     const g = group(1);
-    const plan = planSlices([slice('a', { ...g, ports: [{ name: '', port: 81, protocol: 'TCP' }] })], [g], 100);
-    assert.deepEqual([plan.create.length, plan.remove.length], [1, 1]);
+    const other: Group = { ...group(1, 10), ports: [{ name: '', port: 81, protocol: 'TCP' }] };
+    const plan = planSlices([slice('a', g)], [g, other], 100);
+    assert.deepEqual(plan.create, [other]);
+    assert.deepEqual([plan.update.length, plan.remove.length, plan.keep.length], [0, 0, 1]);
+  });
+
+  it('rewrites a slice that would go with what a new one would hold, in one write', () => {
+    const nobody: Group = { addressType: 'IPv4', ports: [], endpoints: [] };
+    const g = group(1);
+    const plan = planSlices([slice('a', nobody)], [g], 100);
+    assert.deepEqual([plan.create.length, plan.remove.length], [0, 0]);
+    assert.deepEqual(plan.update, [{ slice: slice('a', nobody), ports: g.ports, endpoints: g.endpoints }]);
+    // Another family needs a slice of its own.
+    const six = planSlices([slice('a', nobody)], [{ ...g, addressType: 'IPv6' }], 100);
+    assert.deepEqual([six.create.length, six.update.length, six.remove.length], [1, 0, 1]);
   });
 });
 
