@@ -58,6 +58,13 @@ const entries = (dir: string): number => {
   }
 };
 
+/** Where something is mounted on the node; machines of other clusters, which it sees too, left out. */
+const mountPoints = (cluster: Cluster): string[] =>
+  readFileSync(`/proc/${runningPid(machineDir(cluster, NODE), 'holder')!}/mountinfo`, 'utf8')
+    .split('\n')
+    .flatMap((l) => l.split(' ')[4] ?? [])
+    .filter((m) => !m.startsWith('/run/netns/k8ts-'));
+
 /** What pods leave behind when something is forgotten, by name. */
 function census(cluster: Cluster): Record<string, number> {
   const machine = machineDir(cluster, NODE);
@@ -73,7 +80,7 @@ function census(cluster: Cluster): Record<string, number> {
   const cgroup = podCgroup(cluster, NODE);
   const memory = readdirSync('/sys/fs/cgroup').includes('memory') ? '/sys/fs/cgroup/memory' : '/sys/fs/cgroup';
   return {
-    mounts: lines(readFileSync(`/proc/${holder}/mountinfo`, 'utf8')),
+    mounts: mountPoints(cluster).length,
     interfaces: lines(readFileSync(`/proc/${holder}/net/dev`, 'utf8')),
     networkNamespaces: entries(`/proc/${holder}/root/run/netns`),
     // host-local keeps a file per address
@@ -91,12 +98,6 @@ function census(cluster: Cluster): Record<string, number> {
     logLinks: entries(join(machine, 'root/var/log/containers')),
   };
 }
-
-/** Where something is mounted on the node. */
-const mountPoints = (cluster: Cluster): string[] =>
-  readFileSync(`/proc/${runningPid(machineDir(cluster, NODE), 'holder')!}/mountinfo`, 'utf8')
-    .split('\n')
-    .flatMap((l) => l.split(' ')[4] ?? []);
 
 const ran = (p: DeepReadonly<Pod> | undefined) => p?.status?.phase === 'Running' || p?.status?.phase === 'Succeeded';
 
