@@ -248,10 +248,15 @@ describe('autoscaling by metrics', function () {
 
   it('looks at one container where it is told to, and at memory', async () => {
     load.set('main-', 150);
-    await target('main', {
-      type: 'ContainerResource',
-      containerResource: { name: 'cpu', container: 'c', target: { type: 'Utilization', averageUtilization: 75 } },
-    });
+    // Twice what is wanted of the one container, however many there are; of the whole pod it would be just right.
+    await target(
+      'main',
+      {
+        type: 'ContainerResource',
+        containerResource: { name: 'cpu', container: 'c', target: { type: 'Utilization', averageUtilization: 75 } },
+      },
+      { maxReplicas: 2 },
+    );
     await settled('main', 2);
     await stop('main');
     await target(
