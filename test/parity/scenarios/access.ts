@@ -1,8 +1,7 @@
 /** Impersonation and the rights to give rights. */
 import type { JsonValue } from '../../../api/types.ts';
+import { core } from './shapes.ts';
 import { RUN, Scenario } from './step.ts';
-
-const core = (ns: string, resource: string) => `/api/v1/namespaces/${ns}/${resource}`;
 
 /** Who may act as whom, and with what. */
 export function impersonation(): Scenario {

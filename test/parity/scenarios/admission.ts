@@ -1,5 +1,6 @@
 /** Admission: limits, quotas, pod security, priorities, runtime classes, storage, policies. */
 import type { JsonObject } from '../../../api/types.ts';
+import { core } from './shapes.ts';
 import { RUN, Scenario } from './step.ts';
 
 const container = (more: JsonObject = {}): JsonObject => ({ name: 'c', image: 'i', ...more });
@@ -11,7 +12,6 @@ const pod = (name: string, spec: JsonObject = {}, metadata: JsonObject = {}): Js
 });
 const withResources = (name: string, resources: JsonObject, more: JsonObject = {}) =>
   pod(name, { containers: [container({ resources })], ...more });
-const core = (ns: string, resource: string) => `/api/v1/namespaces/${ns}/${resource}`;
 
 const RESOURCES: readonly JsonObject[] = [
   {},

@@ -1,8 +1,7 @@
 /** Lists, watches and deletion with every combination of parameters; names and owners. */
 import type { JsonObject } from '../../../api/types.ts';
+import { core } from './shapes.ts';
 import { Scenario } from './step.ts';
-
-const core = (ns: string, resource: string) => `/api/v1/namespaces/${ns}/${resource}`;
 
 /** Lists, watches and deletion with every combination of parameters. */
 export function lists(): Scenario {

@@ -1,19 +1,7 @@
 /** Patches of built-in objects in their four languages, and who owns what after them. */
 import type { JsonObject, JsonValue } from '../../../api/types.ts';
+import { apps, core, deployment, template } from './shapes.ts';
 import { Scenario } from './step.ts';
-
-const core = (ns: string, resource: string) => `/api/v1/namespaces/${ns}/${resource}`;
-const apps = (ns: string, resource: string) => `/apis/apps/v1/namespaces/${ns}/${resource}`;
-const template = (labels: JsonObject = { a: 'b' }): JsonObject => ({
-  metadata: { labels },
-  spec: { containers: [{ name: 'c', image: 'i' }] },
-});
-const deployment = (name: string, spec: JsonObject = {}): JsonObject => ({
-  apiVersion: 'apps/v1',
-  kind: 'Deployment',
-  metadata: { name },
-  spec: { selector: { matchLabels: { a: 'b' } }, template: template(), ...spec },
-});
 
 /** Patches of one object in the three languages, each tried without lasting effect and some with. */
 export function strategic(): Scenario {

@@ -1,9 +1,9 @@
 /** ValidatingAdmissionPolicy and MutatingAdmissionPolicy at work, and refused. */
 import type { JsonObject, JsonValue } from '../../../api/types.ts';
+import { core } from './shapes.ts';
 import { RUN, Scenario } from './step.ts';
 
 const API = '/apis/admissionregistration.k8s.io/v1';
-const core = (ns: string, resource: string) => `/api/v1/namespaces/${ns}/${resource}`;
 const rules = (resources: string[], more: JsonObject = {}) => ({
   resourceRules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE', 'UPDATE'], resources, ...more }],
 });

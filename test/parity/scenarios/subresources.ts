@@ -1,8 +1,7 @@
 /** Subresources of pods, tokens, reviews, certificate requests. */
 import type { JsonObject } from '../../../api/types.ts';
+import { core } from './shapes.ts';
 import { RUN, Scenario } from './step.ts';
-
-const core = (ns: string, resource: string) => `/api/v1/namespaces/${ns}/${resource}`;
 
 export function subresources(): Scenario {
   const s = new Scenario('subresource', 'pods2');

@@ -1,18 +1,16 @@
 /** Rows of built-in kinds in states that a fresh object is not in. */
 import type { JsonObject, JsonValue } from '../../../api/types.ts';
+import { apps, core, deployment, template } from './shapes.ts';
 import { RUN, Scenario } from './step.ts';
 
-const core = (ns: string, resource: string) => `/api/v1/namespaces/${ns}/${resource}`;
-const apps = (ns: string, resource: string) => `/apis/apps/v1/namespaces/${ns}/${resource}`;
-const template = (labels: JsonObject = { a: 'b' }): JsonObject => ({
-  metadata: { labels },
-  spec: { containers: [{ name: 'c', image: 'i' }] },
-});
-const deployment = (name: string, spec: JsonObject = {}): JsonObject => ({
-  apiVersion: 'apps/v1',
-  kind: 'Deployment',
-  metadata: { name },
-  spec: { selector: { matchLabels: { a: 'b' } }, template: template(), ...spec },
+/** The status of a container that isn't ready. */
+const notReady = (state: JsonObject): JsonObject => ({
+  name: 'c',
+  ready: false,
+  restartCount: 0,
+  image: 'i',
+  imageID: '',
+  state,
 });
 
 /** Rows of kinds in states that a fresh object isn't in. */
@@ -39,49 +37,20 @@ export function tables(): Scenario {
     },
     {
       phase: 'Pending',
-      containerStatuses: [
-        {
-          name: 'c',
-          ready: false,
-          restartCount: 0,
-          image: 'i',
-          imageID: '',
-          state: { waiting: { reason: 'CrashLoopBackOff' } },
-        },
-      ],
+      containerStatuses: [notReady({ waiting: { reason: 'CrashLoopBackOff' } })],
     },
     { phase: 'Failed', reason: 'Evicted' },
     {
       phase: 'Succeeded',
-      containerStatuses: [
-        {
-          name: 'c',
-          ready: false,
-          restartCount: 0,
-          image: 'i',
-          imageID: '',
-          state: { terminated: { exitCode: 0, reason: 'Completed' } },
-        },
-      ],
+      containerStatuses: [notReady({ terminated: { exitCode: 0, reason: 'Completed' } })],
     },
     {
       phase: 'Failed',
-      containerStatuses: [
-        { name: 'c', ready: false, restartCount: 0, image: 'i', imageID: '', state: { terminated: { exitCode: 3 } } },
-      ],
+      containerStatuses: [notReady({ terminated: { exitCode: 3 } })],
     },
     {
       phase: 'Failed',
-      containerStatuses: [
-        {
-          name: 'c',
-          ready: false,
-          restartCount: 0,
-          image: 'i',
-          imageID: '',
-          state: { terminated: { exitCode: 3, signal: 9 } },
-        },
-      ],
+      containerStatuses: [notReady({ terminated: { exitCode: 3, signal: 9 } })],
     },
     {
       phase: 'Running',
