@@ -46,6 +46,17 @@ export class StatusError extends Error {
   }
 }
 
+/** True for a Status with one of these HTTP codes. */
+export const hasCode = (error: unknown, ...codes: number[]): boolean =>
+  error instanceof StatusError && codes.includes(error.code);
+const hasReason = (error: unknown, reason: string): boolean => error instanceof StatusError && error.reason === reason;
+/** True where no such object (or path) is. */
+export const isNotFound = (error: unknown): boolean => hasCode(error, 404);
+/** True where an object of the name to be created is there already (409). */
+export const isAlreadyExists = (error: unknown): boolean => hasReason(error, 'AlreadyExists');
+/** True where the object changed in the meantime, or a precondition doesn't hold (409). */
+export const isConflict = (error: unknown): boolean => hasReason(error, 'Conflict');
+
 /** Names the thing an error is about: `pods "x"` or `deployments.apps "x"`. */
 export interface ResourceName {
   group: string;

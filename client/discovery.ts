@@ -1,5 +1,5 @@
 /** What the server serves, from one aggregated discovery request each for /api and /apis. */
-import { StatusError } from '../api/status.ts';
+import { isNotFound } from '../api/status.ts';
 import type { Client } from './client.ts';
 import { dynamicResource, type ResourceRef } from './resources.ts';
 
@@ -37,7 +37,7 @@ export async function discover(client: Client): Promise<Discovered> {
   const lists = await Promise.all(
     ['/api', '/apis'].map((path) =>
       client.request<{ kind?: string; items?: GroupDiscovery[] }>({ path, accept: ACCEPT }).catch((error: unknown) => {
-        if (error instanceof StatusError && error.code === 404) return { items: [] };
+        if (isNotFound(error)) return { items: [] };
         throw error;
       }),
     ),

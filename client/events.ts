@@ -1,7 +1,7 @@
 /** Records Events about objects: repeats within a while are counted on one Event, never blocks the caller. */
 import { formatTime, type Clock, type Ids } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import { StatusError } from '../api/status.ts';
+import { isNotFound } from '../api/status.ts';
 import type { CoreEvent } from '../api/types.ts';
 import type { Client } from './client.ts';
 import { events } from './resources.ts';
@@ -63,7 +63,7 @@ export function createEventRecorder(options: {
         seen.set(key, { event, at: now });
         return;
       } catch (error) {
-        if (!(error instanceof StatusError && error.code === 404)) throw error;
+        if (!isNotFound(error)) throw error;
       }
     }
     seen.set(key, { event: await client.create(events, fresh), at: now });

@@ -4,7 +4,7 @@
  */
 import type { Clock, Rand } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import { StatusError } from '../api/status.ts';
+import { hasCode, isNotFound } from '../api/status.ts';
 import type { DeepReadonly, KubeObject } from '../api/types.ts';
 import type { Client } from './client.ts';
 import type { ResourceRef } from './resources.ts';
@@ -248,9 +248,9 @@ export function createInformer<T extends object>(resource: ResourceRef<T>, optio
         delay = clock.monotonic() - began > 1000 ? 0 : Math.min(Math.max(delay * 2, 100), 5_000);
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof StatusError && (error.code === 410 || error.code === 504)) needList = true;
+        if (hasCode(error, 410, 504)) needList = true;
         // The resource itself is gone (its definition was deleted): so are its objects.
-        if (error instanceof StatusError && error.code === 404) {
+        if (isNotFound(error)) {
           needList = true;
           for (const key of objects.keys()) remove(key);
         }

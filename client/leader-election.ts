@@ -1,7 +1,7 @@
 /** Leader election over a Lease: at most one holder acts at a time. Same timing rules as client-go. */
 import { formatMicroTime, type Clock, type Rand } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import { StatusError } from '../api/status.ts';
+import { hasCode, isNotFound } from '../api/status.ts';
 import type { Lease } from '../api/types.ts';
 import type { Client } from './client.ts';
 import { leases } from './resources.ts';
@@ -61,14 +61,14 @@ export function createLeaderElector(options: LeaderElectionOptions): LeaderElect
         return true;
       } catch (error) {
         // Another wrote or removed it: whose it is now, a read tells.
-        if (!(error instanceof StatusError && (error.code === 409 || error.code === 404))) throw error;
+        if (!hasCode(error, 409, 404)) throw error;
       }
     const now = formatMicroTime(clock.now());
     let lease: Lease;
     try {
       lease = await client.get(leases, options.name, namespace);
     } catch (error) {
-      if (!(error instanceof StatusError && error.code === 404)) throw error;
+      if (!isNotFound(error)) throw error;
       written = await client.create(leases, {
         metadata: { name: options.name, namespace },
         spec: {

@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import { StatusError } from '../api/status.ts';
+import { hasCode } from '../api/status.ts';
 
 export interface WorkQueueOptions {
   clock: Clock;
@@ -102,7 +102,7 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
         again = backoff(key);
         // Conflict and not found only say that the cache is behind, and a first failure often mends itself:
         // what lasts longer is worth a line.
-        const behind = error instanceof StatusError && (error.code === 409 || error.code === 404);
+        const behind = hasCode(error, 409, 404);
         const level = behind || again < 1000 ? 'debug' : 'warn';
         // The stack only where it tells of a fault in the program.
         const faulty = error instanceof TypeError || error instanceof ReferenceError || error instanceof RangeError;

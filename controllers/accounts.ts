@@ -1,10 +1,10 @@
 /** Clients that act as the service accounts of kube-system, with tokens that are renewed in time. */
+import { isAlreadyExists, isNotFound } from '../api/status.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { createClient, type Client } from '../client/client.ts';
 import type { ConnectionOptions } from '../client/kubeconfig.ts';
 import { resourcePath, serviceAccounts } from '../client/resources.ts';
-import { isAlreadyExists, isNotFound } from './lib/podcontrol.ts';
 
 const NAMESPACE = 'kube-system';
 

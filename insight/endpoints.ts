@@ -4,7 +4,7 @@
  */
 import type { Clock, Rand } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import { StatusError } from '../api/status.ts';
+import { isNotFound } from '../api/status.ts';
 import type { EndpointSlice } from '../api/types.ts';
 import type { Client } from '../client/client.ts';
 import { createInformer } from '../client/informer.ts';
@@ -79,7 +79,7 @@ export function publishEndpoints(options: EndpointsOptions): { stop(): void } {
     for (const s of own.list()) {
       if (kept.has(s.metadata!.name!)) continue;
       await client.delete(endpointSlices, s.metadata!.name!, { namespace }).catch((error: unknown) => {
-        if (!(error instanceof StatusError && error.code === 404)) throw error;
+        if (!isNotFound(error)) throw error;
       });
     }
   }

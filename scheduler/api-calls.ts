@@ -1,7 +1,7 @@
 /** What the scheduler writes to the API: bindings, pod conditions and nominations, deletions of victims. */
 import type * as k8s from '@kubernetes/client-node';
 import { formatTime, type Clock } from '../base/clock.ts';
-import { StatusError } from '../api/status.ts';
+import { hasCode } from '../api/status.ts';
 import type { DeepReadonly, Json, PersistentVolume, PersistentVolumeClaim, Pod } from '../api/types.ts';
 import type { Client } from '../client/client.ts';
 import { persistentVolumeClaims, persistentVolumes, pods, type ResourceRef } from '../client/resources.ts';
@@ -68,7 +68,7 @@ export function createApiCalls(client: Client, clock: Clock): ApiCalls {
         { namespace: metadata!.namespace, subresource: 'status', ignoreAnswer: true },
       );
     } catch (error) {
-      if (!(error instanceof StatusError && (error.code === 404 || error.code === 409))) throw error;
+      if (!hasCode(error, 404, 409)) throw error;
     }
   }
 
@@ -106,7 +106,7 @@ export function createApiCalls(client: Client, clock: Clock): ApiCalls {
       try {
         await client.delete(pods, name!, { namespace, preconditions: { uid } });
       } catch (error) {
-        if (!(error instanceof StatusError && (error.code === 404 || error.code === 409))) throw error;
+        if (!hasCode(error, 404, 409)) throw error;
       }
     },
   };

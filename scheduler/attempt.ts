@@ -1,7 +1,7 @@
 /** One pod's way from the queue to its node: decide, assume, reserve, permit, and bind without holding up the others. */
 import type { Clock, Rand } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import { StatusError } from '../api/status.ts';
+import { hasCode } from '../api/status.ts';
 import type { DeepReadonly, Pod } from '../api/types.ts';
 import type { ApiCalls } from './api-calls.ts';
 import type { Cache } from './core/cache.ts';
@@ -272,7 +272,7 @@ export class Attempts {
       }
     } catch (error) {
       // Gone or bound by somebody else: not worth a line in the log.
-      const expected = error instanceof StatusError && (error.code === 404 || error.code === 409);
+      const expected = hasCode(error, 404, 409);
       logger[expected ? 'debug' : 'error']('binding failed', { pod: info.key, node: nodeName, error });
       return { code: 'Error', plugin, reasons: [`binding rejected: ${(error as Error).message}`] };
     }

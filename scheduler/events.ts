@@ -2,7 +2,7 @@
 import type * as k8s from '@kubernetes/client-node';
 import { formatMicroTime, type Clock, type Ids } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import { StatusError } from '../api/status.ts';
+import { isNotFound } from '../api/status.ts';
 import type { DeepReadonly, Json, Pod } from '../api/types.ts';
 import type { Client } from '../client/client.ts';
 import type { ResourceRef } from '../client/resources.ts';
@@ -82,7 +82,7 @@ export function createRecorder(options: EventOptions): Recorder {
         await client.patch(events, have.name, 'merge', { series }, { namespace, ignoreAnswer: true });
         return;
       } catch (error) {
-        if (!(error instanceof StatusError && error.code === 404)) throw error;
+        if (!isNotFound(error)) throw error;
       }
     }
     if (event.type === 'Warning') {

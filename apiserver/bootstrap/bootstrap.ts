@@ -1,5 +1,5 @@
 /** Creates the objects that every cluster has, and keeps them up to date from one version to the next. */
-import { StatusError } from '../../api/status.ts';
+import { isAlreadyExists } from '../../api/status.ts';
 import type { ConfigMap, DeepReadonly, KubeObject } from '../../api/types.ts';
 import { formatTime, type Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
@@ -29,8 +29,6 @@ const RBAC_VERSION = `${RBAC}/v1`;
 const FLOW = 'flowcontrol.apiserver.k8s.io';
 /** Writes under way at one time. */
 const PARALLEL = 32;
-
-const hasReason = (error: unknown, reason: string) => error instanceof StatusError && error.reason === reason;
 
 /** Runs the jobs, a few at a time; the first failure is thrown once all are over. */
 async function inParallel(jobs: readonly (() => Promise<void>)[]): Promise<void> {
@@ -70,7 +68,7 @@ function ensurer(o: Writing) {
         await o.writer.create(resource, namespace, object);
         return;
       } catch (error) {
-        if (!hasReason(error, 'AlreadyExists')) throw error;
+        if (!isAlreadyExists(error)) throw error;
       }
     } else if (reconcile(current, expected) === undefined) return;
     let recreate = false;
@@ -157,7 +155,7 @@ async function ensureServiceCidr(o: BootstrapOptions): Promise<void> {
     try {
       await o.writer.create(CIDRS, '', object);
     } catch (error) {
-      if (!hasReason(error, 'AlreadyExists')) throw error;
+      if (!isAlreadyExists(error)) throw error;
     }
   }
   await o.writer.update<ServiceCidr>(
@@ -218,7 +216,7 @@ export async function ensureAuthenticationConfig(
       });
       return;
     } catch (error) {
-      if (!hasReason(error, 'AlreadyExists')) throw error;
+      if (!isAlreadyExists(error)) throw error;
     }
   }
   await o.writer.update<ConfigMap>('configmaps', 'kube-system', name, (now) =>
@@ -237,6 +235,6 @@ async function ensureLegacyTokenTracking(o: BootstrapOptions): Promise<void> {
       data,
     });
   } catch (error) {
-    if (!hasReason(error, 'AlreadyExists')) throw error;
+    if (!isAlreadyExists(error)) throw error;
   }
 }

@@ -3,7 +3,15 @@
  * request info, authentication, audit, impersonation, fair queuing, authorization, routing.
  */
 import { parseDuration } from '../../api/time.ts';
-import { badRequest, internalError, timeout, tooManyRequests, unauthorized, StatusError } from '../../api/status.ts';
+import {
+  badRequest,
+  hasCode,
+  internalError,
+  StatusError,
+  timeout,
+  tooManyRequests,
+  unauthorized,
+} from '../../api/status.ts';
 import type { Clock, Ids } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { MetricsRegistry } from '../../base/metrics.ts';
@@ -174,7 +182,7 @@ export function createChain(options: ChainOptions): Chain {
       told('success');
     } catch (error) {
       told(error instanceof StatusError ? 'failure' : 'error');
-      if (error instanceof StatusError && error.code === 401) options.audit?.unauthenticated(request, error.code);
+      if (hasCode(error, 401)) options.audit?.unauthenticated(request, 401);
       throw error;
     }
     const noted = options.audit?.received(request);

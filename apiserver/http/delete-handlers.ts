@@ -1,6 +1,6 @@
 /** DELETE of one object and of collections. */
 import { encodeJson } from '../../api/codec/json.ts';
-import { StatusError, badRequest } from '../../api/status.ts';
+import { badRequest, isNotFound } from '../../api/status.ts';
 import type { DeepReadonly, JsonObject, KubeObject } from '../../api/types.ts';
 import type { ServedResource } from '../registry/catalog.ts';
 import { deleteObject, validateDeleteOptions, type DeleteOptions } from '../registry/delete.ts';
@@ -116,7 +116,7 @@ export const handleDeleteCollection: Handler = async (deps, request, reply, serv
     try {
       await deleteObject(deps.registry, write, options);
     } catch (error) {
-      if (!(error instanceof StatusError && error.code === 404)) throw error;
+      if (!isNotFound(error)) throw error;
     }
   }
   await preparedEntries(served, entries);

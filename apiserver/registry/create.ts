@@ -1,6 +1,6 @@
 /** Creating an object: the same steps for every kind. */
 import { invalidObject, type FieldError } from '../../api/field-errors.ts';
-import { StatusError, alreadyExists, badRequest } from '../../api/status.ts';
+import { alreadyExists, badRequest, isAlreadyExists, StatusError } from '../../api/status.ts';
 import type { DeepReadonly, KubeObject } from '../../api/types.ts';
 import type { AdmissionAttributes } from '../admission/types.ts';
 import { formatTime } from '../../base/clock.ts';
@@ -68,7 +68,7 @@ export async function createPrepared(
     try {
       return await attempt(deps, request, copy, base.slice(0, MAX_GENERATED_BASE) + deps.ids.suffix());
     } catch (error) {
-      if (i === GENERATE_ATTEMPTS || !(error instanceof StatusError) || error.reason !== 'AlreadyExists') throw error;
+      if (i === GENERATE_ATTEMPTS || !isAlreadyExists(error)) throw error;
     }
   }
 }

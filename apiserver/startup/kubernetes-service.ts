@@ -5,7 +5,7 @@
 import { isIPv6 } from 'node:net';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
-import { StatusError } from '../../api/status.ts';
+import { isAlreadyExists } from '../../api/status.ts';
 import type { DeepReadonly, Endpoints, EndpointSlice, Service } from '../../api/types.ts';
 import type { ObjectReader } from '../registry/definition.ts';
 import type { Writer } from '../registry/writer.ts';
@@ -102,14 +102,10 @@ async function ensureService(o: KubernetesServiceOptions): Promise<void> {
       type: 'ClusterIP',
     },
   };
-  await tolerate('AlreadyExists', () => o.writer.create('services', NAMESPACE, service));
-}
-
-async function tolerate(reason: string, fn: () => Promise<unknown>): Promise<void> {
   try {
-    await fn();
+    await o.writer.create('services', NAMESPACE, service);
   } catch (error) {
-    if (!(error instanceof StatusError && error.reason === reason)) throw error;
+    if (!isAlreadyExists(error)) throw error;
   }
 }
 
@@ -154,7 +150,7 @@ async function upsert<T extends Endpoints | EndpointSlice>(
       await o.writer.create(resource, NAMESPACE, object);
       return;
     } catch (error) {
-      if (!(error instanceof StatusError && error.reason === 'AlreadyExists')) throw error;
+      if (!isAlreadyExists(error)) throw error;
     }
   }
   await o.writer.update<T>(resource, NAMESPACE, NAME, change);

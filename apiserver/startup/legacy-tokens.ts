@@ -1,6 +1,6 @@
 /** Says since when uses of legacy service account tokens would have been seen: controllers wait for it (KEP-2799). */
 import type { Clock } from '../../base/clock.ts';
-import { StatusError } from '../../api/status.ts';
+import { isAlreadyExists } from '../../api/status.ts';
 import type { ConfigMap } from '../../api/types.ts';
 import type { ObjectReader } from '../registry/definition.ts';
 import type { Writer } from '../registry/writer.ts';
@@ -17,6 +17,6 @@ export async function ensureLegacyTokenTracking(reader: ObjectReader, writer: Wr
   try {
     await writer.create('configmaps', 'kube-system', map);
   } catch (error) {
-    if (!(error instanceof StatusError && error.reason === 'AlreadyExists')) throw error;
+    if (!isAlreadyExists(error)) throw error;
   }
 }

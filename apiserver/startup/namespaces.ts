@@ -1,5 +1,5 @@
 /** The namespaces that every cluster has. */
-import { StatusError } from '../../api/status.ts';
+import { isAlreadyExists } from '../../api/status.ts';
 import type { Writer } from '../registry/writer.ts';
 import type { ObjectReader } from '../registry/definition.ts';
 
@@ -12,7 +12,7 @@ export async function ensureSystemNamespaces(reader: ObjectReader, writer: Write
     try {
       await writer.create('namespaces', '', { metadata: { name } });
     } catch (error) {
-      if (!(error instanceof StatusError && error.reason === 'AlreadyExists')) throw error;
+      if (!isAlreadyExists(error)) throw error;
     }
   }
 }

@@ -1,4 +1,5 @@
 /** Tells in the status of ValidatingAdmissionPolicies which of their expressions don't fit the kinds they name. */
+import { isNotFound } from '../../api/status.ts';
 import type { GroupVersionKind } from '../../api/types.ts';
 import type { Client } from '../../client/client.ts';
 import { validatingAdmissionPolicies } from '../../client/resources.ts';
@@ -6,7 +7,6 @@ import { lazyModule } from '../../base/lazy.ts';
 import { defineController } from '../framework.ts';
 import { discover } from '../../client/discovery.ts';
 import { meta } from '../lib/meta.ts';
-import { isNotFound } from '../lib/podcontrol.ts';
 import type { OpenApiDocument, Policy, typeCheck } from './typecheck.ts';
 
 /** With it comes CEL: not before there is a policy. */

@@ -1,4 +1,5 @@
 /** Asks CSI drivers to attach volumes to the nodes whose pods use them, and to detach them when nobody does. */
+import { isAlreadyExists, isNotFound } from '../../api/status.ts';
 import { splitKey } from '../../client/informer.ts';
 import {
   csiDrivers,
@@ -11,7 +12,7 @@ import {
 import { defineController, type Deps, type Result } from '../framework.ts';
 import { isDeleting, keyFor, meta } from '../lib/meta.ts';
 import { nodeCondition, TAINT_OUT_OF_SERVICE } from '../lib/nodes.ts';
-import { errorText, isAlreadyExists, isNotFound } from '../lib/podcontrol.ts';
+import { errorText } from '../lib/podcontrol.ts';
 import { isFinished, podsByNode } from '../lib/pods.ts';
 import { podsByClaim } from '../pvprotection/controllers.ts';
 import {

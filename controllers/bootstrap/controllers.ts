@@ -1,11 +1,11 @@
 /** Bootstrap tokens: signs kube-public/cluster-info with them, and deletes those that have expired. */
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { isNotFound } from '../../api/status.ts';
 import type { ConfigMap, DeepReadonly, Secret } from '../../api/types.ts';
 import { configMaps, secrets } from '../../client/resources.ts';
 import { select } from '../factory.ts';
 import { defineController } from '../framework.ts';
 import { body, keyFor, meta } from '../lib/meta.ts';
-import { isNotFound } from '../lib/podcontrol.ts';
 import { splitKey } from '../../client/informer.ts';
 
 const TYPE = 'bootstrap.kubernetes.io/token';

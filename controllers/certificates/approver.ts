@@ -1,4 +1,5 @@
 /** Approves client certificates that kubelets ask for, when RBAC says that the asker may have them. */
+import { isNotFound } from '../../api/status.ts';
 import { parseCsr, type CsrInfo } from '../../base/pki.ts';
 import { certificateSigningRequests, subjectAccessReviews } from '../../client/resources.ts';
 import type * as k8s from '@kubernetes/client-node';
@@ -6,7 +7,6 @@ import type { Json } from '../../api/types.ts';
 import { formatTime } from '../../base/clock.ts';
 import { defineController, type Deps } from '../framework.ts';
 import { body } from '../lib/meta.ts';
-import { isNotFound } from '../lib/podcontrol.ts';
 import { hasCondition, kubeletClientProblem, KUBELET_CLIENT, type CSR } from './signers.ts';
 
 const inputs = { requests: certificateSigningRequests };

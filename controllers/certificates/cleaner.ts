@@ -1,9 +1,9 @@
 /** Deletes certificate requests that nobody needs any more. */
+import { isNotFound } from '../../api/status.ts';
 import { parseCertificate } from '../../base/pki.ts';
 import { certificateSigningRequests } from '../../client/resources.ts';
 import { defineController } from '../framework.ts';
 import { createTimestamp, millis } from '../lib/meta.ts';
-import { isNotFound } from '../lib/podcontrol.ts';
 import { hasCondition, type CSR } from './signers.ts';
 
 const HOUR = 3600_000;

@@ -1,6 +1,7 @@
 /** Signs approved certificate requests of Kubernetes' own signers with the cluster's CA. */
 import type * as k8s from '@kubernetes/client-node';
 import type { KeyObject } from 'node:crypto';
+import { isNotFound } from '../../api/status.ts';
 import type { Json } from '../../api/types.ts';
 import { formatTime } from '../../base/clock.ts';
 import {
@@ -15,7 +16,6 @@ import {
 import { certificateSigningRequests } from '../../client/resources.ts';
 import { defineController } from '../framework.ts';
 import { body } from '../lib/meta.ts';
-import { isNotFound } from '../lib/podcontrol.ts';
 import { hasCondition, SIGNERS, validity } from './signers.ts';
 
 type Request = Json<k8s.V1CertificateSigningRequest>;

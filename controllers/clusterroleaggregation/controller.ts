@@ -1,11 +1,11 @@
 /** Fills ClusterRoles that have an aggregationRule with the rules of those that it selects. */
 import type * as k8s from '@kubernetes/client-node';
+import { isNotFound } from '../../api/status.ts';
 import type { DeepReadonly, Json } from '../../api/types.ts';
 import { clusterRoles } from '../../client/resources.ts';
 import { defineController } from '../framework.ts';
 import { canonicalJson } from '../lib/hash.ts';
 import { meta } from '../lib/meta.ts';
-import { isNotFound } from '../lib/podcontrol.ts';
 import { lenientSelector } from '../lib/selectors.ts';
 
 type Role = DeepReadonly<Json<k8s.V1ClusterRole>>;

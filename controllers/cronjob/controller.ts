@@ -1,4 +1,5 @@
 /** Starts Jobs by the clock. */
+import { isAlreadyExists, isNotFound } from '../../api/status.ts';
 import type { CronJob, DeepReadonly, Job } from '../../api/types.ts';
 import { formatTime } from '../../base/clock.ts';
 import { splitKey, type Informer } from '../../client/informer.ts';
@@ -18,7 +19,7 @@ import {
   semanticEqual,
 } from '../lib/meta.ts';
 import { controlledBy, ownerKeys } from '../lib/ownership.ts';
-import { errorText, isAlreadyExists, isNamespaceTerminating, isNotFound } from '../lib/podcontrol.ts';
+import { errorText, isNamespaceTerminating } from '../lib/podcontrol.ts';
 import { concurrency } from '../options.ts';
 import { isTimeZone, mostRecent, parseSchedule, type Schedule } from './schedule.ts';
 

@@ -1,4 +1,5 @@
 /** Keeps one pod of a DaemonSet on every node that it fits. */
+import { isNotFound } from '../../api/status.ts';
 import type { DaemonSet, DeepReadonly, Pod, PodSpec } from '../../api/types.ts';
 import { splitKey, type Informer } from '../../client/informer.ts';
 import { controllerRevisions, daemonSets, nodes, pods } from '../../client/resources.ts';
@@ -10,7 +11,6 @@ import {
   createPod,
   deletePod,
   isNamespaceTerminating,
-  isNotFound,
   podFromTemplate,
   slowStart,
 } from '../lib/podcontrol.ts';

@@ -1,11 +1,11 @@
 /** Rolls Deployments out: one ReplicaSet per template, sizes moved from the old to the new. */
+import { isNotFound } from '../../api/status.ts';
 import type { Deployment, PodTemplateSpec } from '../../api/types.ts';
 import { splitKey, type Informer } from '../../client/informer.ts';
 import { deployments, replicaSets } from '../../client/resources.ts';
 import { defineController, type Result } from '../framework.ts';
 import { body, byAge, controllerOf, isDeleting, keyFor, meta } from '../lib/meta.ts';
 import { claim, concernsOwner, controlledBy, ownerKeys, ownerOrSelectorKeys } from '../lib/ownership.ts';
-import { isNotFound } from '../lib/podcontrol.ts';
 import { isFinished } from '../lib/pods.ts';
 import { lenientSelector } from '../lib/selectors.ts';
 import { concurrency } from '../options.ts';

@@ -1,9 +1,10 @@
 /** The ReplicaSet of a Deployment's current template. */
+import { isAlreadyExists } from '../../api/status.ts';
 import type { Deployment, LabelSelector, ReplicaSet } from '../../api/types.ts';
 import { replicaSets } from '../../client/resources.ts';
 import { templateHash } from '../lib/hash.ts';
 import { body, controllerRef, isControlledBy, meta } from '../lib/meta.ts';
-import { errorText, isAlreadyExists, isNamespaceTerminating } from '../lib/podcontrol.ts';
+import { errorText, isNamespaceTerminating } from '../lib/podcontrol.ts';
 import * as rev from './revisions.ts';
 import { maxSurge, newSetSize } from './rollout.ts';
 import * as st from './status.ts';

@@ -1,4 +1,5 @@
 /** Keeps the status of PodDisruptionBudgets, by which the API server decides about evictions. */
+import { isConflict, isNotFound } from '../../api/status.ts';
 import { formatTime } from '../../base/clock.ts';
 import { keyOf, splitKey } from '../../client/informer.ts';
 import {
@@ -14,7 +15,7 @@ import { parseApiVersion } from '../../api/types.ts';
 import { defineController, type Deps, type Result } from '../framework.ts';
 import { discover } from '../../client/discovery.ts';
 import { body, controllerOf, isDeleting, meta, millis, semanticEqual } from '../lib/meta.ts';
-import { errorText, isConflict, isNotFound } from '../lib/podcontrol.ts';
+import { errorText } from '../lib/podcontrol.ts';
 import { isFinished, podCondition, type PodView } from '../lib/pods.ts';
 import { lenientSelector } from '../lib/selectors.ts';
 import {

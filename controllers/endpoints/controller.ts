@@ -1,4 +1,5 @@
 /** Writes the Endpoints objects of Services that select pods: the older form of EndpointSlices. */
+import { isNotFound } from '../../api/status.ts';
 import { formatTime } from '../../base/clock.ts';
 import type { Endpoints } from '../../api/types.ts';
 import { splitKey, type Informer } from '../../client/informer.ts';
@@ -8,7 +9,7 @@ import { endpointRelevant, isHeadless } from '../endpointslice/desired.ts';
 import { TRIGGER_TIME, TriggerTimes } from '../endpointslice/trigger.ts';
 import { defineController, type Deps } from '../framework.ts';
 import { body, keyFor, meta, semanticEqual } from '../lib/meta.ts';
-import { errorText, isNamespaceTerminating, isNotFound } from '../lib/podcontrol.ts';
+import { errorText, isNamespaceTerminating } from '../lib/podcontrol.ts';
 import { setSelector } from '../lib/selectors.ts';
 import { concurrency } from '../options.ts';
 import { canonical, subsetsOf, truncate } from './subsets.ts';

@@ -1,11 +1,12 @@
 /** Writes the EndpointSlices of Services that select pods. */
+import { isNotFound } from '../../api/status.ts';
 import { formatTime } from '../../base/clock.ts';
 import type { EndpointSlice } from '../../api/types.ts';
 import { keyOf, splitKey, type Informer } from '../../client/informer.ts';
 import { endpointSlices, nodes, pods, services } from '../../client/resources.ts';
 import { defineController, type Deps } from '../framework.ts';
 import { body, controllerRef, isDeleting, keyFor, meta } from '../lib/meta.ts';
-import { errorText, generateNamePrefix, isNamespaceTerminating, isNotFound } from '../lib/podcontrol.ts';
+import { errorText, generateNamePrefix, isNamespaceTerminating } from '../lib/podcontrol.ts';
 import type { PodView } from '../lib/pods.ts';
 import { setSelector } from '../lib/selectors.ts';
 import { concurrency } from '../options.ts';

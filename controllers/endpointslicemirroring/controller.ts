@@ -1,5 +1,6 @@
 /** Copies Endpoints that people write by hand (for Services without selector) into EndpointSlices. */
 import { isIP } from 'node:net';
+import { isNotFound } from '../../api/status.ts';
 import type { DeepReadonly, Endpoints, EndpointSlice } from '../../api/types.ts';
 import { splitKey, type Informer } from '../../client/informer.ts';
 import { endpoints, endpointSlices, services } from '../../client/resources.ts';
@@ -15,7 +16,7 @@ import {
 import { TRIGGER_TIME } from '../endpointslice/trigger.ts';
 import { defineController, type Deps } from '../framework.ts';
 import { body, controllerRef, isDeleting, keyFor, meta, semanticEqual } from '../lib/meta.ts';
-import { generateNamePrefix, isNamespaceTerminating, isNotFound } from '../lib/podcontrol.ts';
+import { generateNamePrefix, isNamespaceTerminating } from '../lib/podcontrol.ts';
 import { concurrency } from '../options.ts';
 
 const MANAGER = 'endpointslicemirroring-controller.k8s.io';

@@ -1,10 +1,11 @@
 /** Makes the claims of pods' ephemeral volumes. */
+import { isAlreadyExists } from '../../api/status.ts';
 import type { Pod } from '../../api/types.ts';
 import { keyOf, splitKey } from '../../client/informer.ts';
 import { persistentVolumeClaims, pods } from '../../client/resources.ts';
 import { defineController } from '../framework.ts';
 import { body, controllerRef, isControlledBy, isDeleting, keyFor, meta } from '../lib/meta.ts';
-import { errorText, isAlreadyExists } from '../lib/podcontrol.ts';
+import { errorText } from '../lib/podcontrol.ts';
 import { concurrency } from '../options.ts';
 
 const POD = { apiVersion: 'v1', kind: 'Pod' };

@@ -2,12 +2,13 @@
  * Deletes objects whose owners are gone, and carries out foreground deletion and orphaning.
  * https://kubernetes.io/docs/concepts/architecture/garbage-collection/
  */
+import { isConflict, isNotFound } from '../../api/status.ts';
 import type { DeepReadonly, KubeObject, OwnerReference } from '../../api/types.ts';
 import { METADATA_ONLY, type Client } from '../../client/client.ts';
 import { customResourceDefinitions, resourcePath, type ResourceRef } from '../../client/resources.ts';
 import { defineController, type Deps, type Result } from '../framework.ts';
 import { isDeleting, meta } from '../lib/meta.ts';
-import { allDone, isConflict, isNotFound } from '../lib/podcontrol.ts';
+import { allDone } from '../lib/podcontrol.ts';
 import { concurrency } from '../options.ts';
 import { FOREGROUND, Graph, hasFinalizer, ORPHAN, waitsForDependents, type GraphNode, type MetaView } from './graph.ts';
 import { createMonitors, type Monitors } from './monitors.ts';

@@ -1,9 +1,10 @@
 /** What the parts of the Job controller share: the turn, and letting counted pods go. */
+import { hasCode } from '../../api/status.ts';
 import type { Informer } from '../../client/informer.ts';
 import { jobs, pods } from '../../client/resources.ts';
 import type { Deps } from '../framework.ts';
 import { meta } from '../lib/meta.ts';
-import { allDone, deletePod, isNotFound } from '../lib/podcontrol.ts';
+import { allDone, deletePod } from '../lib/podcontrol.ts';
 import type { PodView } from '../lib/pods.ts';
 import type { IndexSet } from './indexes.ts';
 import type { JobView } from './policies.ts';
@@ -47,7 +48,7 @@ export async function untrack(deps: D, key: string, pod: PodView): Promise<void>
     );
     if (key !== '') deps.expectations.wrote(key, podInformer(deps), written);
   } catch (error) {
-    if (!isNotFound(error) && (error as { code?: number }).code !== 409) throw error;
+    if (!hasCode(error, 404, 409)) throw error;
   }
 }
 

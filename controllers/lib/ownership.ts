@@ -1,10 +1,10 @@
 /** Which objects belong to a controller: owner references looked up, orphans adopted, strays released. */
+import { hasCode, isNotFound } from '../../api/status.ts';
 import type { DeepReadonly, KubeObject } from '../../api/types.ts';
 import type { Client } from '../../client/client.ts';
 import { keyOf, type Index, type Informer } from '../../client/informer.ts';
 import type { ResourceRef } from '../../client/resources.ts';
 import { controllerOf, controllerRef, isDeleting, meta, type AnyObject } from './meta.ts';
-import { isNotFound } from './podcontrol.ts';
 import type { Selector } from './selectors.ts';
 
 /** Objects by their controller's uid; those without one by `/namespace`. */
@@ -141,7 +141,6 @@ async function release<T extends object>(c: Claim<T>, object: DeepReadonly<T>): 
     await c.client.patch(c.resource, name, 'strategic', patch, { namespace });
   } catch (error) {
     // Gone, or replaced by another of its name: either way no longer ours.
-    if (!isNotFound(error) && (error as { code?: number }).code !== 422 && (error as { code?: number }).code !== 409)
-      throw error;
+    if (!hasCode(error, 404, 409, 422)) throw error;
   }
 }

@@ -1,5 +1,5 @@
 /** Creates and deletes pods for an owner and says so in events. */
-import { StatusError } from '../../api/status.ts';
+import { isConflict, isNotFound, StatusError } from '../../api/status.ts';
 import type { DeepReadonly, KubeObject, OwnerReference, Pod, PodTemplateSpec } from '../../api/types.ts';
 import { formatTime, type Clock } from '../../base/clock.ts';
 import type { Client } from '../../client/client.ts';
@@ -51,18 +51,6 @@ export function isNamespaceTerminating(error: unknown): boolean {
     error instanceof StatusError &&
     (error.status.details?.causes ?? []).some((c) => c.reason === 'NamespaceTerminating')
   );
-}
-
-export function isNotFound(error: unknown): boolean {
-  return error instanceof StatusError && error.code === 404;
-}
-
-export function isAlreadyExists(error: unknown): boolean {
-  return error instanceof StatusError && error.reason === 'AlreadyExists';
-}
-
-export function isConflict(error: unknown): boolean {
-  return error instanceof StatusError && error.reason === 'Conflict';
 }
 
 /** The text of an error for events and conditions. */

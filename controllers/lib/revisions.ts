@@ -1,11 +1,11 @@
 /** ControllerRevisions: the templates a DaemonSet or StatefulSet has had, kept for rollbacks. */
 import type * as k8s from '@kubernetes/client-node';
+import { isAlreadyExists, isNotFound } from '../../api/status.ts';
 import type { DeepReadonly, Json } from '../../api/types.ts';
 import type { Client } from '../../client/client.ts';
 import { controllerRevisions } from '../../client/resources.ts';
 import { canonicalJson, fnv32a, safeEncode } from './hash.ts';
 import { controllerRef, isControlledBy, meta, type AnyObject } from './meta.ts';
-import { isAlreadyExists, isNotFound } from './podcontrol.ts';
 
 export type Revision = Json<k8s.V1ControllerRevision>;
 export type RevisionView = DeepReadonly<Revision>;

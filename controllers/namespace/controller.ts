@@ -1,11 +1,12 @@
 /** Empties Namespaces that are being deleted, pods first, then lets them go. */
+import { isConflict, isNotFound } from '../../api/status.ts';
 import { METADATA_ONLY_LIST, type Client } from '../../client/client.ts';
 import { namespaces, pods } from '../../client/resources.ts';
 import type { KubeList, Namespace } from '../../api/types.ts';
 import { defineController, type Deps, type Result } from '../framework.ts';
 import { discover, type DiscoveredResource } from '../../client/discovery.ts';
 import { isDeleting, meta, millis } from '../lib/meta.ts';
-import { errorText, isConflict, isNotFound } from '../lib/podcontrol.ts';
+import { errorText } from '../lib/podcontrol.ts';
 import { isFinished } from '../lib/pods.ts';
 import { concurrency } from '../options.ts';
 import { namespaceConditions, type Findings } from './conditions.ts';

@@ -1,4 +1,5 @@
 /** Watches over nodes: silent ones become Unknown, ill ones get taints, pods on them are no longer ready. */
+import { isConflict, isNotFound } from '../../api/status.ts';
 import { formatTime, type Clock } from '../../base/clock.ts';
 import type { Node } from '../../api/types.ts';
 import { leases, nodes, pods } from '../../client/resources.ts';
@@ -6,7 +7,6 @@ import { select } from '../factory.ts';
 import { defineController, type Deps, type Result } from '../framework.ts';
 import { body, createTimestamp, isDeleting, meta } from '../lib/meta.ts';
 import { nodeCondition, type NodeView } from '../lib/nodes.ts';
-import { isConflict, isNotFound } from '../lib/podcontrol.ts';
 import { isReady, podCondition, podsByNode } from '../lib/pods.ts';
 import type { ControllerOptions } from '../options.ts';
 import { nodeTaints, noExecuteKey, silentConditions, zoneOf, zoneStates } from './health.ts';

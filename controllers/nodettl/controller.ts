@@ -1,8 +1,8 @@
 /** Tells kubelets by an annotation how long they may trust cached Secrets and ConfigMaps: longer in large clusters. */
+import { isNotFound } from '../../api/status.ts';
 import { nodes } from '../../client/resources.ts';
 import { defineController } from '../framework.ts';
 import { meta } from '../lib/meta.ts';
-import { isNotFound } from '../lib/podcontrol.ts';
 
 const ANNOTATION = 'node.alpha.kubernetes.io/ttl';
 

@@ -1,11 +1,11 @@
 /** Binds claims to volumes, and lets volumes go whose claim is gone. */
 import type * as k8s from '@kubernetes/client-node';
+import { isNotFound } from '../../api/status.ts';
 import type { DeepReadonly, Json, PersistentVolume, PersistentVolumeClaim } from '../../api/types.ts';
 import { keyOf, splitKey, type Informer } from '../../client/informer.ts';
 import { persistentVolumeClaims, persistentVolumes, pods, storageClasses } from '../../client/resources.ts';
 import { defineController, type Deps, type Result } from '../framework.ts';
 import { body, isDeleting, keyFor, meta, semanticEqual } from '../lib/meta.ts';
-import { isNotFound } from '../lib/podcontrol.ts';
 import { podsByClaim } from '../pvprotection/controllers.ts';
 import { LOCAL_PATH_PROVISIONER } from '../../api/local-path.ts';
 import { localVolume } from './localpath.ts';

@@ -1,4 +1,5 @@
 /** Sets the size of workloads by their metrics. */
+import { isConflict, isNotFound } from '../../api/status.ts';
 import { formatTime } from '../../base/clock.ts';
 import { parseLabelSelector } from '../../api/selectors.ts';
 import { splitKey } from '../../client/informer.ts';
@@ -7,7 +8,7 @@ import { defineController, type Result } from '../framework.ts';
 import type { DiscoveredResource } from '../../client/discovery.ts';
 import { body, meta, semanticEqual } from '../lib/meta.ts';
 import type { PodView } from '../lib/pods.ts';
-import { errorText, isConflict, isNotFound } from '../lib/podcontrol.ts';
+import { errorText } from '../lib/podcontrol.ts';
 import { concurrency } from '../options.ts';
 import { decide, newHistory, noteChange, type Autoscaler } from './behavior.ts';
 import { milli } from './metrics.ts';

@@ -1,10 +1,11 @@
 /** Removes pods that nobody else will: too many finished ones, those of nodes that are gone, those never scheduled. */
+import { isNotFound } from '../../api/status.ts';
 import { formatTime } from '../../base/clock.ts';
 import { nodes, pods } from '../../client/resources.ts';
 import { defineController, type Deps, type Result } from '../framework.ts';
 import { byAge, controllerOf, isDeleting, meta } from '../lib/meta.ts';
 import { nodeCondition, TAINT_OUT_OF_SERVICE } from '../lib/nodes.ts';
-import { allDone, isNotFound } from '../lib/podcontrol.ts';
+import { allDone } from '../lib/podcontrol.ts';
 import { isFinished, type PodView } from '../lib/pods.ts';
 
 const PERIOD_MS = 20_000;

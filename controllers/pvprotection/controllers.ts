@@ -1,4 +1,5 @@
 /** Keeps claims that pods use, volumes that are bound, and attributes classes that either names, until they are free. */
+import { isNotFound } from '../../api/status.ts';
 import type { DeepReadonly, PersistentVolume, PersistentVolumeClaim } from '../../api/types.ts';
 import { keyOf, splitKey, type Index } from '../../client/informer.ts';
 import type { Client } from '../../client/client.ts';
@@ -12,7 +13,6 @@ import {
 import type { Pod } from '../../api/types.ts';
 import { defineController } from '../framework.ts';
 import { isControlledBy, isDeleting, keyFor, meta, type AnyObject } from '../lib/meta.ts';
-import { isNotFound } from '../lib/podcontrol.ts';
 import type { PodView } from '../lib/pods.ts';
 
 const CLAIM_FINALIZER = 'kubernetes.io/pvc-protection';

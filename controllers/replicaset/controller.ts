@@ -1,4 +1,5 @@
 /** Keeps as many pods as a ReplicaSet (or a ReplicationController, which differs in its selector alone) wants. */
+import { isNotFound } from '../../api/status.ts';
 import type { DeepReadonly, Json, KubeObject, Pod, PodTemplateSpec } from '../../api/types.ts';
 import type * as k8s from '@kubernetes/client-node';
 import { splitKey, type Informer } from '../../client/informer.ts';
@@ -11,7 +12,6 @@ import {
   deletePod,
   errorText,
   isNamespaceTerminating,
-  isNotFound,
   podFromTemplate,
   slowStart,
   allDone,

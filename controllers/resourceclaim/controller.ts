@@ -1,12 +1,13 @@
 /** Makes the ResourceClaims that pods ask for by template, and frees claims whose pods are done. */
 import type * as k8s from '@kubernetes/client-node';
+import { isNotFound } from '../../api/status.ts';
 import type { DeepReadonly, Json, Pod } from '../../api/types.ts';
 import { keyOf, splitKey, type Index, type Informer } from '../../client/informer.ts';
 import { pods, resourceClaims, resourceClaimTemplates } from '../../client/resources.ts';
 import { defineController, type Deps, type Result } from '../framework.ts';
 import { body, controllerRef, isControlledBy, isDeleting, keyFor, meta } from '../lib/meta.ts';
 import { controlledBy } from '../lib/ownership.ts';
-import { errorText, isNotFound } from '../lib/podcontrol.ts';
+import { errorText } from '../lib/podcontrol.ts';
 import { isFinished, type PodView } from '../lib/pods.ts';
 import { concurrency } from '../options.ts';
 

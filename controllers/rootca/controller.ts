@@ -1,10 +1,11 @@
 /** Keeps the ConfigMap kube-root-ca.crt in every Namespace: pods verify the API server with it. */
+import { isAlreadyExists, isNotFound } from '../../api/status.ts';
 import { configMaps, namespaces } from '../../client/resources.ts';
 import type { ConfigMap } from '../../api/types.ts';
 import { select } from '../factory.ts';
 import { defineController } from '../framework.ts';
 import { body, meta } from '../lib/meta.ts';
-import { isAlreadyExists, isNamespaceTerminating, isNotFound } from '../lib/podcontrol.ts';
+import { isNamespaceTerminating } from '../lib/podcontrol.ts';
 
 const NAME = 'kube-root-ca.crt';
 const ANNOTATION = 'kubernetes.io/description';

@@ -1,9 +1,10 @@
 /** Keeps a ServiceAccount `default` in every Namespace. */
+import { isAlreadyExists, isNotFound } from '../../api/status.ts';
 import { namespaces, serviceAccounts } from '../../client/resources.ts';
 import { select } from '../factory.ts';
 import { defineController } from '../framework.ts';
 import { meta } from '../lib/meta.ts';
-import { isAlreadyExists, isNamespaceTerminating, isNotFound } from '../lib/podcontrol.ts';
+import { isNamespaceTerminating } from '../lib/podcontrol.ts';
 import { concurrency } from '../options.ts';
 
 const NAME = 'default';

@@ -1,10 +1,10 @@
 /** Marks legacy token Secrets that nobody has used for a year as invalid, and deletes them a year later. */
+import { isNotFound } from '../../api/status.ts';
 import type { DeepReadonly, Secret } from '../../api/types.ts';
 import { configMaps, pods, secrets, serviceAccounts } from '../../client/resources.ts';
 import { select } from '../factory.ts';
 import { defineController, type Deps, type Result } from '../framework.ts';
 import { createTimestamp, meta } from '../lib/meta.ts';
-import { isNotFound } from '../lib/podcontrol.ts';
 
 const LAST_USED = 'kubernetes.io/legacy-token-last-used';
 const INVALID_SINCE = 'kubernetes.io/legacy-token-invalid-since';

@@ -1,12 +1,12 @@
 /** Fills Secrets of type kubernetes.io/service-account-token with a token, and removes those of accounts that are gone. */
 import { createHash, createPrivateKey, createPublicKey, sign, type KeyObject } from 'node:crypto';
+import { isConflict, isNotFound } from '../../api/status.ts';
 import type { Secret } from '../../api/types.ts';
 import { splitKey } from '../../client/informer.ts';
 import { secrets, serviceAccounts } from '../../client/resources.ts';
 import { select } from '../factory.ts';
 import { defineController } from '../framework.ts';
 import { body, keyFor, meta } from '../lib/meta.ts';
-import { isConflict, isNotFound } from '../lib/podcontrol.ts';
 import { concurrency } from '../options.ts';
 
 const TYPE = 'kubernetes.io/service-account-token';

@@ -1,11 +1,11 @@
 /** Guards the ranges of Service addresses: a range in use can't go. */
 import type * as k8s from '@kubernetes/client-node';
+import { isNotFound } from '../../api/status.ts';
 import { formatTime } from '../../base/clock.ts';
 import type { DeepReadonly, Json } from '../../api/types.ts';
 import { ipAddresses, serviceCIDRs } from '../../client/resources.ts';
 import { defineController, type Result } from '../framework.ts';
 import { body, isDeleting, meta, millis } from '../lib/meta.ts';
-import { isNotFound } from '../lib/podcontrol.ts';
 import { overlaps, parseCidr } from '../nodeipam/cidrs.ts';
 
 const FINALIZER = 'networking.k8s.io/service-cidr-finalizer';

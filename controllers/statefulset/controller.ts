@@ -1,19 +1,12 @@
 /** Runs the members of StatefulSets: pods with names, places and storage that stay. */
+import { isAlreadyExists, isConflict, isNotFound } from '../../api/status.ts';
 import type { DeepReadonly, PersistentVolumeClaim, Pod, StatefulSet } from '../../api/types.ts';
 import { splitKey, type Informer } from '../../client/informer.ts';
 import { controllerRevisions, persistentVolumeClaims, pods, statefulSets } from '../../client/resources.ts';
 import { defineController, type Deps, type Result } from '../framework.ts';
 import { body, isDeleting, meta, semanticEqual } from '../lib/meta.ts';
 import { claim, concernsOwner, ownerOrSelectorKeys } from '../lib/ownership.ts';
-import {
-  allDone,
-  errorText,
-  isAlreadyExists,
-  isConflict,
-  isNamespaceTerminating,
-  isNotFound,
-  slowStart,
-} from '../lib/podcontrol.ts';
+import { allDone, errorText, isNamespaceTerminating, slowStart } from '../lib/podcontrol.ts';
 import { nextAvailability, type PodView } from '../lib/pods.ts';
 import {
   byRevision,

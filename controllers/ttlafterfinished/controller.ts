@@ -1,11 +1,11 @@
 /** Deletes finished Jobs when their ttlSecondsAfterFinished has passed. */
+import { isNotFound } from '../../api/status.ts';
 import { splitKey } from '../../client/informer.ts';
 import { jobs } from '../../client/resources.ts';
 import { defineController } from '../framework.ts';
 import { isJobFinished } from '../job/verdict.ts';
 import type { JobView } from '../job/policies.ts';
 import { isDeleting, meta, millis } from '../lib/meta.ts';
-import { isNotFound } from '../lib/podcontrol.ts';
 import { concurrency } from '../options.ts';
 
 /** When the Job may be deleted, in milliseconds since the epoch; undefined when it stays. Pure. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import { createExec } from '../../base/exec.ts';
 import type { Logger } from '../../base/log.ts';
-import { StatusError } from '../../api/status.ts';
+import { hasCode } from '../../api/status.ts';
 import { createClient, type Client } from '../../client/client.ts';
 import { loadKubeconfig } from '../../client/kubeconfig.ts';
 import { supervise } from '../cluster/supervisor.ts';
@@ -118,7 +118,7 @@ async function applyAddons(options: ServerOptions): Promise<void> {
           contentType: 'application/apply-patch+yaml',
         });
       } catch (error) {
-        if (!(yields && error instanceof StatusError && error.code === 409)) throw error;
+        if (!(yields && hasCode(error, 409))) throw error;
       }
     }
   } finally {

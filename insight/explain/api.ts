@@ -3,7 +3,7 @@
  * `/apis/explain.k8ts.io/v1/namespaces/NAMESPACE/RESOURCE[.GROUP]/NAME`. Access is that of `get` on the resource of that
  * name in this group; what stands in an answer has been read with this program's own rights.
  */
-import { notFound, pathNotFound, StatusError } from '../../api/status.ts';
+import { isNotFound, notFound, pathNotFound } from '../../api/status.ts';
 import type { JsonObject, KubeObject } from '../../api/types.ts';
 import { findResource } from '../../client/discovery.ts';
 import type { ApiGroup, KindInfo } from '../group.ts';
@@ -97,8 +97,7 @@ export function explainGroup(sources: Sources): ApiGroup {
       try {
         object = await sources.client.get<KubeObject>(known, name, namespace);
       } catch (error) {
-        if (error instanceof StatusError && error.code === 404)
-          throw notFound({ group: known.group, resource: known.resource }, name);
+        if (isNotFound(error)) throw notFound({ group: known.group, resource: known.resource }, name);
         throw error;
       }
       const explanation = await explain();

@@ -1,5 +1,5 @@
 /** What explanations are made from: objects read when somebody asks, and the scheduler's own account. */
-import { StatusError } from '../../api/status.ts';
+import { hasCode } from '../../api/status.ts';
 import type { CoreEvent, DeepReadonly, KubeObject } from '../../api/types.ts';
 import type { Client, ListOptions } from '../../client/client.ts';
 import type { DiscoveredResource } from '../../client/discovery.ts';
@@ -38,7 +38,7 @@ export async function find<T extends object>(
   try {
     return await s.client.get(ref, name, namespace);
   } catch (error) {
-    if (error instanceof StatusError && (error.code === 404 || error.code === 403)) return undefined;
+    if (hasCode(error, 404, 403)) return undefined;
     throw error;
   }
 }
@@ -48,7 +48,7 @@ export async function listOf<T extends object>(s: Sources, ref: ResourceRef<T>, 
   try {
     return (await s.client.list(ref, options)).items;
   } catch (error) {
-    if (error instanceof StatusError && (error.code === 404 || error.code === 403)) return [];
+    if (hasCode(error, 404, 403)) return [];
     throw error;
   }
 }

@@ -10,7 +10,7 @@ import type * as t from './types.ts';
 const FOREVER = 24 * 3600_000;
 
 /** True for "no such container/sandbox/image". */
-export function isNotFound(error: unknown): boolean {
+export function isGrpcNotFound(error: unknown): boolean {
   return (error as { code?: number } | undefined)?.code === CODE.notFound;
 }
 

@@ -1,5 +1,5 @@
 /** What the API is told of a node's CSI drivers: its CSINode, and the Node's annotation and topology labels. */
-import { StatusError } from '../../api/status.ts';
+import { hasCode, isNotFound } from '../../api/status.ts';
 import type { DeepReadonly, Node } from '../../api/types.ts';
 import type { Client } from '../../client/client.ts';
 import { csiNodes, nodes } from '../../client/resources.ts';
@@ -43,7 +43,7 @@ export function createCsiNodeWriter(options: {
       for (let attempt = 0; ; attempt++) {
         try {
           const have = (await client.get(csiNodes, nodeName).catch((error: unknown) => {
-            if (error instanceof StatusError && error.code === 404) return undefined;
+            if (isNotFound(error)) return undefined;
             throw error;
           })) as CsiNode | undefined;
           const drivers = edit(have?.spec.drivers ?? []);
@@ -61,7 +61,7 @@ export function createCsiNodeWriter(options: {
           }
           return;
         } catch (error) {
-          if (!(error instanceof StatusError && error.code === 409) || attempt >= ATTEMPTS) throw error;
+          if (!hasCode(error, 409) || attempt >= ATTEMPTS) throw error;
         }
       }
     });

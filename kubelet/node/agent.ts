@@ -1,7 +1,7 @@
 /** Registers the node, keeps its status and its Lease. */
 import { formatMicroTime, type Clock, type Rand, type Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
-import { StatusError } from '../../api/status.ts';
+import { hasCode, isNotFound, StatusError } from '../../api/status.ts';
 import type { DeepReadonly, Lease, Node } from '../../api/types.ts';
 import type { Client } from '../../client/client.ts';
 import { leases, nodes } from '../../client/resources.ts';
@@ -79,7 +79,7 @@ export function createNodeAgent(options: NodeAgentOptions): NodeAgent {
         known = await client.create(nodes, wanted);
         logger.info('registered the node');
       } catch (error) {
-        if (!(error instanceof StatusError && error.code === 409)) throw error;
+        if (!hasCode(error, 409)) throw error;
       }
     }
     if (!known) {
@@ -134,8 +134,7 @@ export function createNodeAgent(options: NodeAgentOptions): NodeAgent {
           );
       }
     } catch (error) {
-      if (error instanceof StatusError && error.code === 404)
-        await register().catch((e: unknown) => logger.warn('node not registered', { error: e }));
+      if (isNotFound(error)) await register().catch((e: unknown) => logger.warn('node not registered', { error: e }));
       else logger.warn('node status not taken', { error: (error as Error).message });
     } finally {
       busy = false;
@@ -156,7 +155,7 @@ export function createNodeAgent(options: NodeAgentOptions): NodeAgent {
     for (let attempt = 0; attempt < 5; attempt++) {
       try {
         lease ??= await client.get(leases, nodeName, namespace).catch((error: unknown) => {
-          if (error instanceof StatusError && error.code === 404) return undefined;
+          if (isNotFound(error)) return undefined;
           throw error;
         });
         const owner = node?.metadata?.uid

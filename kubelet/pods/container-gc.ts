@@ -2,7 +2,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { DeepReadonly, Pod } from '../../api/types.ts';
-import { isNotFound } from '../cri/client.ts';
+import { isGrpcNotFound } from '../cri/client.ts';
 import type { PodDeps } from './deps.ts';
 import { legacyLogName } from './identity.ts';
 import { hasExited, type PodRuntimeState, type RuntimeContainerState } from './state.ts';
@@ -37,7 +37,7 @@ export async function removeContainer(
   deps: PodDeps,
 ): Promise<void> {
   await deps.runtime.removeContainer(c.id).catch((error: unknown) => {
-    if (!isNotFound(error)) throw error;
+    if (!isGrpcNotFound(error)) throw error;
   });
   await rm(join(deps.containerLogsDir, legacyLogName(pod, c.name, c.id)), { force: true });
   if (c.log_path === '') return;

@@ -1,6 +1,6 @@
 /** Mirror pods: what the API shows of static pods. */
 import type { Logger } from '../../base/log.ts';
-import { StatusError } from '../../api/status.ts';
+import { hasCode } from '../../api/status.ts';
 import type { DeepReadonly, Pod } from '../../api/types.ts';
 import type { Client } from '../../client/client.ts';
 import { pods } from '../../client/resources.ts';
@@ -40,7 +40,7 @@ export async function ensureMirror(
       spec: pod.spec as Pod['spec'],
     });
   } catch (error) {
-    if (error instanceof StatusError && error.code === 409) return;
+    if (hasCode(error, 409)) return;
     logger.warn('mirror pod not made', { pod: `${m.namespace}/${m.name}`, error: (error as Error).message });
   }
 }
@@ -50,6 +50,6 @@ export async function deleteMirror(client: Client, mirror: DeepReadonly<Pod>): P
   try {
     await client.delete(pods, name!, { namespace, gracePeriodSeconds: 0, preconditions: { uid } });
   } catch (error) {
-    if (!(error instanceof StatusError && (error.code === 404 || error.code === 409))) throw error;
+    if (!hasCode(error, 404, 409)) throw error;
   }
 }

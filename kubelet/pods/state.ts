@@ -1,6 +1,6 @@
 /** What the runtime knows of one pod. */
 import type { Clock } from '../../base/clock.ts';
-import { isNotFound } from '../cri/client.ts';
+import { isGrpcNotFound } from '../cri/client.ts';
 import type { ContainerRuntimeStatus, Runtime, SandboxStatus } from '../cri/types.ts';
 import { CONTAINER_NAME, RESTART_COUNT } from './identity.ts';
 
@@ -72,7 +72,7 @@ export async function readPodState(
   const known = new Map(previous?.containers.map((c) => [c.id, c]));
   const knownSandboxes = new Map(previous?.sandboxes.map((s) => [s.id, s]));
   const gone = (error: unknown) => {
-    if (isNotFound(error)) return undefined;
+    if (isGrpcNotFound(error)) return undefined;
     throw error;
   };
   const [sandboxes, containers] = await Promise.all([

@@ -1,6 +1,6 @@
 /** Stopping containers: hooks first, then the signal, sidecars after all others, all within the grace period. */
 import type { Container, DeepReadonly, Pod } from '../../api/types.ts';
-import { errorText, isNotFound } from '../cri/client.ts';
+import { errorText, isGrpcNotFound } from '../cri/client.ts';
 import type { PodDeps } from './deps.ts';
 import { PRE_STOP } from './identity.ts';
 import { runHook } from './lifecycle.ts';
@@ -84,7 +84,7 @@ export async function killContainer(
   try {
     await deps.runtime.stopContainer(c.id, seconds);
   } catch (error) {
-    if (!isNotFound(error)) throw new Error(errorText(error));
+    if (!isGrpcNotFound(error)) throw new Error(errorText(error));
   }
 }
 
@@ -116,7 +116,7 @@ export async function killPod(
   for (const s of state.sandboxes)
     if (s.state === 'SANDBOX_READY' || s === state.sandboxes[0])
       await deps.runtime.stopSandbox(s.id).catch((error: unknown) => {
-        if (!isNotFound(error)) throw error;
+        if (!isGrpcNotFound(error)) throw error;
       });
   if (failed) throw failed.reason;
 }

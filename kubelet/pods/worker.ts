@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Timer } from '../../base/clock.ts';
 import type { DeepReadonly, Pod } from '../../api/types.ts';
-import { errorText, isNotFound } from '../cri/client.ts';
+import { errorText, isGrpcNotFound } from '../cri/client.ts';
 import { terminal } from '../status/generate.ts';
 import { AdmissionError } from '../topology/manager.ts';
 import { applyResize, grantResize } from './apply-resize.ts';
@@ -313,7 +313,7 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
     }
     for (const s of w.state.sandboxes)
       await deps.runtime.removeSandbox(s.id).catch((error: unknown) => {
-        if (!isNotFound(error)) throw error;
+        if (!isGrpcNotFound(error)) throw error;
       });
     for (const c of w.state.containers)
       await rm(join(deps.containerLogsDir, legacyLogName(w.pod, c.name, c.id)), { force: true });

@@ -2,7 +2,7 @@
 import { formatTime, type Clock, type Ids, type Rand } from '../../base/clock.ts';
 import type { Exec } from '../../base/exec.ts';
 import type { Logger } from '../../base/log.ts';
-import { StatusError } from '../../api/status.ts';
+import { hasCode, isNotFound } from '../../api/status.ts';
 import type { DeepReadonly, Node, Pod } from '../../api/types.ts';
 import type { Client } from '../../client/client.ts';
 import { csiDrivers, persistentVolumeClaims, persistentVolumes, volumeAttachments } from '../../client/resources.ts';
@@ -51,7 +51,7 @@ const HOUR_SECONDS = 3600;
 
 export const orNone = async <T>(p: Promise<T>): Promise<T | undefined> =>
   p.catch((error: unknown) => {
-    if (error instanceof StatusError && error.code === 404) return undefined;
+    if (isNotFound(error)) return undefined;
     throw error;
   });
 
@@ -136,7 +136,7 @@ function wireCsi(input: VolumeInput, client: Client, tokens: ReturnType<typeof c
     async attachment(name) {
       const a = await client.get(volumeAttachments, name).catch((error: unknown) => {
         // one that does not exist has nothing to do with this node: the authorizer says no
-        if (error instanceof StatusError && (error.code === 404 || error.code === 403)) return undefined;
+        if (hasCode(error, 404, 403)) return undefined;
         throw error;
       });
       return (

@@ -1,6 +1,6 @@
 /** What the scheduler writes to resource claims. */
 import { formatTime, type Clock } from '../../base/clock.ts';
-import { StatusError } from '../../api/status.ts';
+import { hasCode, isNotFound } from '../../api/status.ts';
 import type { Pod } from '../../api/types.ts';
 import type { Client } from '../../client/client.ts';
 import { pods, resourceClaims } from '../../client/resources.ts';
@@ -11,8 +11,6 @@ export const FINALIZER = 'resource.kubernetes.io/delete-protection';
 const body = (claim: Claim) => claim as unknown as Awaited<ReturnType<typeof read>>;
 const read = (client: Client, claim: Claim) =>
   client.get(resourceClaims, claim.metadata!.name!, claim.metadata!.namespace);
-const isConflict = (e: unknown) => e instanceof StatusError && e.code === 409;
-const isGone = (e: unknown) => e instanceof StatusError && e.code === 404;
 
 /** Which device request serves an extended resource of a container. */
 export interface RequestMapping {
@@ -44,7 +42,7 @@ export function createClaimCalls(client: Client, clock: Clock): ClaimCalls {
       try {
         return await write(now);
       } catch (error) {
-        if (!isConflict(error) || i === RETRIES) throw error;
+        if (!hasCode(error, 409) || i === RETRIES) throw error;
         now = await read(client, claim);
       }
     }
@@ -87,7 +85,7 @@ export function createClaimCalls(client: Client, clock: Clock): ClaimCalls {
       try {
         await client.patch(resourceClaims, name!, 'strategic', patch, { namespace, subresource: 'status' });
       } catch (error) {
-        if (!isGone(error) && !isConflict(error)) throw error;
+        if (!hasCode(error, 404, 409)) throw error;
       }
     },
     async deallocate(claim) {
@@ -104,7 +102,7 @@ export function createClaimCalls(client: Client, clock: Clock): ClaimCalls {
         });
         await client.delete(resourceClaims, name!, { namespace, preconditions: { uid } });
       } catch (error) {
-        if (!isGone(error)) throw error;
+        if (!isNotFound(error)) throw error;
       }
     },
     async tellPod(pod, claim, mappings) {

@@ -1,6 +1,6 @@
 /** Follows APIServices: routes their group versions, tells which are available, and puts them into discovery. */
 import type { OpenApi, RemoteDocuments } from '../../../api/openapi/index.ts';
-import { StatusError } from '../../../api/status.ts';
+import { isNotFound } from '../../../api/status.ts';
 import type { DeepReadonly } from '../../../api/types.ts';
 import { formatTime, type Clock, type Timer } from '../../../base/clock.ts';
 import type { Logger } from '../../../base/log.ts';
@@ -226,7 +226,7 @@ export class Aggregator {
         'status',
       )) as DeepReadonly<APIService>;
     } catch (error) {
-      if (!(error instanceof StatusError && error.code === 404)) throw error;
+      if (!isNotFound(error)) throw error;
     }
   }
 

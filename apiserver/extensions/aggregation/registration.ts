@@ -1,5 +1,5 @@
 /** Keeps a Local APIService for each group version of this server: built in, or made by custom resources. */
-import { StatusError } from '../../../api/status.ts';
+import { hasCode } from '../../../api/status.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { Catalog } from '../../registry/catalog.ts';
 import type { ObjectReader } from '../../registry/definition.ts';
@@ -65,7 +65,7 @@ export class Registration {
       await write();
     } catch (error) {
       // Another server of the cluster was faster.
-      if (error instanceof StatusError && (error.code === 404 || error.code === 409)) return;
+      if (hasCode(error, 404, 409)) return;
       this.#deps.logger.warn('an APIService could not be brought in line', { name, error });
     }
   }

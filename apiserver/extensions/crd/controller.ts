@@ -3,7 +3,7 @@
  * One piece instead of upstream's five controllers: what is served is decided in the order of the events.
  */
 import { encodeJson } from '../../../api/codec/json.ts';
-import { StatusError } from '../../../api/status.ts';
+import { hasCode, StatusError } from '../../../api/status.ts';
 import type { DeepReadonly, KubeObject } from '../../../api/types.ts';
 import { formatTime, type Clock } from '../../../base/clock.ts';
 import type { Logger } from '../../../base/log.ts';
@@ -120,7 +120,7 @@ export class CrdController {
       try {
         await this.#reconcile(name);
       } catch (error) {
-        if (this.#stopped || (error instanceof StatusError && (error.code === 404 || error.code === 409))) continue;
+        if (this.#stopped || hasCode(error, 404, 409)) continue;
         this.#deps.logger.error('a custom resource definition could not be brought up', { name, error });
         this.#deps.clock.after(RETRY_MS, () => this.#enqueue(name), { background: true });
       }

@@ -1,6 +1,6 @@
 /** Puts custom resources into the catalog, the stores and the documents, and takes them out again. */
 import type { OpenApi } from '../../../api/openapi/index.ts';
-import { StatusError } from '../../../api/status.ts';
+import { isNotFound } from '../../../api/status.ts';
 import type { DeepReadonly } from '../../../api/types.ts';
 import type { Catalog, ServedResource } from '../../registry/catalog.ts';
 import type { ResourceDefinition } from '../../registry/definition.ts';
@@ -110,7 +110,7 @@ export class CustomServer implements CrdServer {
       try {
         await deleteObject({ ...this.#deps.registry, admission: NO_ADMISSION }, request, {});
       } catch (error) {
-        if (!(error instanceof StatusError && error.code === 404)) throw error;
+        if (!isNotFound(error)) throw error;
       }
     }
     return (await store.cache.list()).entries.length;

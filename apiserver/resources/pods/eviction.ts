@@ -1,7 +1,7 @@
 /** POST pods/NAME/eviction: deletes a pod unless a disruption budget forbids it. */
 import type * as k8s from '@kubernetes/client-node';
 import { deepCopy } from '../../../api/meta.ts';
-import { badRequest, forbidden, StatusError, tooManyRequests } from '../../../api/status.ts';
+import { badRequest, forbidden, isConflict, StatusError, tooManyRequests } from '../../../api/status.ts';
 import type { DeepReadonly, Json, Pod, Status } from '../../../api/types.ts';
 import { formatTime, type Clock } from '../../../base/clock.ts';
 import { validateDeleteOptions } from '../../registry/delete.ts';
@@ -57,8 +57,7 @@ export async function evictPod(
       await markAndDelete(pod, finished ? options : pinned(options, pod), dryRun, request, deps);
       return done;
     } catch (error) {
-      const again =
-        error instanceof StatusError && error.reason === 'Conflict' && !options.preconditions?.resourceVersion;
+      const again = isConflict(error) && !options.preconditions?.resourceVersion;
       if (!again || attempt >= ATTEMPTS) throw error;
     }
   }

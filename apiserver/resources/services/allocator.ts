@@ -2,7 +2,7 @@
  * Cluster IPs and node ports. An address is claimed by creating its IPAddress object, so that several servers never
  * hand out the same (KEP-1880). Node ports are kept track of in this process.
  */
-import { StatusError } from '../../../api/status.ts';
+import { isAlreadyExists, isNotFound } from '../../../api/status.ts';
 import type * as k8s from '@kubernetes/client-node';
 import type { Json, KubeObject, Service } from '../../../api/types.ts';
 import type { Rand } from '../../../base/clock.ts';
@@ -120,7 +120,7 @@ export function createServiceAllocator(options: ServiceAllocatorOptions): Servic
       await writer.create(IP_ADDRESSES, '', object);
       return true;
     } catch (error) {
-      if (error instanceof StatusError && error.reason === 'AlreadyExists') return false;
+      if (isAlreadyExists(error)) return false;
       throw error;
     }
   };
@@ -210,7 +210,7 @@ async function ignoringAbsence(run: () => Promise<void>): Promise<void> {
   try {
     await run();
   } catch (error) {
-    if (!(error instanceof StatusError && error.code === 404)) throw error;
+    if (!isNotFound(error)) throw error;
   }
 }
 

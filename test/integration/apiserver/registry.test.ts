@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { configMaps, namespaces } from '../../../client/resources.ts';
-import { StatusError } from '../../../api/status.ts';
+import { hasCode, isNotFound } from '../../../api/status.ts';
 import { startTestServer, type TestServer } from './harness.ts';
 
 describe('the generic registry', () => {
@@ -25,12 +25,9 @@ describe('the generic registry', () => {
     );
     const updated = await client.update(configMaps, { ...read, data: { k: 'w' } });
     assert.notEqual(updated.metadata!.resourceVersion, read.metadata!.resourceVersion);
-    await assert.rejects(
-      client.update(configMaps, { ...read, data: { k: 'x' } }),
-      (e) => e instanceof StatusError && e.code === 409,
-    );
+    await assert.rejects(client.update(configMaps, { ...read, data: { k: 'x' } }), (e) => hasCode(e, 409));
     await client.delete(configMaps, 'a', { namespace: 'reg' });
-    await assert.rejects(client.get(configMaps, 'a', 'reg'), (e) => e instanceof StatusError && e.code === 404);
+    await assert.rejects(client.get(configMaps, 'a', 'reg'), (e) => isNotFound(e));
   });
 
   it('tells watchers of changes', async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { StatusError } from '../../../api/status.ts';
+import { hasCode, StatusError } from '../../../api/status.ts';
 import { negotiate } from '../../../apiserver/http/negotiate.ts';
 import { humanDuration } from '../../../apiserver/http/table.ts';
 import type { ApiRequest } from '../../../apiserver/http/request.ts';
@@ -38,7 +38,7 @@ describe('negotiate', () => {
     ])
       assert.throws(
         () => negotiate(request(accept), all),
-        (e) => e instanceof StatusError && e.code === 406,
+        (e) => hasCode(e, 406),
         accept,
       );
     assert.throws(() => negotiate(request('application/yaml'), { ...all, watch: true }), StatusError);

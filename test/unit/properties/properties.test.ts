@@ -6,7 +6,7 @@ import { applyMergePatch } from '../../../api/patch/merge-patch.ts';
 import { applyStrategicMergePatch } from '../../../api/patch/strategic.ts';
 import { builtinSchemas } from '../../../api/schema/builtin.ts';
 import { parseLabelSelector } from '../../../api/selectors.ts';
-import { StatusError } from '../../../api/status.ts';
+import { hasCode, StatusError } from '../../../api/status.ts';
 import type { JsonObject, JsonValue, KubeObject } from '../../../api/types.ts';
 import type { Rand } from '../../../base/clock.ts';
 import { int, pick, seeded } from '../api/gen.ts';
@@ -235,7 +235,7 @@ describe('server-side apply of a map', () => {
           const { object: made, managedFields } = manager.apply(live, config, { manager: who, force, time });
           live = { ...made, metadata: { ...made.metadata, uid: 'u', managedFields: managedFields as never } };
         } catch (e) {
-          assert.ok(e instanceof StatusError && e.code === 409);
+          assert.ok(hasCode(e, 409));
           worked = false;
           conflicts++;
         }
