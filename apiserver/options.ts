@@ -15,7 +15,6 @@ import { bootstrapHooks } from './bootstrap/hooks.ts';
 import { FlagError, type Flags } from './flags.ts';
 import { registerProxyHandlers } from './proxying/handlers.ts';
 import { createSecurity } from './security.ts';
-import { ensureLegacyTokenTracking } from './startup/legacy-tokens.ts';
 import { startKubernetesService } from './startup/kubernetes-service.ts';
 import { accessFromFlags } from './startup/access-options.ts';
 import { openEncryption, type Encryption } from './storage/encryption/encryption.ts';
@@ -188,10 +187,6 @@ export async function optionsFromFlags(
           clientCa: clientCa?.toString('utf8'),
           requestHeader: requestHeader && { ...requestHeader, clientCa: requestHeader.clientCa.toString('utf8') },
         }),
-        {
-          name: 'start-legacy-token-tracking-controller',
-          run: (app) => ensureLegacyTokenTracking(app.reader, app.writer, clock),
-        },
         {
           name: 'bootstrap-controller',
           also: ['start-service-ip-repair-controllers'],

@@ -3,6 +3,7 @@ import type { Clock, Ids } from '../../base/clock.ts';
 import type { UserInfo } from '../authentication/types.ts';
 import type { Authorizer } from '../authorization/types.ts';
 import type { ObjectReader } from '../registry/definition.ts';
+import type { Writer } from '../registry/writer.ts';
 
 export type Operation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
 
@@ -35,17 +36,7 @@ export interface AdmissionDeps {
   readonly reader: ObjectReader;
   readonly authorizer: Authorizer;
   /** Writes to the server's own API as itself, past authentication (quota usage, service account waits). */
-  readonly writer: {
-    create<T extends KubeObject>(resource: string, namespace: string, object: T): Promise<T>;
-    /** Applies `change` to the newest version and stores it, again on conflict; undefined from `change` stops. */
-    update<T extends KubeObject>(
-      resource: string,
-      namespace: string,
-      name: string,
-      change: (current: DeepReadonly<T>) => T | undefined,
-      subresource?: string,
-    ): Promise<T>;
-  };
+  readonly writer: Writer;
 }
 
 /** Rejects by throwing a StatusError. All mutating plugins run before all validating ones. */

@@ -1,11 +1,10 @@
 /** Creates the objects that every cluster has, and keeps them up to date from one version to the next. */
-import { isAlreadyExists } from '../../api/status.ts';
 import type { ConfigMap, DeepReadonly, KubeObject } from '../../api/types.ts';
 import { formatTime, type Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
-import type { AdmissionDeps } from '../admission/types.ts';
 import type { RequestHeaderOptions } from '../authentication/requestheader.ts';
 import type { ObjectReader } from '../registry/definition.ts';
+import type { Writer } from '../registry/writer.ts';
 import { loadBootstrapFacts, type BootstrapFacts } from './facts.ts';
 import { reconcileBinding, reconcileFlowObject, reconcileRole } from './reconcile.ts';
 
@@ -14,7 +13,7 @@ export interface BootstrapOptions {
   logger: Logger;
   reader: ObjectReader;
   /** Writes as the server itself, with kube-apiserver as the field manager. */
-  writer: AdmissionDeps['writer'] & { delete?(resource: string, namespace: string, name: string): Promise<void> };
+  writer: Writer;
   /** Absent: read from api/facts. */
   facts?: BootstrapFacts;
   /** --service-cluster-ip-range, one or two ranges. */
@@ -63,14 +62,9 @@ function ensurer(o: Writing) {
     const name = expected.metadata!.name!;
     const object = { ...expected, apiVersion, kind, metadata: { ...expected.metadata } };
     const current = o.reader.get<T>(resource, namespace, name);
-    if (!current) {
-      try {
-        await o.writer.create(resource, namespace, object);
-        return;
-      } catch (error) {
-        if (!isAlreadyExists(error)) throw error;
-      }
-    } else if (reconcile(current, expected) === undefined) return;
+    if (current) {
+      if (reconcile(current, expected) === undefined) return;
+    } else if (await o.writer.createIfAbsent(resource, namespace, object)) return;
     let recreate = false;
     await o.writer.update<T>(resource, namespace, name, (now) => {
       const next = reconcile(now, expected);
@@ -79,7 +73,7 @@ function ensurer(o: Writing) {
     });
     if (!recreate) return;
     o.logger.warn('a bootstrap binding points at another role and is made anew', { resource, name });
-    await o.writer.delete?.(resource, namespace, name);
+    await o.writer.delete(resource, namespace, name);
     await o.writer.create(resource, namespace, object);
   };
 }
@@ -131,7 +125,6 @@ export async function ensureBootstrapObjects(o: BootstrapOptions): Promise<void>
     ),
     () => ensureServiceCidr(o),
     () => ensureAuthenticationConfig(o),
-    () => ensureLegacyTokenTracking(o),
   ]);
 }
 
@@ -145,19 +138,13 @@ const CIDRS = 'networking.k8s.io/servicecidrs';
 
 /** The default ServiceCIDR and its Ready condition (KEP-1880). */
 async function ensureServiceCidr(o: BootstrapOptions): Promise<void> {
-  if (!o.reader.get<ServiceCidr>(CIDRS, '', 'kubernetes')) {
-    const object: ServiceCidr = {
+  if (!o.reader.get<ServiceCidr>(CIDRS, '', 'kubernetes'))
+    await o.writer.createIfAbsent<ServiceCidr>(CIDRS, '', {
       apiVersion: 'networking.k8s.io/v1',
       kind: 'ServiceCIDR',
       metadata: { name: 'kubernetes' },
       spec: { cidrs: [...o.serviceCidrs] },
-    };
-    try {
-      await o.writer.create(CIDRS, '', object);
-    } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
-    }
-  }
+    });
   await o.writer.update<ServiceCidr>(
     CIDRS,
     '',
@@ -207,17 +194,8 @@ export async function ensureAuthenticationConfig(
   const current = o.reader.get<ConfigMap>('configmaps', 'kube-system', name);
   if (current && isCurrent(current)) return;
   if (!current) {
-    try {
-      await o.writer.create<ConfigMap>('configmaps', 'kube-system', {
-        apiVersion: 'v1',
-        kind: 'ConfigMap',
-        metadata: { name, namespace: 'kube-system' },
-        data,
-      });
-      return;
-    } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
-    }
+    const map: ConfigMap = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace: 'kube-system' }, data };
+    if (await o.writer.createIfAbsent('configmaps', 'kube-system', map)) return;
   }
   await o.writer.update<ConfigMap>('configmaps', 'kube-system', name, (now) =>
     isCurrent(now) ? undefined : { ...(now as ConfigMap), data: { ...now.data, ...data } },
@@ -225,16 +203,14 @@ export async function ensureAuthenticationConfig(
 }
 
 /** Since when the use of legacy tokens is noted: controllers remove unused ones a year later (KEP-2799). */
-async function ensureLegacyTokenTracking(o: BootstrapOptions): Promise<void> {
+export async function ensureLegacyTokenTracking(
+  o: Pick<BootstrapOptions, 'reader' | 'writer' | 'clock'>,
+): Promise<void> {
   const name = 'kube-apiserver-legacy-service-account-token-tracking';
   if (o.reader.get<ConfigMap>('configmaps', 'kube-system', name)) return;
   const data = { since: formatTime(o.clock.now()).slice(0, 10) };
-  try {
-    await o.writer.create<ConfigMap>('configmaps', 'kube-system', {
-      metadata: { name, namespace: 'kube-system' },
-      data,
-    });
-  } catch (error) {
-    if (!isAlreadyExists(error)) throw error;
-  }
+  await o.writer.createIfAbsent<ConfigMap>('configmaps', 'kube-system', {
+    metadata: { name, namespace: 'kube-system' },
+    data,
+  });
 }

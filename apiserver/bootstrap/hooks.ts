@@ -1,6 +1,11 @@
 /** Start-up hooks: the server is ready once they are over. Their names are upstream's. */
 import type { StartHook } from '../app.ts';
-import { ensureBootstrapObjects, ensureFlowObjects, type BootstrapOptions } from './bootstrap.ts';
+import {
+  ensureBootstrapObjects,
+  ensureFlowObjects,
+  ensureLegacyTokenTracking,
+  type BootstrapOptions,
+} from './bootstrap.ts';
 
 /** Flow schemas and priority levels that somebody removed are made again this often. */
 const FLOW_REPAIR_MS = 60_000;
@@ -34,5 +39,6 @@ export function bootstrapHooks(
         app.onClose(() => timer.cancel());
       },
     },
+    { name: 'start-legacy-token-tracking-controller', run: (app) => ensureLegacyTokenTracking(app) },
   ];
 }

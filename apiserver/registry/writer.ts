@@ -1,8 +1,7 @@
 /** Writes of the server itself: through the registry, past authentication and admission. */
-import { StatusError } from '../../api/status.ts';
+import { isAlreadyExists, StatusError } from '../../api/status.ts';
 import { normalize } from '../../api/schema/normalize.ts';
 import type { DeepReadonly, JsonObject, KubeObject } from '../../api/types.ts';
-import type { AdmissionDeps } from '../admission/types.ts';
 import type { UserInfo } from '../authentication/types.ts';
 import type { Authorizer } from '../authorization/types.ts';
 import type { ServedResource } from './catalog.ts';
@@ -22,8 +21,12 @@ const ANYTHING: Authorizer = { authorize: () => ({ decision: 'allow' }) };
 /** The server's own user. */
 export const SELF: UserInfo = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] };
 
+/** Resources are named `group/resource`, those of the core group by the resource alone. Every method throws StatusErrors. */
 export interface Writer {
   create<T extends KubeObject>(resource: string, namespace: string, object: T): Promise<T>;
+  /** False where an object of that name is there already. */
+  createIfAbsent<T extends KubeObject>(resource: string, namespace: string, object: T): Promise<boolean>;
+  /** Applies `change` to the newest version and stores it, again on conflict; undefined from `change` stops. */
   update<T extends KubeObject>(
     resource: string,
     namespace: string,
@@ -38,8 +41,8 @@ export interface Writer {
   as(manager: string): Writer;
 }
 
-/** `resource` is `group/resource`; the stored version of it is written. */
-export function createWriter(deps: WriterDeps, fieldManager = 'kube-apiserver'): Writer & AdmissionDeps['writer'] {
+/** Writes the stored version of each resource. */
+export function createWriter(deps: WriterDeps, fieldManager = 'kube-apiserver'): Writer {
   const own: RegistryDeps = { ...deps, admission: NOTHING, authorizer: ANYTHING };
   const requestOf = (
     verb: string,
@@ -60,10 +63,20 @@ export function createWriter(deps: WriterDeps, fieldManager = 'kube-apiserver'):
     warn() {},
     annotate() {},
   });
+  const create = async <T extends KubeObject>(resource: string, namespace: string, object: T): Promise<T> => {
+    const request = requestOf('create', resource, namespace, '');
+    return result<T>(await createObject(own, request, settled(request.served, object)));
+  };
   return {
-    async create<T extends KubeObject>(resource: string, namespace: string, object: T) {
-      const request = requestOf('create', resource, namespace, '');
-      return result<T>(await createObject(own, request, settled(request.served, object)));
+    create,
+    async createIfAbsent(resource, namespace, object) {
+      try {
+        await create(resource, namespace, object);
+        return true;
+      } catch (error) {
+        if (isAlreadyExists(error)) return false;
+        throw error;
+      }
     },
     async update<T extends KubeObject>(
       resource: string,

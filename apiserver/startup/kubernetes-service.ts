@@ -5,7 +5,6 @@
 import { isIPv6 } from 'node:net';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
-import { isAlreadyExists } from '../../api/status.ts';
 import type { DeepReadonly, Endpoints, EndpointSlice, Service } from '../../api/types.ts';
 import type { ObjectReader } from '../registry/definition.ts';
 import type { Writer } from '../registry/writer.ts';
@@ -102,11 +101,7 @@ async function ensureService(o: KubernetesServiceOptions): Promise<void> {
       type: 'ClusterIP',
     },
   };
-  try {
-    await o.writer.create('services', NAMESPACE, service);
-  } catch (error) {
-    if (!isAlreadyExists(error)) throw error;
-  }
+  await o.writer.createIfAbsent('services', NAMESPACE, service);
 }
 
 /** Brings Endpoints and EndpointSlice in line with the servers that are alive. */
@@ -145,14 +140,7 @@ async function upsert<T extends Endpoints | EndpointSlice>(
   object: T,
   change: (current: DeepReadonly<T>) => T | undefined,
 ): Promise<void> {
-  if (!o.reader.get(resource, NAMESPACE, NAME)) {
-    try {
-      await o.writer.create(resource, NAMESPACE, object);
-      return;
-    } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
-    }
-  }
+  if (!o.reader.get(resource, NAMESPACE, NAME) && (await o.writer.createIfAbsent(resource, NAMESPACE, object))) return;
   await o.writer.update<T>(resource, NAMESPACE, NAME, change);
 }
 

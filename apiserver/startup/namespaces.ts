@@ -1,5 +1,4 @@
 /** The namespaces that every cluster has. */
-import { isAlreadyExists } from '../../api/status.ts';
 import type { Writer } from '../registry/writer.ts';
 import type { ObjectReader } from '../registry/definition.ts';
 
@@ -9,10 +8,6 @@ export const SYSTEM_NAMESPACES = ['kube-system', 'kube-public', 'kube-node-lease
 export async function ensureSystemNamespaces(reader: ObjectReader, writer: Writer): Promise<void> {
   for (const name of SYSTEM_NAMESPACES) {
     if (reader.get('namespaces', '', name)) continue;
-    try {
-      await writer.create('namespaces', '', { metadata: { name } });
-    } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
-    }
+    await writer.createIfAbsent('namespaces', '', { metadata: { name } });
   }
 }

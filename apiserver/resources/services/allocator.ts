@@ -2,11 +2,12 @@
  * Cluster IPs and node ports. An address is claimed by creating its IPAddress object, so that several servers never
  * hand out the same (KEP-1880). Node ports are kept track of in this process.
  */
-import { isAlreadyExists, isNotFound } from '../../../api/status.ts';
+import { isNotFound } from '../../../api/status.ts';
 import type * as k8s from '@kubernetes/client-node';
-import type { Json, KubeObject, Service } from '../../../api/types.ts';
+import type { Json, Service } from '../../../api/types.ts';
 import type { Rand } from '../../../base/clock.ts';
 import type { ObjectReader } from '../../registry/definition.ts';
+import type { Writer } from '../../registry/writer.ts';
 import { addressToNumber, numberToAddress } from '../validation/formats.ts';
 import { familyOf, type IPFamily } from './validation.ts';
 
@@ -44,10 +45,7 @@ export interface ServiceAllocator {
 
 export interface ServiceAllocatorOptions {
   readonly reader: ObjectReader;
-  readonly writer: {
-    create<T extends KubeObject>(resource: string, namespace: string, object: T): Promise<T>;
-    delete(resource: string, namespace: string, name: string): Promise<void>;
-  };
+  readonly writer: Pick<Writer, 'createIfAbsent' | 'delete'>;
   readonly rand: Rand;
   /** --service-cluster-ip-range; used for the default family and while no ServiceCIDR object is there. */
   readonly cidrs: readonly string[];
@@ -116,13 +114,7 @@ export function createServiceAllocator(options: ServiceAllocatorOptions): Servic
       },
       spec: { parentRef: { group: '', resource: 'services', namespace: owner.namespace, name: owner.name } },
     };
-    try {
-      await writer.create(IP_ADDRESSES, '', object);
-      return true;
-    } catch (error) {
-      if (isAlreadyExists(error)) return false;
-      throw error;
-    }
+    return writer.createIfAbsent(IP_ADDRESSES, '', object);
   };
 
   /** Tries each address of [first, last] once, from a random one on. */

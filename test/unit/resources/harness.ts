@@ -3,7 +3,6 @@ import { applyDefaults } from '../../../api/schema/defaults.ts';
 import { builtinSchemas } from '../../../api/schema/builtin.ts';
 import { normalize } from '../../../api/schema/normalize.ts';
 import type { JsonObject, JsonValue, KubeObject } from '../../../api/types.ts';
-import { alreadyExists } from '../../../api/status.ts';
 import type { FieldError } from '../../../api/field-errors.ts';
 import type { ObjectReader, ResourceDefinition, StrategyContext } from '../../../apiserver/registry/definition.ts';
 import { allResources } from '../../../apiserver/resources/index.ts';
@@ -15,11 +14,11 @@ const nothing: ObjectReader = { get: () => undefined, list: () => [] };
 export function serviceAllocator(cidrs = ['10.96.0.0/16'], reader = nothing) {
   const addresses = new Map<string, KubeObject>();
   const writer = {
-    create: async <T extends KubeObject>(_r: string, _n: string, o: T) => {
+    createIfAbsent: async (_r: string, _n: string, o: KubeObject) => {
       const name = o.metadata!.name!;
-      if (addresses.has(name)) throw alreadyExists({ group: 'networking.k8s.io', resource: 'ipaddresses' }, name);
+      if (addresses.has(name)) return false;
       addresses.set(name, o);
-      return o;
+      return true;
     },
     delete: async (_r: string, _n: string, name: string) => void addresses.delete(name),
   };
