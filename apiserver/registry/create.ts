@@ -1,11 +1,11 @@
 /** Creating an object: the same steps for every kind. */
-import { invalidObject, type FieldError } from '../../api/field-errors.ts';
+import { invalidObject } from '../../api/field-errors.ts';
 import { alreadyExists, badRequest, isAlreadyExists, StatusError } from '../../api/status.ts';
 import type { DeepReadonly, KubeObject } from '../../api/types.ts';
 import type { AdmissionAttributes } from '../admission/types.ts';
 import { formatTime } from '../../base/clock.ts';
 import { setDefaults } from './decode.ts';
-import { dedupeOwners, isVersion, validateMeta } from './object-meta.ts';
+import { dedupeOwners, isVersion } from './object-meta.ts';
 import { dropDisabledFields, intoStoredForm } from './stored-form.ts';
 import {
   admissionAttributes,
@@ -136,9 +136,7 @@ async function prepared(
   dropDisabledFields(definition, object);
   strategy.prepareForCreate?.(object, ctx);
   object.metadata = orderMeta(object.metadata ?? {});
-  const errors: FieldError[] = strategy.validate
-    ? strategy.validate(object, ctx)
-    : validateMeta(object, served.definition);
+  const errors = strategy.validate?.(object, ctx) ?? [];
   if (errors.length > 0)
     throw invalidObject(
       { group: definition.group, kind: (served.custom && object.kind) || served.kind },

@@ -58,9 +58,11 @@ export interface Strategy<T extends KubeObject = KubeObject> {
   defaults?(object: T, apiVersion: string): void;
   /** Clears what a client may not set (status), sets generation and the like. */
   prepareForCreate?(object: T, ctx: StrategyContext): void;
+  /** What is wrong with a new object, its metadata included. */
   validate?(object: T, ctx: StrategyContext): FieldError[];
   /** Restores what this endpoint may not change, bumps generation when the spec changed. */
   prepareForUpdate?(object: T, old: DeepReadonly<T>, ctx: StrategyContext): void;
+  /** What is wrong with the new form of an object, its metadata included. */
   validateUpdate?(object: T, old: DeepReadonly<T>, ctx: StrategyContext): FieldError[];
   /** What the user lacks for this change; these complaints stand before those of validateUpdate. */
   authorizeUpdate?(object: T, old: DeepReadonly<T>, ctx: StrategyContext, rights: RequestRights): Promise<FieldError[]>;

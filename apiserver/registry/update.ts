@@ -7,7 +7,7 @@ import { deepEqual } from '../../api/meta.ts';
 import { keepTimesOfNoop } from '../../api/apply/index.ts';
 import { createPrepared, orderMeta } from './create.ts';
 import { setDefaults } from './decode.ts';
-import { dedupeOwners, isVersion, validateMetaUpdate } from './object-meta.ts';
+import { dedupeOwners, isVersion } from './object-meta.ts';
 import {
   admissionAttributes,
   rightsOf,
@@ -171,9 +171,7 @@ async function prepared(
   const errors: FieldError[] = strategy.authorizeUpdate
     ? await strategy.authorizeUpdate(object, old, ctx, rightsOf(deps, request))
     : [];
-  errors.push(
-    ...(strategy.validateUpdate ? strategy.validateUpdate(object, old, ctx) : validateMetaUpdate(object, old)),
-  );
+  errors.push(...(strategy.validateUpdate?.(object, old, ctx) ?? []));
   if (errors.length > 0)
     throw invalidObject(
       { group: served.definition.group, kind: (served.custom && object.kind) || served.kind },

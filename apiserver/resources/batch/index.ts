@@ -267,7 +267,7 @@ export const cronJobs = define<CronJob>('batch', 'cronjobs', 'CronJob', 'Namespa
       ];
     },
   },
-  subresources: { status: statusEndpoint<CronJob>() },
+  subresources: { status: statusEndpoint<CronJob>(statusRules<CronJob>()) },
   table: {
     cells: (c, now) => [
       nameOf(c),

@@ -1,6 +1,5 @@
 /** ObjectMeta, on create and update. */
 import type { DeepReadonly, KubeObject, ObjectMeta } from '../../../api/types.ts';
-import type { StrategyContext } from '../../registry/definition.ts';
 import type { Field, Format } from './field.ts';
 import { dns1123Label, qualifiedName } from './names.ts';
 import { annotations, labels, type Labels } from './values.ts';
@@ -129,5 +128,3 @@ export function objectMetaUpdate(
   }
   common(meta, options);
 }
-
-export type MetaContext = Pick<StrategyContext, 'namespace'>;
