@@ -1,8 +1,9 @@
-/** What runs beside the pods: log rotation, image garbage collection, eviction. */
+/** What runs beside the pods: log rotation, garbage collection of images and of what a killed runtime left, eviction. */
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { parseDuration, type KubeletConfiguration } from './config.ts';
 import type { Runtime } from './cri/types.ts';
+import { createLeftovers } from './network/leftovers.ts';
 import { rotateLogs } from './logs/rotate.ts';
 import type { Health } from './node/health.ts';
 import type { Machine } from './node/machine.ts';
@@ -25,6 +26,9 @@ export interface MaintenanceOptions {
   evictionMs?: number;
   nodeEvent(type: 'Normal' | 'Warning', reason: string, message: string): void;
 }
+
+/** How long something must have been nobody's before it is taken away. */
+const LEFTOVER_AGE_MS = 60_000;
 
 export function startMaintenance(options: MaintenanceOptions): { stop(): void } {
   const { config, clock, logger } = options;
@@ -57,6 +61,12 @@ export function startMaintenance(options: MaintenanceOptions): { stop(): void } 
   );
   const gc = createImageGc({ ...options, forget: (id) => options.deps.images.forget(id) });
   each(5 * 60_000, 'images', () => gc.collect());
+  const leftovers = createLeftovers({ ...options, exec: options.deps.exec, ageMs: LEFTOVER_AGE_MS });
+  each(LEFTOVER_AGE_MS / 3, 'leftovers', async () => {
+    await leftovers.look();
+    const leases = await options.runtime.dropStaleLeases();
+    if (leases.length > 0) logger.info("ended leases of the runtime's earlier process", { leases });
+  });
   const evictor = createEvictor({ ...options, freeImages: () => gc.collectAll() });
   each(options.evictionMs ?? 10_000, 'eviction', () => evictor.look());
   return {

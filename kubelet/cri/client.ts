@@ -4,6 +4,8 @@ import type { Logger } from '../../base/log.ts';
 import { CODE } from '../../base/grpc.ts';
 import { connect, loadService, openChannel, type Caller } from '../grpc.ts';
 import { watchContainerdEvents } from './events.ts';
+import { createLeases, type Leases } from './leases.ts';
+import { namespaceOf, networksOf } from './networks.ts';
 import { createSnapshots, type Snapshots } from './snapshots.ts';
 import type * as t from './types.ts';
 
@@ -64,6 +66,9 @@ export function createCriRuntime(options: {
     invoke<R>(images, method, request, timeoutMs);
   let snapshots: Snapshots | undefined;
   const views = () => (snapshots ??= createSnapshots({ address: options.endpoint, clock: options.clock }));
+  let leases: Leases | undefined;
+  /** When the calls under way began. */
+  const starting = new Set<{ at: number }>();
   const uidFilter = (uid: string | undefined) =>
     uid === undefined ? {} : { filter: { label_selector: { 'io.kubernetes.pod.uid': uid } } };
 
@@ -85,14 +90,20 @@ export function createCriRuntime(options: {
       await call('UpdateRuntimeConfig', { runtime_config: { network_config: { pod_cidr: cidr } } });
     },
     async runSandbox(config, handler) {
-      // creating a sandbox may pull the pause image and call slow network plugins: twice the usual patience
-      return (
-        await call<{ pod_sandbox_id: string }>(
-          'RunPodSandbox',
-          { config, runtime_handler: handler },
-          options.timeoutMs * 2,
-        )
-      ).pod_sandbox_id;
+      const mark = { at: options.clock.monotonic() };
+      starting.add(mark);
+      try {
+        // creating a sandbox may pull the pause image and call slow network plugins: twice the usual patience
+        return (
+          await call<{ pod_sandbox_id: string }>(
+            'RunPodSandbox',
+            { config, runtime_handler: handler },
+            options.timeoutMs * 2,
+          )
+        ).pod_sandbox_id;
+      } finally {
+        starting.delete(mark);
+      }
     },
     async stopSandbox(id) {
       await call('StopPodSandbox', { pod_sandbox_id: id });
@@ -106,6 +117,19 @@ export function createCriRuntime(options: {
     async listSandboxes(uid) {
       return (await call<{ items: t.Sandbox[] }>('ListPodSandbox', uidFilter(uid))).items;
     },
+    async networks() {
+      return networksOf((await call<{ info?: Record<string, string> }>('Status', { verbose: true })).info);
+    },
+    async sandboxNamespace(id) {
+      const r = await call<{ status: t.SandboxStatus; info?: Record<string, string> }>('PodSandboxStatus', {
+        pod_sandbox_id: id,
+        verbose: true,
+      });
+      return r.status.linux?.namespaces?.options?.network === 'NODE' ? '' : namespaceOf(r.info);
+    },
+    // they are kept in the order in which they began
+    oldestStart: () => starting.values().next().value?.at,
+    dropStaleLeases: () => (leases ??= createLeases({ address: options.endpoint, clock: options.clock })).dropStale(),
     async createContainer(sandboxId, config, sandbox) {
       return (
         await call<{ container_id: string }>('CreateContainer', {
@@ -201,6 +225,7 @@ export function createCriRuntime(options: {
     },
     close() {
       snapshots?.close();
+      leases?.close();
       runtime.close();
       images.close();
     },

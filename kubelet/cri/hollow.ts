@@ -143,6 +143,10 @@ export function createHollowRuntime(options: HollowOptions): HollowRuntime {
     },
     sandboxStatus: async (id) => ({ ...sandboxOf(id) }),
     listSandboxes: async (uid) => [...sandboxes.values()].filter((s) => byUid(s.labels, uid)),
+    networks: async () => undefined,
+    sandboxNamespace: async () => undefined,
+    oldestStart: () => undefined,
+    dropStaleLeases: async () => [],
     async createContainer(sandboxId, config, sandbox) {
       if (sandboxOf(sandboxId).state !== 'SANDBOX_READY')
         throw new RuntimeError(CODE.unknown, 'sandbox is not running');

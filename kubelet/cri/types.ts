@@ -3,6 +3,8 @@
  * 64-bit numbers are doubles here: times in nanoseconds lose less than a microsecond.
  */
 
+import type { SandboxNetworks } from './networks.ts';
+
 export type SandboxState = 'SANDBOX_READY' | 'SANDBOX_NOTREADY';
 export type ContainerRunState = 'CONTAINER_CREATED' | 'CONTAINER_RUNNING' | 'CONTAINER_EXITED' | 'CONTAINER_UNKNOWN';
 export type NamespaceMode = 'POD' | 'CONTAINER' | 'NODE' | 'TARGET';
@@ -271,6 +273,14 @@ export interface Runtime {
   removeSandbox(id: string): Promise<void>;
   sandboxStatus(id: string): Promise<SandboxStatus>;
   listSandboxes(podUid?: string): Promise<Sandbox[]>;
+  /** Where the runtime keeps network namespaces, and how it connects them; undefined when it doesn't tell. */
+  networks(): Promise<SandboxNetworks | undefined>;
+  /** The path of a sandbox's own network namespace; '' when it has none, undefined when the runtime doesn't tell. */
+  sandboxNamespace(id: string): Promise<string | undefined>;
+  /** When the oldest runSandbox began that has not ended; milliseconds of the monotonic clock. */
+  oldestStart(): number | undefined;
+  /** Ends leases that an earlier process of the runtime left, and tells their ids. */
+  dropStaleLeases(): Promise<string[]>;
   createContainer(sandboxId: string, config: ContainerConfig, sandbox: SandboxConfig): Promise<string>;
   startContainer(id: string): Promise<void>;
   /** `timeoutSeconds` between the stop signal and SIGKILL. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Exec } from '../../base/exec.ts';
 import type { DeepReadonly, Pod } from '../../api/types.ts';
 import type { Runtime } from '../cri/types.ts';
-import { mountsBelow } from './mounts.ts';
+import { mountsBelow, unmountBelow } from './mounts.ts';
 
 export const IMAGE_FOLDER = 'kubernetes.io~image';
 const keyOf = (uid: string, volume: string): string => `k8ts-image-volume-${uid}-${volume}`;
@@ -28,8 +28,9 @@ export async function mountImage(
   const dir = join(volumes, IMAGE_FOLDER, name);
   if ((await mountsBelow(dir)).length > 0) return dir;
   const id = await deps.ensureImage(pod, name, reference, policy);
-  const mounts = await deps.runtime.viewImage(keyOf(pod.metadata!.uid!, name), id);
+  // the folder says that there may be a view: it comes before it and goes after it
   await mkdir(dir, { recursive: true, mode: 0o755 });
+  const mounts = await deps.runtime.viewImage(keyOf(pod.metadata!.uid!, name), id);
   for (const m of mounts)
     await deps.exec('mount', [
       '-t',
@@ -42,10 +43,14 @@ export async function mountImage(
   return dir;
 }
 
-/** Gives back the views of a pod whose mounts are gone. */
-export async function releaseImages(runtime: Runtime, uid: string, volumes: string): Promise<() => Promise<void>> {
+/** Unmounts what a pod has below `root` and gives back its views of images. */
+export async function releaseImages(
+  deps: { exec: Exec; runtime: Runtime },
+  uid: string,
+  root: string,
+  volumes: string,
+): Promise<void> {
   const names = await readdir(join(volumes, IMAGE_FOLDER)).catch(() => [] as string[]);
-  return async () => {
-    for (const name of names) await runtime.releaseImage(keyOf(uid, name));
-  };
+  if (names.length > 0) await unmountBelow(deps.exec, root);
+  for (const name of names) await deps.runtime.releaseImage(keyOf(uid, name));
 }

@@ -180,9 +180,8 @@ export function createVolumeManager(options: VolumeOptions): VolumeManager {
       sources.tokens.forget(pod.metadata!.uid!);
       const root = paths(pod).root;
       await options.csi?.unmount(pod.metadata!.uid!);
-      const release = await releaseImages(options.runtime, pod.metadata!.uid!, paths(pod).volumes);
+      await releaseImages(options, pod.metadata!.uid!, root, paths(pod).volumes);
       await removeTree(exec, root);
-      await release();
       logger.debug('removed the pod folder', { root });
     },
   };

@@ -44,11 +44,16 @@ export async function mountHugePages(exec: Exec, dir: string, size: string): Pro
   await exec('mount', ['-t', 'hugetlbfs', '-o', `pagesize=${size}`, 'nodev', dir]);
 }
 
-/** Unmounts all below a folder and removes it; never follows a mount that would not go. */
-export async function removeTree(exec: Exec, dir: string): Promise<void> {
+/** Unmounts all at and below a folder. */
+export async function unmountBelow(exec: Exec, dir: string): Promise<void> {
   for (const at of await mountsBelow(dir)) await exec('umount', [at]).catch(() => exec('umount', ['-l', at]));
   const left = await mountsBelow(dir);
   if (left.length) throw new Error(`still mounted: ${left.join(', ')}`);
+}
+
+/** Unmounts all below a folder and removes it; never follows a mount that would not go. */
+export async function removeTree(exec: Exec, dir: string): Promise<void> {
+  await unmountBelow(exec, dir);
   await rm(dir, { recursive: true, force: true });
 }
 

@@ -10,6 +10,7 @@ import { silentLogger } from '../../../base/log.ts';
 import type { Container, Pod } from '../../../api/types.ts';
 import { cpuWeight, podCgroupPath } from '../../../kubelet/cgroups/manager.ts';
 import { createHollowRuntime } from '../../../kubelet/cri/hollow.ts';
+import { staleLeases } from '../../../kubelet/cri/leases.ts';
 import { rotateLogs } from '../../../kubelet/logs/rotate.ts';
 import { garbage } from '../../../kubelet/pods/container-gc.ts';
 import { addMessages } from '../../../kubelet/pods/messages.ts';
@@ -330,6 +331,25 @@ describe('kubelet probes', () => {
 });
 
 describe('kubelet housekeeping', () => {
+  it('ends leases of an earlier process of the runtime, but for those that never expire', () => {
+    const lease = (
+      id: string,
+      seconds: number,
+      labels: Record<string, string> = { 'containerd.io/gc.expire': 'x' },
+    ) => ({
+      id,
+      created_at: { seconds, nanos: 500_000_000 },
+      labels,
+    });
+    const all = [
+      lease('before', 99),
+      lease('after', 100),
+      lease('own', 99, {}),
+      { ...lease('odd', 99), created_at: null },
+    ];
+    assert.deepEqual(staleLeases(all, 100_000), ['before']);
+  });
+
   it('keeps the last ended containers of each name and their sandboxes', () => {
     const c = { name: 'c' };
     const s = state(
