@@ -1,9 +1,8 @@
 /** Events in batches to a webhook. Memory is bounded: what the webhook can't take in time is lost, and said so. */
-import http from 'node:http';
-import https from 'node:https';
 import type { Clock, Timer } from '../../base/clock.ts';
+import { exchange } from '../../base/exchange.ts';
 import type { Logger } from '../../base/log.ts';
-import type { WebhookAddress } from '../authentication/remote.ts';
+import { agentFor, type WebhookAddress } from '../authentication/remote.ts';
 import type { AuditBackend } from './auditor.ts';
 import { truncated } from './truncate.ts';
 
@@ -35,6 +34,8 @@ export interface WebhookOptions {
 
 const ATTEMPTS = 5;
 const TIMEOUT_MS = 30_000;
+/** Nothing of an answer counts but its code; in bytes. */
+const MAX_ANSWER = 8 * 1024 * 1024;
 /** How long a webhook that doesn't answer may hold up the server's end, in ms. */
 const CLOSE_MS = 3000;
 
@@ -53,18 +54,10 @@ export function createWebhookBackend(options: WebhookOptions): AuditBackend {
   const maxWaitMs = options.maxWaitMs ?? 30_000;
   const burst = options.burst ?? 15;
   const qps = options.qps ?? 10;
-  const secure = target.url.startsWith('https:');
-  const agent = secure
-    ? new https.Agent({
-        keepAlive: true,
-        ca: target.ca,
-        cert: target.cert,
-        key: target.key,
-        rejectUnauthorized: target.insecure !== true,
-        ...(target.serverName === undefined ? {} : { servername: target.serverName }),
-      })
-    : new http.Agent({ keepAlive: true });
+  const agent = agentFor(target);
   const stopping = new AbortController();
+  /** Cuts what is under way off. */
+  const cut = new AbortController();
   let waiting: string[] = [];
   let lost = 0;
   let timer: Timer | undefined;
@@ -72,32 +65,24 @@ export function createWebhookBackend(options: WebhookOptions): AuditBackend {
   let tokens = burst;
   let tokensAt = clock.monotonic();
 
-  function post(body: Buffer): Promise<void> {
-    return new Promise((done, reject) => {
-      const headers: Record<string, string | number> = {
+  async function post(body: Buffer): Promise<void> {
+    const authorization = target.authorization?.();
+    const { code } = await exchange({
+      url: new URL(target.url),
+      agent,
+      headers: {
         'content-type': 'application/json',
-        'content-length': body.length,
         'user-agent': 'kube-apiserver-audit',
-      };
-      const authorization = target.authorization?.();
-      if (authorization !== undefined) headers['authorization'] = authorization;
-      const request = (secure ? https : http).request(target.url, { method: 'POST', agent, headers }, (answer) => {
-        const code = answer.statusCode ?? 0;
-        answer.resume();
-        answer.once('end', () =>
-          code >= 200 && code < 300
-            ? done()
-            : reject(new SendError(`the webhook answered ${code}`, code === 429 || code >= 500)),
-        );
-        answer.once('error', (e: Error) => reject(new SendError(e.message, true)));
-      });
-      const limit = clock.after(TIMEOUT_MS, () => request.destroy(new Error('the webhook did not answer')), {
-        background: true,
-      });
-      request.once('close', () => limit.cancel());
-      request.once('error', (e: Error) => reject(new SendError(e.message, true)));
-      request.end(body);
+        ...(authorization === undefined ? {} : { authorization }),
+      },
+      body,
+      limit: { clock, ms: TIMEOUT_MS, message: 'the webhook did not answer' },
+      maxAnswer: MAX_ANSWER,
+      signal: cut.signal,
+    }).catch((error: Error) => {
+      throw new SendError(error.message, true);
     });
+    if (code < 200 || code >= 300) throw new SendError(`the webhook answered ${code}`, code === 429 || code >= 500);
   }
 
   /** The next events that go together. */
@@ -206,7 +191,7 @@ export function createWebhookBackend(options: WebhookOptions): AuditBackend {
     async close() {
       timer?.cancel();
       stopping.abort(new Error('the server stops'));
-      const limit = clock.after(CLOSE_MS, () => agent.destroy(), { background: true });
+      const limit = clock.after(CLOSE_MS, () => cut.abort(new Error('the server stops')), { background: true });
       await sending;
       await send(true);
       limit.cancel();

@@ -1,10 +1,10 @@
 /** Requests to other servers that authentication and authorization ask: identity providers and webhooks. */
-import http from 'node:http';
 import https from 'node:https';
 import { dirname, resolve } from 'node:path';
 import { decodeYaml } from '../../api/codec/yaml.ts';
 import type { JsonObject, JsonValue } from '../../api/types.ts';
 import type { Clock } from '../../base/clock.ts';
+import { exchange } from '../../base/exchange.ts';
 
 /** How a server is reached. PEM everywhere; the runtime's authorities are trusted when `ca` is absent. */
 export interface RemoteTarget {
@@ -40,9 +40,9 @@ const MAX_ANSWER = 4 * 1024 * 1024;
 /** Codes after which another attempt may help. */
 const TRANSIENT = new Set([429, 500, 504]);
 
-export function createRemote(o: { clock: Clock; target: RemoteTarget; timeoutMs: number }): Remote {
-  const { target } = o;
-  const agent = new https.Agent({
+/** Connections to a server, kept open between requests. */
+export const agentFor = (target: RemoteTarget): https.Agent =>
+  new https.Agent({
     keepAlive: true,
     maxSockets: 64,
     ca: target.ca,
@@ -52,49 +52,30 @@ export function createRemote(o: { clock: Clock; target: RemoteTarget; timeoutMs:
     ...(target.serverName === undefined ? {} : { servername: target.serverName }),
   });
 
-  function send(method: string, url: URL, body: Buffer | undefined): Promise<Buffer> {
-    return new Promise((done, reject) => {
-      const authorization = target.authorization?.();
-      const secure = url.protocol === 'https:';
-      const request = (secure ? https : http).request(
-        url,
-        {
-          method,
-          agent: secure ? agent : undefined,
-          headers: {
-            accept: 'application/json',
-            'user-agent': 'kube-apiserver',
-            ...(authorization === undefined ? {} : { authorization }),
-            ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': body.length }),
-          },
-        },
-        (answer) => {
-          const chunks: Buffer[] = [];
-          let size = 0;
-          answer.on('data', (c: Buffer) => {
-            size += c.length;
-            if (size > MAX_ANSWER) request.destroy(new Error('the answer is too long'));
-            else chunks.push(c);
-          });
-          answer.on('error', (error) => reject(new RemoteError(error.message, true)));
-          answer.on('end', () => {
-            const code = answer.statusCode ?? 0;
-            if (code >= 200 && code <= 206) done(Buffer.concat(chunks));
-            else reject(new RemoteError(`${method} ${url.href}: the server answered ${code}`, TRANSIENT.has(code)));
-          });
-        },
-      );
-      const timer = o.clock.after(
-        o.timeoutMs,
-        () => request.destroy(new Error(`no answer within ${o.timeoutMs / 1000} s`)),
-        { background: true },
-      );
-      request.on('close', () => timer.cancel());
-      request.on('error', (error: Error & { code?: string }) =>
-        reject(new RemoteError(`${method} ${url.href}: ${error.message}`, error.code === 'ECONNRESET')),
-      );
-      request.end(body);
+export function createRemote(o: { clock: Clock; target: RemoteTarget; timeoutMs: number }): Remote {
+  const { target } = o;
+  const agent = agentFor(target);
+
+  async function send(method: string, url: URL, body: Buffer | undefined): Promise<Buffer> {
+    const authorization = target.authorization?.();
+    const { code, body: answer } = await exchange({
+      url,
+      method,
+      agent,
+      headers: {
+        accept: 'application/json',
+        'user-agent': 'kube-apiserver',
+        ...(authorization === undefined ? {} : { authorization }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      body,
+      limit: { clock: o.clock, ms: o.timeoutMs },
+      maxAnswer: MAX_ANSWER,
+    }).catch((error: Error & { code?: string }) => {
+      throw new RemoteError(`${method} ${url.href}: ${error.message}`, error.code === 'ECONNRESET');
     });
+    if (code >= 200 && code <= 206) return answer;
+    throw new RemoteError(`${method} ${url.href}: the server answered ${code}`, TRANSIENT.has(code));
   }
 
   return {

@@ -1,10 +1,10 @@
 /** Sends AdmissionReviews to webhooks over HTTPS and reads their answers. */
-import http from 'node:http';
 import https from 'node:https';
 import { isIP } from 'node:net';
 import { encodeJson } from '../../../api/codec/json.ts';
 import type { KubeObject, Status } from '../../../api/types.ts';
 import type { Clock } from '../../../base/clock.ts';
+import { exchange } from '../../../base/exchange.ts';
 import type { Hook } from './hook.ts';
 
 /** The part of an answer that counts. */
@@ -74,53 +74,27 @@ export function createWebhookClient(o: { clock: Clock; resolve: ServiceResolver 
     return { url, host, port: Number(url.port || 443), serverName: host };
   }
 
-  function send(hook: Hook, body: Buffer): Promise<Buffer> {
-    return new Promise((resolve, reject) => {
-      const { url, host, port, serverName } = target(hook);
-      url.searchParams.set('timeout', `${hook.timeoutSeconds}s`);
-      const headers = {
+  async function send(hook: Hook, body: Buffer): Promise<Buffer> {
+    const { url, host, port, serverName } = target(hook);
+    url.searchParams.set('timeout', `${hook.timeoutSeconds}s`);
+    const { code, body: answer } = await exchange({
+      url,
+      at: { host, port },
+      headers: {
         'Content-Type': 'application/json',
         Accept: 'application/json',
-        'Content-Length': body.length,
-        Host: url.host,
         'User-Agent': 'kube-apiserver-admission',
-      };
-      const transport = url.protocol === 'http:' ? http : https;
-      const req = transport.request(
-        {
-          host,
-          port,
-          path: url.pathname + url.search,
-          method: 'POST',
-          headers,
-          agent: url.protocol === 'http:' ? undefined : agentOf(hook),
-          servername: isIP(serverName) ? undefined : serverName,
-        },
-        (res) => {
-          const chunks: Buffer[] = [];
-          let size = 0;
-          res.on('data', (c: Buffer) => {
-            size += c.length;
-            if (size > MAX_ANSWER) req.destroy(new Error('the answer is too long'));
-            else chunks.push(c);
-          });
-          res.on('end', () => {
-            const answer = Buffer.concat(chunks);
-            if (res.statusCode === 200) resolve(answer);
-            else reject(new Error(`the server answered ${res.statusCode}: ${answer.toString('utf8').slice(0, 200)}`));
-          });
-          res.on('error', reject);
-        },
-      );
-      const timer = o.clock.after(
-        hook.timeoutSeconds * 1000,
-        () => req.destroy(new Error('context deadline exceeded')),
-        { background: true },
-      );
-      req.on('close', () => timer.cancel());
-      req.on('error', (error) => reject(new Error(`Post ${JSON.stringify(url.href)}: ${error.message}`)));
-      req.end(body);
+      },
+      body,
+      agent: agentOf(hook),
+      servername: isIP(serverName) ? undefined : serverName,
+      limit: { clock: o.clock, ms: hook.timeoutSeconds * 1000, message: 'context deadline exceeded' },
+      maxAnswer: MAX_ANSWER,
+    }).catch((error: Error) => {
+      throw new Error(`Post ${JSON.stringify(url.href)}: ${error.message}`);
     });
+    if (code === 200) return answer;
+    throw new Error(`the server answered ${code}: ${answer.toString('utf8').slice(0, 200)}`);
   }
 
   return {

@@ -1,10 +1,11 @@
 /** Reaching an aggregated server: its endpoints, TLS with the front proxy's certificate, the user in headers. */
 import https from 'node:https';
-import type http from 'node:http';
+import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { StatusError } from '../../../api/status.ts';
 import type { DeepReadonly } from '../../../api/types.ts';
 import type { Rand } from '../../../base/clock.ts';
+import { exchange } from '../../../base/exchange.ts';
 import type { UserInfo } from '../../authentication/types.ts';
 import type { Elsewhere } from '../../http/aggregation.ts';
 import type { ApiRequest, Reply } from '../../http/request.ts';
@@ -84,30 +85,12 @@ export class RemoteServer implements Elsewhere {
   }
 
   /** GETs something as the aggregator itself; resolves with code, type and text. */
-  get(path: string, accept: string, signal: AbortSignal): Promise<{ code: number; type: string; text: string }> {
+  async get(path: string, accept: string, signal: AbortSignal): Promise<{ code: number; type: string; text: string }> {
     const headers: Headers = { ...userHeaders({ name: 'system:kube-aggregator', groups: ['system:masters'] }), accept };
     const { host, port, agent } = this.backend(path);
-    return new Promise((resolve, reject) => {
-      const out = https.request({ host, port, path, headers, agent, signal }, (answer: http.IncomingMessage) => {
-        const chunks: Buffer[] = [];
-        let size = 0;
-        answer.on('data', (c: Buffer) => {
-          size += c.length;
-          if (size > MAX_DOCUMENT) answer.destroy(new Error('the answer is too long'));
-          else chunks.push(c);
-        });
-        answer.once('end', () =>
-          resolve({
-            code: answer.statusCode ?? 0,
-            type: answer.headers['content-type'] ?? '',
-            text: Buffer.concat(chunks).toString('utf8'),
-          }),
-        );
-        answer.once('error', reject);
-      });
-      out.once('error', reject);
-      out.end();
-    });
+    const url = new URL(`https://${isIP(host) === 6 ? `[${host}]` : host}:${port}${path}`);
+    const answer = await exchange({ url, headers, agent, signal, maxAnswer: MAX_DOCUMENT });
+    return { code: answer.code, type: answer.headers['content-type'] ?? '', text: answer.body.toString('utf8') };
   }
 
   async handle(request: ApiRequest, reply: Reply): Promise<void> {

@@ -9,6 +9,7 @@ import { decodeJson, encodeJson } from '../../../api/codec/json.ts';
 import { internalError, StatusError } from '../../../api/status.ts';
 import type { DeepReadonly, KubeObject } from '../../../api/types.ts';
 import type { Clock, Ids } from '../../../base/clock.ts';
+import { exchange } from '../../../base/exchange.ts';
 import { isLabelValue, isQualifiedName } from '../../../api/validation/names.ts';
 import type { Crd, WebhookClientConfig } from '../crd/types.ts';
 import type { VersionConverter } from './conversion.ts';
@@ -135,54 +136,24 @@ class WebhookConverter implements VersionConverter {
     });
   }
 
-  #post(body: Buffer): Promise<string> {
+  async #post(body: Buffer): Promise<string> {
     const { url, service } = this.#client;
     const at = service
       ? new URL(`https://${service.name}.${service.namespace}.svc:${service.port ?? 443}${service.path ?? ''}`)
       : new URL(url ?? '');
-    const { host, port } = service
-      ? this.#deps.resolve(service.namespace, service.name, service.port ?? 443)
-      : { host: at.hostname.replace(/^\[|\]$/g, ''), port: Number(at.port || 443) };
     at.searchParams.set('timeout', `${TIMEOUT_MS / 1000}s`);
-    return new Promise((resolve, reject) => {
-      const out = https.request(
-        {
-          host,
-          port,
-          path: at.pathname + at.search,
-          method: 'POST',
-          agent: this.#agent,
-          headers: {
-            host: at.host,
-            'content-type': 'application/json',
-            accept: 'application/json',
-            'content-length': body.length,
-          },
-          ...(service || isIP(host) ? {} : { servername: host }),
-        },
-        (answer) => {
-          const chunks: Buffer[] = [];
-          let size = 0;
-          answer.on('data', (c: Buffer) => {
-            size += c.length;
-            if (size > MAX_ANSWER) out.destroy(new Error('the answer is too long'));
-            else chunks.push(c);
-          });
-          answer.once('end', () => {
-            const text = Buffer.concat(chunks).toString('utf8');
-            if (answer.statusCode === 200) resolve(text);
-            else reject(new Error(`the server answered ${answer.statusCode}`));
-          });
-          answer.once('error', reject);
-        },
-      );
-      const timer = this.#deps.clock.after(TIMEOUT_MS, () => out.destroy(new Error('context deadline exceeded')), {
-        background: true,
-      });
-      out.once('close', () => timer.cancel());
-      out.once('error', reject);
-      out.end(body);
+    const answer = await exchange({
+      url: at,
+      at: service && this.#deps.resolve(service.namespace, service.name, service.port ?? 443),
+      agent: this.#agent,
+      headers: { 'content-type': 'application/json', accept: 'application/json' },
+      body,
+      servername: service || isIP(at.hostname.replace(/^\[|\]$/g, '')) ? undefined : at.hostname,
+      limit: { clock: this.#deps.clock, ms: TIMEOUT_MS, message: 'context deadline exceeded' },
+      maxAnswer: MAX_ANSWER,
     });
+    if (answer.code !== 200) throw new Error(`the server answered ${answer.code}`);
+    return answer.body.toString('utf8');
   }
 }
 
