@@ -58,6 +58,7 @@ export interface KubeletConfiguration {
   preloadedImagesVerificationAllowlist: string[];
   enableDebuggingHandlers: boolean;
   enableSystemLogHandler: boolean;
+  enableSystemLogQuery: boolean;
   healthzPort: number;
   healthzBindAddress: string;
   clusterDomain?: string;
@@ -144,6 +145,7 @@ export function defaultConfiguration(): KubeletConfiguration {
     preloadedImagesVerificationAllowlist: [],
     enableDebuggingHandlers: true,
     enableSystemLogHandler: true,
+    enableSystemLogQuery: false,
     healthzPort: 10248,
     healthzBindAddress: '127.0.0.1',
     clusterDNS: [],

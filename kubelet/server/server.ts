@@ -172,10 +172,11 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
         type,
       );
     },
-    logs: (_req, res, rest) => {
+    logs: (_req, res, rest, query) => {
       if (!config.enableSystemLogHandler) throw new HttpError(405, 'Debug endpoints are disabled.');
       // beside the pods' logs: /var/log, unless these were put elsewhere
-      return sendSystemLog(res, dirname(config.podLogsDir), rest);
+      const asked = config.enableSystemLogQuery ? query : undefined;
+      return sendSystemLog(res, dirname(config.podLogsDir), rest, asked, deps.exec);
     },
     run: (_req, res, rest, query) => streaming.run(res, rest, query),
   };

@@ -4,13 +4,28 @@ import { readdir, stat } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import type { Exec } from '../../base/exec.ts';
 import { HttpError, sendText } from './http.ts';
+import { checkLogQuery, parseLogQuery, queriedFile, sendServiceLogs } from './log-query.ts';
 
 const ESCAPES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&#34;', "'": '&#39;' };
 const escape = (text: string) => text.replace(/[&<>"']/g, (c) => ESCAPES[c]!);
 
-/** Sends a file, or a folder as a page of links; `path` are decoded parts below `root`. */
-export async function sendSystemLog(res: ServerResponse, root: string, path: readonly string[]): Promise<void> {
+/** Sends a file, or a folder as a page of links, or what is queried; `path` are decoded parts below `root`. */
+export async function sendSystemLog(
+  res: ServerResponse,
+  root: string,
+  path: readonly string[],
+  query: URLSearchParams | undefined,
+  exec: Exec,
+): Promise<void> {
+  const asked = query && parseLogQuery(query);
+  if (asked) {
+    if (path.length > 0) throw new HttpError(406, 'path not allowed in query mode');
+    checkLogQuery(asked);
+    if (asked.services.length > 0) return sendServiceLogs(res, root, asked, exec);
+    return sendSystemLog(res, root, await queriedFile(root, asked.files[0]!), undefined, exec);
+  }
   if (path.some((part) => part === '..' || part.includes('/') || part.includes('\0')))
     throw new HttpError(400, 'invalid URL path');
   const file = join(root, ...path);

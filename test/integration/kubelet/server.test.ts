@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -28,6 +28,7 @@ describe("the kubelet's server", () => {
         healthzPort: 0,
         address: '127.0.0.1',
         podLogsDir: logs,
+        enableSystemLogQuery: true,
         authentication: { x509: { clientCAFile: ca } },
       },
       server: {
@@ -187,6 +188,54 @@ describe("the kubelet's server", () => {
     assert.deepEqual(await get(`${path}/a&b.log`), { status: 200, text: 'hello\n' });
     assert.equal((await get(`${path}/none.log`)).status, 404);
     assert.equal((await get('/logs/%2e%2e%2fetc/passwd')).status, 400);
+  });
+
+  it("answers queries of services' logs and of files", async () => {
+    const root = dirname(logs);
+    const name = `${basename(logs)}-service`;
+    const [own, nested, link] = [join(root, `${name}.log`), join(root, `${name}-n`), join(root, `${name}-link.log`)];
+    try {
+      writeFileSync(own, 'one\n');
+      mkdirSync(nested);
+      writeFileSync(join(nested, `${name}-n.log`), 'two\n');
+      symlinkSync('/etc/passwd', link);
+      const ask = (query: string) => get(`/logs/?${query}`);
+      const ok = (text: string) => ({ status: 200, text });
+      assert.deepEqual(await ask(`query=${name}`), ok('one\n'));
+      assert.deepEqual(
+        await ask(`query=${name}-n&query=${name}&query=none`),
+        ok('two\none\n\nlog not found for none\n'),
+      );
+      assert.deepEqual(await ask(`query=${name}-link`), ok(`\nlog not found for ${name}-link\n`));
+      assert.deepEqual(await ask(`query=/${name}.log`), ok('one\n'));
+      assert.deepEqual(await ask(`query=${name}-n/${name}-n.log`), ok('two\n'));
+      assert.match((await ask(`query=${name}&tailLines=1`)).text, /options present .* \[.*-service\]/);
+      for (const [query, status, text] of [
+        ['query', 400, 'query: Invalid value: [""]: may not be empty'],
+        [
+          'query=a&sinceTime=x&boot=y',
+          400,
+          '[sinceTime: Invalid value: "x": invalid time format, boot: Invalid value: "y": ',
+        ],
+        ['tailLines=3', 406, 'query: Required value: cannot be empty with options'],
+        ['query=a;b', 406, 'query: Invalid value: "a;b": input contains unsupported characters'],
+        ['query=a&boot=1', 406, 'boot: Invalid value: 1: must be less than 1'],
+        ['query=a&tailLines=-1', 406, 'tailLines: Invalid value: -1: must be between 0 and 100000, inclusive'],
+        ['query=a&pattern=(', 406, 'pattern: Invalid value: "(": '],
+        ['query=/a&boot=0', 406, 'query: Invalid value: ["/a"]: cannot specify file with options'],
+        ['query=../etc/passwd', 406, 'query: Invalid value: ["../etc/passwd"]: '],
+        [`query=/${name}-link.log`, 406, 'query: Invalid value: '],
+        ['query=a&query=b&query=c&query=d&query=e', 406, 'query: Too many: 5: must have at most 4 items'],
+        ['query=a&sinceTime=2030-01-02T00:00:00Z&untilTime=2030-01-01T00:00:00Z', 406, 'untilTime: Invalid value: '],
+      ] as const) {
+        const answer = await ask(query);
+        assert.equal(answer.status, status, query);
+        assert.ok(answer.text.startsWith(text), answer.text);
+      }
+      assert.equal((await get(`/logs/${name}.log?query=a`)).status, 406);
+    } finally {
+      for (const path of [own, nested, link]) rmSync(path, { recursive: true, force: true });
+    }
   });
 
   it('is reached through the API server', async () => {

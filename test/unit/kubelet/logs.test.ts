@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../../base/clock.ts';
 import { logContainer, parseLogOptions, renderLine, sendLog, tailOffset } from '../../../kubelet/server/logs.ts';
+import { checkLogQuery, journalArgs, parseLogQuery } from '../../../kubelet/server/log-query.ts';
 import { subresources } from '../../../kubelet/server/auth.ts';
 import { logStamp } from '../../../kubelet/logs/rotate.ts';
 
@@ -123,5 +124,24 @@ describe('kubelet logs', () => {
 
   it('names rotated files by date', () => {
     assert.equal(logStamp(Date.parse('2030-02-03T04:05:06.789Z')), '20300203-040506');
+  });
+});
+
+describe("queries of services' logs", () => {
+  it('ask the journal for what is wanted, in UTC', () => {
+    const query = parseLogQuery(
+      new URLSearchParams('query=kubelet&sinceTime=2030-01-02T03:04:05%2B01:00&tailLines=7&boot=-1&pattern=a.*b'),
+    )!;
+    checkLogQuery(query);
+    assert.deepEqual(journalArgs(query, query.services).slice(3), [
+      '--since=2030-01-02 02:04:05 UTC',
+      '--pager-end',
+      '--lines=7',
+      '--unit=kubelet',
+      '--grep=a.*b',
+      '--boot',
+      '-1',
+    ]);
+    assert.equal(parseLogQuery(new URLSearchParams('other=1')), undefined);
   });
 });
