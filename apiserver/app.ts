@@ -31,6 +31,7 @@ import type { AdmissionChain, FieldManagers, RegistryDeps } from './registry/ope
 import { createReader, readerKey } from './registry/reader.ts';
 import { ResourceStore } from './registry/resource-store.ts';
 import { SpecialHandlers } from './registry/special.ts';
+import { validationMetrics } from './registry/validation.ts';
 import { createWriter, type Writer } from './registry/writer.ts';
 import { serveHealth } from './startup/health.ts';
 import { ensureSystemNamespaces } from './startup/namespaces.ts';
@@ -224,6 +225,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     admission: security.admission,
     authorizer: security.authorizer,
     fields: security.fields,
+    validationBroke: validationMetrics(families),
   };
   const writer = createWriter(registry);
   services = createServiceAllocator({

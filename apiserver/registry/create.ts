@@ -7,6 +7,7 @@ import { formatTime } from '../../base/clock.ts';
 import { setDefaults } from './decode.ts';
 import { dedupeOwners, isVersion } from './object-meta.ts';
 import { dropDisabledFields, intoStoredForm } from './stored-form.ts';
+import { findings } from './validation.ts';
 import {
   admissionAttributes,
   strategyContext,
@@ -136,7 +137,7 @@ async function prepared(
   dropDisabledFields(definition, object);
   strategy.prepareForCreate?.(object, ctx);
   object.metadata = orderMeta(object.metadata ?? {});
-  const errors = strategy.validate?.(object, ctx) ?? [];
+  const errors = findings(deps, () => strategy.validate?.(object, ctx));
   if (errors.length > 0)
     throw invalidObject(
       { group: definition.group, kind: (served.custom && object.kind) || served.kind },

@@ -48,6 +48,8 @@ export interface RegistryDeps {
   /** For rights that a strategy demands besides the request's own. */
   readonly authorizer: Authorizer;
   readonly fields: FieldManagers | undefined;
+  /** Hears of each validation that failed by its own fault. */
+  readonly validationBroke?: () => void;
 }
 
 /** One write on one object (or on the object to come). */

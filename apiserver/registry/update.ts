@@ -19,6 +19,7 @@ import {
 } from './operation.ts';
 import { encodeStored, parseObject, withRevision, type Current } from './resource-store.ts';
 import { dropDisabledFields, intoStoredForm } from './stored-form.ts';
+import { findings } from './validation.ts';
 
 /** Where an update's new object comes from. */
 export interface UpdateSource {
@@ -171,7 +172,7 @@ async function prepared(
   const errors: FieldError[] = strategy.authorizeUpdate
     ? await strategy.authorizeUpdate(object, old, ctx, rightsOf(deps, request))
     : [];
-  errors.push(...(strategy.validateUpdate?.(object, old, ctx) ?? []));
+  errors.push(...findings(deps, () => strategy.validateUpdate?.(object, old, ctx)));
   if (errors.length > 0)
     throw invalidObject(
       { group: served.definition.group, kind: (served.custom && object.kind) || served.kind },

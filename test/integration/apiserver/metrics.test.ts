@@ -46,6 +46,13 @@ describe('/metrics of the API server', () => {
     }
   }
 
+  it('tells of no fault in validation while all is well', async () => {
+    await ask(server, { path: MAPS, body: { metadata: { name: 'Not-A-Name' } } });
+    const now = await scrape();
+    for (const what of ['mismatch', 'panic'])
+      assert.equal(now.get(`apiserver_validation_declarative_validation_${what}_total`), 0);
+  });
+
   it('counts writes, lists and the cache behind them', async () => {
     const before = await scrape();
     for (const name of ['a', 'b', 'c']) await ask(server, { path: MAPS, body: { metadata: { name } } });
