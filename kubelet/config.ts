@@ -109,6 +109,8 @@ export interface KubeletConfiguration {
   crashLoopBackOff?: { maxContainerRestartPeriod?: string };
   cpuManagerPolicy: 'none' | 'static';
   cpuManagerPolicyOptions: Record<string, string>;
+  /** Only those of the CPU manager's options count; everything else is as by default. */
+  featureGates?: Record<string, boolean>;
   reservedSystemCPUs: string;
   memoryManagerPolicy: 'None' | 'Static';
   /** What of the reserved memory comes from which NUMA node. */

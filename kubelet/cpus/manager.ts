@@ -7,6 +7,8 @@ import { nodeSets, preferFewest } from '../topology/hints.ts';
 import { AdmissionError, type HintProvider } from '../topology/manager.ts';
 import type { NumaNode } from '../topology/numa.ts';
 import { formatCpus, parseCpus } from './cpuset.ts';
+import { distributeCpus } from './distribute.ts';
+import type { CpuOptions } from './options.ts';
 import { takeCpus, type Cpu } from './topology.ts';
 
 type ReadPod = DeepReadonly<Pod>;
@@ -42,14 +44,12 @@ export function createCpuManager(options: {
   cpus: readonly Cpu[];
   numa: readonly NumaNode[];
   reserved: readonly number[];
-  /** strict-cpu-reservation: reserved CPUs are not shared either. */
-  strict: boolean;
-  /** full-pcpus-only: nothing but whole cores. */
-  wholeCores: boolean;
+  options: CpuOptions;
   /** The CPUs that all share are others now. */
   sharedChanged(): void;
 }): CpuManager {
   const { cpus, reserved, file } = options;
+  const { strict, wholeCores, byCache, acrossNuma, bySocket, acrossCores } = options.options;
   const ids = cpus.map((c) => c.id);
   const entries = new Map<string, Map<string, number[]>>();
   try {
@@ -63,7 +63,7 @@ export function createCpuManager(options: {
   const taken = (): Set<number> => new Set([...entries.values()].flatMap((m) => [...m.values()].flat()));
   const shared = (): number[] => {
     const t = taken();
-    return ids.filter((i) => !t.has(i) && !(options.strict && reserved.includes(i)));
+    return ids.filter((i) => !t.has(i) && !(strict && reserved.includes(i)));
   };
   const save = () => {
     const state: State = {
@@ -107,6 +107,16 @@ export function createCpuManager(options: {
     const t = taken();
     return ids.filter((i) => !t.has(i) && !reserved.includes(i));
   };
+  const take = (from: readonly number[], count: number) =>
+    acrossNuma
+      ? distributeCpus(cpus, from, count, wholeCores ? threads(ids[0]!) : 1)
+      : takeCpus(cpus, from, count, { caches: byCache, spread: acrossCores });
+  /** The CPUs of these NUMA nodes, or of the sockets that they lie in. */
+  const around = (nodes: readonly number[]): Set<number> => {
+    const inside = cpus.filter((c) => nodes.includes(c.numa));
+    const sockets = new Set(inside.map((c) => c.socket));
+    return new Set((bySocket ? cpus.filter((c) => sockets.has(c.socket)) : inside).map((c) => c.id));
+  };
 
   return {
     has: (uid) => entries.has(uid),
@@ -137,7 +147,7 @@ export function createCpuManager(options: {
       const uid = pod.metadata!.uid!;
       const count = wholeCpus(pod, c);
       if (count === 0 || entries.get(uid)?.has(c.name)) return;
-      if (options.wholeCores && count % threads(ids[0]!) !== 0)
+      if (wholeCores && count % threads(ids[0]!) !== 0)
         throw new AdmissionError(
           'SMTAlignmentError',
           `SMT Alignment Error: requested ${count} cpus not multiple cpus per core = ${threads(ids[0]!)}`,
@@ -146,11 +156,10 @@ export function createCpuManager(options: {
       const again = reusable(pod, c.name).slice(0, count);
       const left = free().filter((i) => !again.includes(i));
       const missing = count - again.length;
-      const inside = new Set(options.numa.flatMap((n) => (nodes?.includes(n.id) ? n.cpus : [])));
+      const inside = around(nodes ?? []);
       const near = left.filter((i) => inside.has(i));
-      const first = takeCpus(cpus, near, Math.min(missing, near.length))!;
-      const rest = takeCpus(
-        cpus,
+      const first = take(near, Math.min(missing, near.length))!;
+      const rest = take(
         left.filter((i) => !first.includes(i)),
         missing - first.length,
       );

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { KubeletConfiguration } from '../config.ts';
 import { formatCpus, parseCpus } from '../cpus/cpuset.ts';
 import { createCpuManager, type CpuManager } from '../cpus/manager.ts';
+import { cpuOptions } from '../cpus/options.ts';
 import { readCpus } from '../cpus/topology.ts';
 import { checkReserved, createMemoryManager, type MemoryManager } from '../memory/manager.ts';
 import { threshold } from '../node/status.ts';
@@ -19,8 +20,9 @@ export const living = (manager: PodManager | undefined) =>
 /** Undefined unless containers are to have CPUs of their own. */
 export function createCpus(input: PluginInput, numa: readonly NumaNode[]): CpuManager | undefined {
   const { config, runtime, logger } = input;
+  const options = cpuOptions(config);
   if (config.cpuManagerPolicy !== 'static') return undefined;
-  const cpus = readCpus();
+  const cpus = readCpus(numa);
   const milli = milliCpu(config.kubeReserved['cpu']) + milliCpu(config.systemReserved['cpu']);
   const reserved = config.reservedSystemCPUs
     ? parseCpus(config.reservedSystemCPUs)
@@ -33,8 +35,7 @@ export function createCpus(input: PluginInput, numa: readonly NumaNode[]): CpuMa
     cpus,
     numa,
     reserved,
-    strict: config.cpuManagerPolicyOptions['strict-cpu-reservation'] === 'true',
-    wholeCores: config.cpuManagerPolicyOptions['full-pcpus-only'] === 'true',
+    options,
     sharedChanged() {
       for (const w of living(input.manager()))
         for (const c of w.state.containers)

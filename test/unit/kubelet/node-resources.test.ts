@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { formatCpus, parseCpus } from '../../../kubelet/cpus/cpuset.ts';
 import { createCpuManager } from '../../../kubelet/cpus/manager.ts';
-import { takeCpus, type Cpu } from '../../../kubelet/cpus/topology.ts';
+import { distributeCpus } from '../../../kubelet/cpus/distribute.ts';
+import { cpuOptions, NO_OPTIONS, type CpuOptions } from '../../../kubelet/cpus/options.ts';
+import { readCpus, takeCpus, type Cpu } from '../../../kubelet/cpus/topology.ts';
 import { resolveCdi } from '../../../kubelet/devices/cdi.ts';
 import { swapCapacity, swapLimit } from '../../../kubelet/pods/swap.ts';
 import type { Container, Pod } from '../../../api/types.ts';
@@ -15,7 +17,13 @@ import { readNumaNodes, type NumaNode } from '../../../kubelet/topology/numa.ts'
 import { pod } from './pods.ts';
 
 /** Two sockets of two cores with two threads: CPU n and n+4 share a core. */
-const CPUS: Cpu[] = [0, 1, 2, 3, 4, 5, 6, 7].map((id) => ({ id, core: id % 4, socket: id % 4 < 2 ? 0 : 1 }));
+const CPUS: Cpu[] = [0, 1, 2, 3, 4, 5, 6, 7].map((id) => ({
+  id,
+  core: id % 4,
+  socket: id % 4 < 2 ? 0 : 1,
+  cache: `${id % 4 < 2}`,
+  numa: id % 4 < 2 ? 0 : 1,
+}));
 
 /** Each socket is a NUMA node. */
 const NUMA: NumaNode[] = [0, 1].map((id) => ({
@@ -63,8 +71,7 @@ describe('CPUs of containers', () => {
         cpus: CPUS,
         numa: NUMA,
         reserved: [0],
-        strict: false,
-        wholeCores: false,
+        options: NO_OPTIONS,
         sharedChanged: () => changes++,
       });
     const m = make();
@@ -91,13 +98,133 @@ describe('CPUs of containers', () => {
       cpus: CPUS,
       numa: NUMA,
       reserved: [0, 4],
-      strict: false,
-      wholeCores: false,
+      options: NO_OPTIONS,
     };
     const m = createCpuManager({ ...options, sharedChanged() {} });
     const resources = { requests: { cpu: '6', memory: '1Mi' }, limits: { cpu: '6', memory: '1Mi' } };
     give(m, asks('a', '6', { initContainers: [{ name: 'i', image: 'i', resources }] }));
     assert.deepEqual(m.exclusive('a', 'i'), m.exclusive('a', 'c'));
+  });
+});
+
+describe("the CPU manager's options", () => {
+  /** Two sockets of two nodes each; a node has two caches of two cores of two threads: CPU n and n+16 share a core. */
+  const MANY: Cpu[] = Array.from({ length: 32 }, (_, id) => {
+    const core = id % 16;
+    return { id, core, socket: core >> 3, numa: core >> 2, cache: `${core >> 1}` };
+  });
+  const NODES: NumaNode[] = [0, 1, 2, 3].map((id) => ({
+    id,
+    cpus: MANY.filter((c) => c.numa === id).map((c) => c.id),
+    memory: 2 ** 30,
+    hugePages: [],
+    distances: [10, 10, 10, 10],
+  }));
+  const all = MANY.map((c) => c.id);
+  const ids = (numa: number) => NODES[numa]!.cpus;
+  let dir: string;
+  beforeEach(() => void (dir = mkdtempSync(join(tmpdir(), 'kubelet-cpus-'))));
+  afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+  it('are checked', () => {
+    const read = (options: Record<string, string>, more = {}) =>
+      cpuOptions({
+        cpuManagerPolicy: 'static',
+        cpuManagerPolicyOptions: options,
+        topologyManagerPolicy: 'none',
+        ...more,
+      });
+    const alpha = { featureGates: { CPUManagerPolicyAlphaOptions: true } };
+    assert.deepEqual(read({}), NO_OPTIONS);
+    assert.equal(read({ 'full-pcpus-only': 'true', 'strict-cpu-reservation': '0' }).wholeCores, true);
+    assert.equal(read({ 'align-by-socket': 'T' }, alpha).bySocket, true);
+    assert.throws(() => read({ 'align-by-socket': 'true' }), /needs the feature CPUManagerPolicyAlphaOptions/);
+    assert.throws(
+      () => read({ 'align-by-socket': 'true' }, { ...alpha, topologyManagerPolicy: 'single-numa-node' }),
+      /single-numa-node/,
+    );
+    assert.throws(() => read({ toString: 'true' }), /unknown CPU manager policy option: "toString"/);
+    assert.throws(() => read({ 'full-pcpus-only': 'yes' }), /bad value .* "full-pcpus-only": "yes"/);
+    const both = { 'prefer-align-cpus-by-uncorecache': 'true', 'distribute-cpus-across-numa': 'true' };
+    assert.throws(() => read(both), /can not be used together/);
+    assert.throws(() => read({ 'full-pcpus-only': 'true' }, { cpuManagerPolicy: 'none' }), /takes no options/);
+  });
+
+  it('pack by whole sockets, then whole nodes, then whole cores', () => {
+    assert.equal(formatCpus(takeCpus(MANY, all, 16)!), '0-7,16-23');
+    assert.equal(formatCpus(takeCpus(MANY, all, 8)!), '0-3,16-19');
+    const without0 = all.filter((i) => i !== 0);
+    assert.equal(formatCpus(takeCpus(MANY, without0, 8)!), '4-7,20-23', 'a whole node beside the broken one');
+    assert.equal(formatCpus(takeCpus(MANY, without0, 2)!), '1,17', 'where most is taken already');
+  });
+
+  it('keep to one cache when they are to', () => {
+    // one thread is left of cache 0, three of cache 1: they would be taken first
+    const free = all.filter((i) => ![0, 1, 16, 2].includes(i));
+    assert.equal(formatCpus(takeCpus(MANY, free, 4)!), '3-4,19-20');
+    assert.equal(formatCpus(takeCpus(MANY, free, 4, { caches: true })!), '4-5,20-21');
+    assert.equal(formatCpus(takeCpus(MANY, free, 3, { caches: true })!), '3,18-19');
+    assert.equal(
+      formatCpus(takeCpus(MANY, all, 6, { caches: true })!),
+      '0-2,16-18',
+      'a whole one and a part of the next',
+    );
+  });
+
+  it('spread over cores when they are to', () => {
+    assert.equal(formatCpus(takeCpus(MANY, all, 4, { spread: true })!), '0-3');
+    assert.equal(formatCpus(takeCpus(MANY, all, 4)!), '0-1,16-17');
+  });
+
+  it('take equal shares of as few nodes as can be', () => {
+    assert.equal(formatCpus(distributeCpus(MANY, all, 8, 1)!), '0-3,16-19', 'one is enough');
+    assert.equal(formatCpus(distributeCpus(MANY, all, 12, 2)!), '0-2,4-6,16-18,20-22');
+    // 7 of node 0 are taken: nodes of which enough is left share
+    const free = [...ids(0).slice(0, 1), ...ids(1), ...ids(2), ...ids(3)];
+    assert.equal(formatCpus(distributeCpus(MANY, free, 10, 1)!), '4-6,8-10,20-21,24-25');
+    assert.equal(distributeCpus(MANY, all, 3, 2)!.length, 3, 'what can not be parted so is packed');
+    assert.equal(distributeCpus(MANY, [1], 2, 1), undefined);
+  });
+
+  it('count the whole socket as near when they are to', () => {
+    const near = (options: Partial<CpuOptions>) => {
+      const m = createCpuManager({
+        file: join(dir, `state-${Object.keys(options).length}`),
+        cpus: MANY,
+        numa: NODES,
+        reserved: [0],
+        options: { ...NO_OPTIONS, ...options },
+        sharedChanged() {},
+      });
+      const ask = (uid: string, cpu: string, nodes: number[]) => {
+        const resources = { requests: { cpu, memory: '1Mi' }, limits: { cpu, memory: '1Mi' } };
+        const p = pod({ containers: [{ name: 'c', image: 'i', resources }] }, { uid });
+        void m.allocate(p, p.spec!.containers[0]!, nodes);
+        return formatCpus(m.exclusive(uid, 'c'));
+      };
+      assert.equal(ask('first', '12', [2]), '8-13,24-29');
+      return ask('second', '10', [1]);
+    };
+    assert.equal(near({ bySocket: true }), '1,4-7,17,20-23');
+    assert.equal(near({}), '4-7,14,20-23,30', 'the rest comes from where most is taken');
+  });
+
+  it('are read from the kernel', () => {
+    for (const [id, core] of [
+      [0, 0],
+      [1, 0],
+    ] as const) {
+      mkdirSync(join(dir, `cpu${id}`, 'topology'), { recursive: true });
+      mkdirSync(join(dir, `cpu${id}`, 'cache', 'index3'), { recursive: true });
+      writeFileSync(join(dir, `cpu${id}`, 'topology', 'core_id'), `${core}\n`);
+      writeFileSync(join(dir, `cpu${id}`, 'topology', 'physical_package_id'), '3\n');
+      writeFileSync(join(dir, `cpu${id}`, 'cache', 'index3', 'shared_cpu_list'), '0-1\n');
+    }
+    writeFileSync(join(dir, 'online'), '0-1\n');
+    assert.deepEqual(readCpus([{ id: 2, cpus: [0, 1] }], dir), [
+      { id: 0, core: 0, socket: 3, cache: '0-1', numa: 2 },
+      { id: 1, core: 0, socket: 3, cache: '0-1', numa: 2 },
+    ]);
   });
 });
 
@@ -123,8 +250,7 @@ describe('NUMA nodes', () => {
       cpus: CPUS,
       numa: NUMA,
       reserved: [0],
-      strict: false,
-      wholeCores: false,
+      options: NO_OPTIONS,
       sharedChanged() {},
     });
   const manager = (policy: TopologyPolicy, providers: HintProvider[], scope: 'container' | 'pod' = 'container') =>
