@@ -4,6 +4,7 @@ import type { JsonObject, JsonValue } from '../../../api/types.ts';
 import { extensionHooks } from '../../../apiserver/extensions/index.ts';
 import { bootstrapHooks } from '../../../apiserver/bootstrap/hooks.ts';
 import { registerProxyHandlers } from '../../../apiserver/proxying/handlers.ts';
+import { until } from '../../support/wait.ts';
 import { ask, type Answer } from './http.ts';
 import { startTestServer, type TestServer } from './harness.ts';
 
@@ -65,13 +66,6 @@ describe('answers as kube-apiserver gives them', () => {
     const path = `/apis/${group}/v1/namespaces/default/${plural}`;
     await until(async () => (await ask(server, { path })).code === 200);
     return path;
-  }
-  async function until(holds: () => Promise<boolean>): Promise<void> {
-    const end = Date.now() + 30_000;
-    while (!(await holds())) {
-      assert.ok(Date.now() < end, 'not in time');
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
   }
 
   it('lets pass what breaks a newer rule and has not changed, and warns of it', async () => {

@@ -1,6 +1,7 @@
 /** Priority and fairness, as clients see it. */
 import assert from 'node:assert/strict';
 import type { Identity } from '../../../base/pki.ts';
+import { eventually } from '../../support/wait.ts';
 import { ask } from './http.ts';
 import { startTestServer, type TestServer } from './harness.ts';
 
@@ -20,16 +21,13 @@ describe('priority and fairness', function () {
   const get = (path: string) => send(path, admin);
   const object = async (path: string) => JSON.parse((await get(path)).text) as { metadata: { uid: string } };
 
-  /** Repeats until `check` holds. */
-  async function until<T>(what: string, make: () => Promise<T>, check: (value: T) => boolean): Promise<T> {
-    const end = Date.now() + BOUND_MS;
-    for (;;) {
+  /** What `make` gives once `check` holds. */
+  const untilIs = <T>(make: () => Promise<T>, check: (value: T) => boolean): Promise<T> =>
+    eventually(async () => {
       const value = await make();
-      if (check(value)) return value;
-      assert.ok(Date.now() < end, `${what}: ${JSON.stringify(value)}`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
+      assert.ok(check(value), JSON.stringify(value));
+      return value;
+    });
 
   const schema = (name: string, level: string, who: string) => ({
     apiVersion: 'flowcontrol.apiserver.k8s.io/v1',
@@ -82,18 +80,17 @@ describe('priority and fairness', function () {
     const dangling = (s: Schema) => s.status?.conditions?.find((c) => c.type === 'Dangling');
     await create('flowschemas', schema('lost', 'nowhere', 'nobody'));
     const read = () => object(`${API}/flowschemas/lost`) as Promise<Schema>;
-    const lost = await until('dangling', read, (s) => dangling(s)?.status === 'True');
+    const lost = await untilIs(read, (s) => dangling(s)?.status === 'True');
     assert.equal(dangling(lost)?.reason, 'NotFound');
     await create('prioritylevelconfigurations', level('nowhere', 1, { type: 'Reject' }));
-    await until('found', read, (s) => dangling(s)?.status === 'False' && dangling(s)?.reason === 'Found');
+    await untilIs(read, (s) => dangling(s)?.status === 'False' && dangling(s)?.reason === 'Found');
   });
 
   it('refuses with 429 and Retry-After what a level without seats gets', async () => {
     await create('prioritylevelconfigurations', level('closed', 0, { type: 'Reject' }));
     const made = await create('flowschemas', schema('closed', 'closed', 'bob'));
     const bob = server.identity('bob');
-    const refused = await until(
-      'refused',
+    const refused = await untilIs(
       () => send('/api/v1/namespaces', bob),
       (a) => a.code === 429,
     );
@@ -111,13 +108,12 @@ describe('priority and fairness', function () {
     await create('flowschemas', schema('narrow', 'narrow', 'eve'));
     const eve = server.identity('eve');
     const levels = () => get('/debug/api_priority_and_fairness/dump_priority_levels');
-    await until(
-      'the schema counts',
+    await untilIs(
       () => get('/metrics'),
       (a) => a.text.includes('dispatched_requests_total{priority_level="narrow",flow_schema="narrow"} 0'),
     );
     const held = [1, 2].map(() => send('/api/v1/namespaces', eve));
-    await until('two wait', levels, (a) => /^narrow, +2, +false, +false, +2, +0,/m.test(a.text));
+    await untilIs(levels, (a) => /^narrow, +2, +false, +false, +2, +0,/m.test(a.text));
     const requests = await get('/debug/api_priority_and_fairness/dump_requests?includeRequestDetails=1');
     assert.match(requests.text, /^narrow, +narrow, +\d, +0, +eve, .*eve, +list, +\/api\/v1\/namespaces/m);
     // the hand has two queues of one place each
@@ -126,7 +122,7 @@ describe('priority and fairness', function () {
     const wider = await send(`${API}/prioritylevelconfigurations/narrow`, admin, 'PUT', level('narrow', 100, QUEUE));
     assert.equal(wider.code, 200, wider.text);
     for (const answer of await Promise.all(held)) assert.equal(answer.code, 403);
-    await until('all gone', levels, (a) => /^narrow, +0, +true, +false, +0, +0, +2, +1,/m.test(a.text));
+    await untilIs(levels, (a) => /^narrow, +0, +true, +false, +0, +0, +2, +1,/m.test(a.text));
   });
 
   it('goes on without the objects that every cluster has', async () => {

@@ -11,6 +11,7 @@ import { systemClock } from '../../../base/clock.ts';
 import { namespaces } from '../../../client/resources.ts';
 import { startBenchServer, type BenchServer } from '../../bench/server.ts';
 import { seeded } from '../../unit/api/gen.ts';
+import { until } from '../../support/wait.ts';
 import { startTestServer, type TestServer } from './harness.ts';
 import { ask } from './http.ts';
 
@@ -356,8 +357,3 @@ describe('slow clients', function () {
     watching.destroy();
   });
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + 60_000; !condition(); await systemClock.sleep(10))
-    if (Date.now() > end) throw new Error(`not within 60 s: ${String(condition)}`);
-}

@@ -4,6 +4,7 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { issue } from '../../../base/pki.ts';
+import { until } from '../../support/wait.ts';
 import { startTestServer, testAuthority, type TestServer } from './harness.ts';
 import { ask } from './http.ts';
 
@@ -37,14 +38,11 @@ describe('/metrics of the API server', () => {
         out = (Number.isNaN(out) ? 0 : out) + value;
     return out;
   }
-  async function until(done: (all: Map<string, number>) => boolean): Promise<Map<string, number>> {
-    for (const deadline = Date.now() + 30_000; ;) {
+  const scraped = (done: (all: Map<string, number>) => boolean) =>
+    until(async () => {
       const all = await scrape();
-      if (done(all)) return all;
-      assert.ok(Date.now() < deadline, 'the metrics never said so');
-      await new Promise((r) => setTimeout(r, 50));
-    }
-  }
+      return done(all) && all;
+    });
 
   it('tells of no fault in validation while all is well', async () => {
     await ask(server, { path: MAPS, body: { metadata: { name: 'Not-A-Name' } } });
@@ -57,7 +55,7 @@ describe('/metrics of the API server', () => {
     const before = await scrape();
     for (const name of ['a', 'b', 'c']) await ask(server, { path: MAPS, body: { metadata: { name } } });
     await ask(server, { path: `${MAPS}?limit=2` });
-    const now = await until((all) => sum(all, 'apiserver_storage_size_bytes') >= 0);
+    const now = await scraped((all) => sum(all, 'apiserver_storage_size_bytes') >= 0);
     const grown = (name: string, labels: Record<string, string> = {}) =>
       sum(now, name, labels) - (sum(before, name, labels) || 0);
     const target = { group: '', resource: 'configmaps' };
@@ -110,7 +108,9 @@ describe('/metrics of the API server', () => {
       ['apiserver_flowcontrol_read_vs_write_current_requests', { request_kind: 'readOnly', phase: 'executing' }],
     ] as const;
     const before = await scrape();
-    const now = await until((all) => names.every(([n, l]) => sum(all, `${n}_count`, l) > sum(before, `${n}_count`, l)));
+    const now = await scraped((all) =>
+      names.every(([n, l]) => sum(all, `${n}_count`, l) > sum(before, `${n}_count`, l)),
+    );
     // Scrapes were under way for a part of the time.
     for (const [n, l] of names) assert.ok(sum(now, `${n}_sum`, l) > 0, n);
   });
@@ -122,7 +122,7 @@ describe('/metrics of the API server', () => {
       socket.on('close', () => resolve());
       socket.resume();
     });
-    await until((all) => sum(all, 'apiserver_tls_handshake_errors_total') === 1);
+    await scraped((all) => sum(all, 'apiserver_tls_handshake_errors_total') === 1);
   });
 
   it('counts how webhooks answer', async () => {

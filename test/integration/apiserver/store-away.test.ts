@@ -4,6 +4,7 @@ import { createEtcdStore } from '../../../apiserver/storage/etcd/store.ts';
 import { systemClock } from '../../../base/clock.ts';
 import { configMaps, namespaces } from '../../../client/resources.ts';
 import { startEtcd, type Etcd } from '../store/etcd.ts';
+import { until } from '../../support/wait.ts';
 import { startTestServer, type TestServer } from './harness.ts';
 import { ask } from './http.ts';
 
@@ -73,8 +74,3 @@ describe('a server whose etcd goes away', function () {
     assert.equal(seen[0], 'ADDED during');
   });
 });
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 60_000; !(await condition()); await systemClock.sleep(50))
-    if (Date.now() > end) throw new Error(`not within 60 s: ${String(condition)}`);
-}

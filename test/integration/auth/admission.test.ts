@@ -21,7 +21,7 @@ import {
   type ResourceRef,
 } from '../../../client/resources.ts';
 import { startTestServer, type TestServer } from '../apiserver/harness.ts';
-import { eventually } from '../kubelet/harness.ts';
+import { eventually } from '../../support/wait.ts';
 
 const csrs: ResourceRef<Json<k8s.V1CertificateSigningRequest>> = {
   group: 'certificates.k8s.io',

@@ -15,6 +15,7 @@ import { silentLogger } from '../../../base/log.ts';
 import { createAuthority, issue, type Identity } from '../../../base/pki.ts';
 import { createClient } from '../../../client/client.ts';
 import { configMaps, nodes } from '../../../client/resources.ts';
+import { until } from '../../support/wait.ts';
 
 const validity = { notBefore: Date.now() - 3600_000, notAfter: Date.now() + 3600_000 };
 const authority = (commonName: string) => createAuthority({ commonName, ...validity });
@@ -84,14 +85,6 @@ describe("the API server's files", function () {
       ...user(by, 'somebody'),
       userAgent: 'test',
     });
-  async function eventually(check: () => Promise<boolean>): Promise<void> {
-    let why: unknown;
-    for (let i = 0; i < 600; i++) {
-      if (await check().catch((error: unknown) => ((why = error), false))) return;
-      await systemClock.sleep(100);
-    }
-    assert.fail(`not within a minute: ${String(why)}`);
-  }
   const nodeNames = async (ca: Identity, by: Identity): Promise<string[]> => {
     const c = client(ca, by);
     try {
@@ -106,13 +99,13 @@ describe("the API server's files", function () {
     assert.ok(await works(old, old));
     await assert.rejects(works(old, next), { code: 401 });
     put('ca.crt', old.cert + next.cert);
-    await eventually(() => works(old, next));
+    await until(() => works(old, next));
     assert.ok(await works(old, old));
     put('ca.crt', next.cert);
-    await eventually(async () => !(await works(old, old).catch(() => false)));
+    await until(async () => !(await works(old, old).catch(() => false)));
     assert.ok(await works(old, next));
     const c = client(old, next);
-    await eventually(async () => {
+    await until(async () => {
       const published = await c.get(configMaps, 'extension-apiserver-authentication', 'kube-system');
       return published.data?.['client-ca-file'] === next.cert;
     });
@@ -121,7 +114,7 @@ describe("the API server's files", function () {
 
   it('gives the server its new certificate, and keeps the authorities of its clients', async () => {
     pair('server', serving(next));
-    await eventually(() => works(next, next));
+    await until(() => works(next, next));
     await assert.rejects(works(old, next));
     await assert.rejects(works(next, old), { code: 401 });
   });
@@ -155,7 +148,7 @@ describe("the API server's files", function () {
       await ask();
       assert.deepEqual([...shown], ['first']);
       pair('kubelet', user(old, 'second'));
-      await eventually(async () => {
+      await until(async () => {
         await ask();
         return shown.has('second');
       });

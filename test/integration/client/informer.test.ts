@@ -5,6 +5,7 @@ import { silentLogger } from '../../../base/log.ts';
 import { createInformer } from '../../../client/informer.ts';
 import { configMaps } from '../../../client/resources.ts';
 import { startTestServer } from '../apiserver/harness.ts';
+import { until } from '../../support/wait.ts';
 
 describe('informers', function () {
   this.timeout(30_000);
@@ -43,11 +44,3 @@ describe('informers', function () {
     }
   });
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  const end = performance.now() + 15_000;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error('not within 15 s');
-    await new Promise((r) => setTimeout(r, 20));
-  }
-}

@@ -8,7 +8,7 @@ import {
 } from '../../../client/resources.ts';
 import type { ControllerManager } from '../../../controllers/manager.ts';
 import { startCluster, type SchedulingCluster } from '../scheduler/cluster.ts';
-import { eventually } from '../kubelet/harness.ts';
+import { eventually } from '../../support/wait.ts';
 import { startManager } from './cluster.ts';
 
 const DRIVER = 'gpu.example.com';

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import type { Deployment, Pod } from '../../../api/types.ts';
-import { systemClock } from '../../../base/clock.ts';
 import {
   configMaps,
   deployments,
@@ -17,6 +16,7 @@ import { startHollowNodes, type HollowNodes } from '../../../kubelet/hollow.ts';
 import type { ControllerManager } from '../../../controllers/manager.ts';
 import { start as startScheduler, type Scheduler } from '../../../scheduler/scheduler.ts';
 import { startManager } from '../controllers/cluster.ts';
+import { until } from '../../support/wait.ts';
 import { patiently, startInsightCluster, type InsightCluster } from './harness.ts';
 
 interface Reason {
@@ -75,13 +75,6 @@ describe('explain.k8ts.io', function () {
   const why = (target: string, as = c.client) =>
     patiently(() => as.request<Explanation>({ path: `/apis/explain.k8ts.io/v1/${target}` }));
   const shop = (target: string) => why(`namespaces/shop/${target}`);
-  async function until(is: () => Promise<unknown>): Promise<void> {
-    for (let i = 0; i < 1200; i++) {
-      if (await is().catch(() => false)) return;
-      await systemClock.sleep(50);
-    }
-    throw new Error('waited too long');
-  }
   const template = (labels: Record<string, string>, container: object = {}) => ({
     metadata: { labels },
     spec: { containers: [{ name: 'c', image: 'i', ...container }] },

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { JsonObject } from '../../../api/types.ts';
 import { systemClock } from '../../../base/clock.ts';
 import { clusterRoleBindings, namespaces, nodes, pods, serviceAccounts } from '../../../client/resources.ts';
+import { until } from '../../support/wait.ts';
 import { patiently, startInsightCluster, type InsightCluster } from './harness.ts';
 
 const fails = (code: number) => (error: unknown) => (error as { code: number }).code === code;
@@ -72,13 +73,6 @@ describe('metrics.k8s.io', function () {
   const list = async (path: string, query?: Record<string, string>) =>
     (await get<{ items: Metrics[] }>(path, query)).items;
   const one = (path: string) => get<Metrics>(path);
-  async function until(is: () => Promise<boolean>): Promise<void> {
-    for (let i = 0; i < 1200; i++) {
-      if (await is().catch(() => false)) return;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    throw new Error('waited too long');
-  }
 
   it('says what nodes use, as a rate between two reports', async () => {
     const node = await one('nodes/n1');

@@ -25,7 +25,8 @@ import {
 } from '../../../client/resources.ts';
 import { attachmentName } from '../../../kubelet/csi/records.ts';
 import { startCsiDriver, type CsiTestDriver } from '../../support/csi-driver.ts';
-import { eventually, isReady, onDisk, startTestNode, type TestNode } from './harness.ts';
+import { eventually } from '../../support/wait.ts';
+import { isReady, onDisk, startTestNode, type TestNode } from './harness.ts';
 
 type View = DeepReadonly<Pod>;
 const DRIVER = 'test.csi.example.com';

@@ -9,7 +9,8 @@ import type { ContainerConfig } from '../../../kubelet/cri/types.ts';
 import { DRA_HEALTH } from '../../../kubelet/dra/health.ts';
 import { connect, loadService } from '../../../kubelet/grpc.ts';
 import { serve } from '../../../kubelet/grpc-server.ts';
-import { eventually, isReady, onDisk, phaseIs, startTestNode, type TestNode } from './harness.ts';
+import { eventually } from '../../support/wait.ts';
+import { isReady, onDisk, phaseIs, startTestNode, type TestNode } from './harness.ts';
 
 type View = DeepReadonly<Pod>;
 const RESOURCE = 'example.com/thing';

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DeepReadonly, Pod } from '../../../api/types.ts';
 import { nodes } from '../../../client/resources.ts';
-import { eventually, isReady, phaseIs, startTestNode, type TestNode } from './harness.ts';
+import { eventually } from '../../support/wait.ts';
+import { isReady, phaseIs, startTestNode, type TestNode } from './harness.ts';
 
 type View = DeepReadonly<Pod>;
 

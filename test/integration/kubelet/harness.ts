@@ -156,16 +156,3 @@ export async function startTestNode(options: TestNodeOptions = {}): Promise<Test
 export const isReady = (pod: View | undefined): boolean =>
   pod?.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false;
 export const phaseIs = (phase: string) => (pod: View | undefined) => pod?.status?.phase === phase;
-
-/** Tries until nothing is thrown, half a minute at most. */
-export async function eventually(check: () => Promise<void>): Promise<void> {
-  const until = systemClock.monotonic() + 30_000;
-  for (;;) {
-    try {
-      return await check();
-    } catch (error) {
-      if (systemClock.monotonic() > until) throw error;
-    }
-    await systemClock.sleep(50);
-  }
-}

@@ -3,7 +3,8 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DeepReadonly, Pod } from '../../../api/types.ts';
 import { configMaps, events, leases, nodes, pods } from '../../../client/resources.ts';
-import { eventually, isReady, phaseIs, startTestNode, type TestNode } from './harness.ts';
+import { eventually } from '../../support/wait.ts';
+import { isReady, phaseIs, startTestNode, type TestNode } from './harness.ts';
 
 type View = DeepReadonly<Pod>;
 

@@ -5,8 +5,8 @@ import { CompactedError } from '../../../apiserver/storage/store.ts';
 import { createWatchCache } from '../../../apiserver/storage/watch-cache.ts';
 import { systemClock } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/log.ts';
+import { manualClock } from '../../support/clock.ts';
 import { written } from './contract.ts';
-import { manualClock } from './faults.ts';
 
 /** Lets everything that is ready to run do so. */
 const settle = () => systemClock.sleep(5);

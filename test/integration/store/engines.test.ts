@@ -9,6 +9,7 @@ import { StoreUnavailableError, type Store } from '../../../apiserver/storage/st
 import { transformValues } from '../../../apiserver/storage/transform.ts';
 import { systemClock } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/log.ts';
+import { eventually } from '../../support/wait.ts';
 import { Recorder, storeContract, written } from './contract.ts';
 import { etcdBinaries, startEtcd, type Etcd } from './etcd.ts';
 
@@ -123,7 +124,7 @@ for (const { name, binary } of etcdBinaries()) {
       assert.ok(r.error instanceof StoreUnavailableError);
       await assert.rejects(store.get('/x'), StoreUnavailableError);
       await etcd.start();
-      const again = await retry(() => store.get('/x'));
+      const again = await eventually(() => store.get('/x'));
       assert.equal(again!.revision, r1);
       await store.close();
     });
@@ -159,15 +160,3 @@ describe('etcd with TLS', function () {
     await stranger.close();
   });
 });
-
-async function retry<T>(action: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + 10_000;
-  for (;;) {
-    try {
-      return await action();
-    } catch (e) {
-      if (Date.now() > deadline) throw e;
-      await systemClock.sleep(50);
-    }
-  }
-}

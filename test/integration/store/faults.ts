@@ -1,5 +1,4 @@
-/** Real parts with switches: a store whose watches can be held up or cut, and a clock that is moved by hand. */
-import type { Clock, Timer } from '../../../base/clock.ts';
+/** Real parts with switches: a store whose watches can be held up or cut. */
 import type { Store, StoreEvent, StoreWatch, StoreWatchHandlers } from '../../../apiserver/storage/store.ts';
 
 /** A store behind a line that can be bad. */
@@ -61,36 +60,6 @@ export function faultyStore(store: Store): FaultyStore {
         l.watch?.close();
         l.handlers.error(error);
       }
-    },
-  };
-}
-
-/** A clock that stands still until it is moved. */
-export function manualClock(): Clock & { advance(ms: number): void } {
-  let now = 1_700_000_000_000;
-  const timers = new Set<{ at: number; every: number | undefined; fn: () => void }>();
-  const add = (ms: number, every: number | undefined, fn: () => void): Timer => {
-    const t = { at: now + ms, every, fn };
-    timers.add(t);
-    return { cancel: () => void timers.delete(t) };
-  };
-  return {
-    now: () => now,
-    monotonic: () => now - 1_700_000_000_000,
-    after: (ms, fn) => add(ms, undefined, fn),
-    every: (ms, fn) => add(ms, ms, fn),
-    sleep: (ms) => new Promise((resolve) => void add(ms, undefined, resolve)),
-    advance(ms) {
-      const end = now + ms;
-      for (;;) {
-        const due = [...timers].filter((t) => t.at <= end).sort((a, b) => a.at - b.at)[0];
-        if (!due) break;
-        now = due.at;
-        if (due.every === undefined) timers.delete(due);
-        else due.at += due.every;
-        due.fn();
-      }
-      now = end;
     },
   };
 }

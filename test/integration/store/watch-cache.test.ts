@@ -12,9 +12,11 @@ import { CompactedError, type Store, StoreUnavailableError } from '../../../apis
 import { createWatchCache, PROGRESS_KEY } from '../../../apiserver/storage/watch-cache.ts';
 import { type Clock, systemClock } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/log.ts';
+import { eventually } from '../../support/wait.ts';
+import { manualClock } from '../../support/clock.ts';
 import { written } from './contract.ts';
 import { startEtcd } from './etcd.ts';
-import { faultyStore, manualClock } from './faults.ts';
+import { faultyStore } from './faults.ts';
 
 type Pod = KubeObject & { spec: { nodeName: string; n: number } };
 
@@ -606,15 +608,3 @@ describe('watch cache on etcd', function () {
     }
   });
 });
-
-async function eventually<T>(action: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + 15_000;
-  for (;;) {
-    try {
-      return await action();
-    } catch (e) {
-      if (Date.now() > deadline) throw e;
-      await systemClock.sleep(50);
-    }
-  }
-}

@@ -1,45 +1,15 @@
 import assert from 'node:assert/strict';
-import type { Clock } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/log.ts';
 import type { KubeObject } from '../../../api/types.ts';
 import type { Informer } from '../../../client/informer.ts';
 import { createWorkQueue } from '../../../client/workqueue.ts';
 import { createExpectations } from '../../../controllers/expectations.ts';
 import { slowStart } from '../../../controllers/lib/podcontrol.ts';
-
-/** A clock that goes only when told to. */
-function manualClock(): Clock & { advance(ms: number): Promise<void> } {
-  let now = 0;
-  let timers: { at: number; fn: () => void }[] = [];
-  const after = (ms: number, fn: () => void) => {
-    const t = { at: now + ms, fn };
-    timers.push(t);
-    return { cancel: () => void (timers = timers.filter((x) => x !== t)) };
-  };
-  return {
-    now: () => now,
-    monotonic: () => now,
-    after,
-    every: () => ({ cancel() {} }),
-    sleep: (ms) => new Promise((resolve) => after(ms, resolve)),
-    async advance(ms) {
-      const end = now + ms;
-      for (;;) {
-        const next = timers.filter((t) => t.at <= end).toSorted((a, b) => a.at - b.at)[0];
-        if (!next) break;
-        now = next.at;
-        timers = timers.filter((t) => t !== next);
-        next.fn();
-        for (let i = 0; i < 10; i++) await Promise.resolve();
-      }
-      now = end;
-    },
-  };
-}
+import { manualClock } from '../../support/clock.ts';
 
 describe('work queue', () => {
   it('works on a key once at a time, and again when it was added meanwhile', async () => {
-    const clock = manualClock();
+    const clock = manualClock(0);
     const log: string[] = [];
     let release: () => void = () => {};
     const queue = createWorkQueue({
@@ -67,7 +37,7 @@ describe('work queue', () => {
   });
 
   it('never works inside the caller of add', async () => {
-    const clock = manualClock();
+    const clock = manualClock(0);
     let worked = false;
     const queue = createWorkQueue({
       clock,
@@ -84,7 +54,7 @@ describe('work queue', () => {
   });
 
   it('comes back later and later after failures, and forgets them after a success', async () => {
-    const clock = manualClock();
+    const clock = manualClock(0);
     const at: number[] = [];
     const queue = createWorkQueue({
       clock,
@@ -99,13 +69,13 @@ describe('work queue', () => {
     queue.start();
     queue.add('a');
     await queue.idle();
-    await clock.advance(1000);
+    await clock.advanceAsync(1000);
     assert.deepEqual(at, [0, 10, 30, 70]);
     await queue.stop();
   });
 
   it('keeps the earlier of two delays', async () => {
-    const clock = manualClock();
+    const clock = manualClock(0);
     const at: number[] = [];
     const queue = createWorkQueue({
       clock,
@@ -117,7 +87,7 @@ describe('work queue', () => {
     queue.addAfter('a', 100);
     queue.addAfter('a', 50);
     queue.addAfter('a', 200);
-    await clock.advance(1000);
+    await clock.advanceAsync(1000);
     assert.deepEqual(at, [50]);
     await queue.stop();
   });

@@ -18,6 +18,7 @@ import { byUrgency, createResizer, needsRestart, sameResources } from '../../../
 import { gracePeriod } from '../../../kubelet/pods/termination.ts';
 import { check, portNumber, type ProbeSpec } from '../../../kubelet/probes/check.ts';
 import { createProbeManager } from '../../../kubelet/probes/manager.ts';
+import { manualClock } from '../../support/clock.ts';
 import { pod, ran, sandbox, state } from './pods.ts';
 
 describe('kubelet log rotation', () => {
@@ -249,31 +250,7 @@ describe('kubelet probes', () => {
   });
 
   it('counts thresholds, holds readiness back until startup, and gives liveness up', async () => {
-    /** Timers that fire when the test says so. */
-    let now = 1_000_000;
-    const due: { at: number; fn: () => void }[] = [];
-    const clock: Clock = {
-      ...systemClock,
-      now: () => now,
-      monotonic: () => now,
-      after: (ms, fn) => {
-        const t = { at: now + ms, fn };
-        due.push(t);
-        return { cancel: () => void (due.includes(t) && due.splice(due.indexOf(t), 1)) };
-      },
-    };
-    const advance = async (ms: number) => {
-      const end = now + ms;
-      for (;;) {
-        const next = due.filter((t) => t.at <= end).sort((a, b) => a.at - b.at)[0];
-        if (!next) break;
-        due.splice(due.indexOf(next), 1);
-        now = Math.max(now, next.at);
-        next.fn();
-        for (let i = 0; i < 20; i++) await Promise.resolve();
-      }
-      now = end;
-    };
+    const clock = manualClock();
     const answer = { startup: 1, readiness: 0, liveness: 0 };
     const asked: string[] = [];
     const runtime = {
@@ -300,7 +277,7 @@ describe('kubelet probes', () => {
         },
       ],
     });
-    const run = ran(p.spec!.containers[0]!, { started_at: now * 1e6 });
+    const run = ran(p.spec!.containers[0]!, { started_at: clock.now() * 1e6 });
     const changes: string[] = [];
     const probes = createProbeManager({
       runtime,
@@ -310,23 +287,23 @@ describe('kubelet probes', () => {
       failed: () => {},
     });
     probes.sync(p, state([run]), '10.0.0.5');
-    await advance(3000);
+    await clock.advanceAsync(3000);
     assert.deepEqual(new Set(asked), new Set(['startup']), 'nothing but startup is asked before it succeeds');
     assert.deepEqual([probes.started(p, run), probes.ready(p, run)], [false, false]);
     answer.startup = 0;
-    await advance(1000);
+    await clock.advanceAsync(1000);
     assert.equal(probes.started(p, run), true);
     assert.equal(probes.ready(p, run), false, 'once is not enough');
-    await advance(1500);
+    await clock.advanceAsync(1500);
     assert.equal(probes.ready(p, run), true);
     answer.liveness = 1;
-    await advance(1000);
+    await clock.advanceAsync(1000);
     assert.equal(probes.unhealthy('uid-1').size, 0);
-    await advance(1500);
+    await clock.advanceAsync(1500);
     assert.deepEqual([...probes.unhealthy('uid-1')], [['c-id', 'liveness']]);
     assert.ok(changes.length >= 3);
     probes.remove('uid-1');
-    assert.equal(due.length, 0, 'no timer is left');
+    assert.equal(clock.timers(), 0, 'no timer is left');
   });
 });
 

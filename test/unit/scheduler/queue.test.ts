@@ -1,48 +1,18 @@
 import assert from 'node:assert/strict';
-import type { Clock } from '../../../base/clock.ts';
 import { Action, type ClusterEvent, type Plugin } from '../../../scheduler/core/framework.ts';
 import { PodInfo } from '../../../scheduler/core/pod-info.ts';
 import { prioritySort } from '../../../scheduler/plugins/priority-sort.ts';
 import { schedulingGates } from '../../../scheduler/plugins/scheduling-gates.ts';
 import { Heap } from '../../../scheduler/queue/heap.ts';
 import { SchedulingQueue } from '../../../scheduler/queue/queue.ts';
+import { manualClock } from '../../support/clock.ts';
 import { pod } from './world.ts';
-
-/** Time that passes when told to. */
-function virtualClock(): Clock & { advance(ms: number): void } {
-  let now = 0;
-  const timers = new Set<{ at: number; every: number; fn: () => void }>();
-  const add = (at: number, every: number, fn: () => void) => {
-    const t = { at, every, fn };
-    timers.add(t);
-    return { cancel: () => void timers.delete(t) };
-  };
-  return {
-    now: () => now,
-    monotonic: () => now,
-    after: (ms, fn) => add(now + ms, 0, fn),
-    every: (ms, fn) => add(now + ms, ms, fn),
-    sleep: () => Promise.resolve(),
-    advance(ms) {
-      const end = now + ms;
-      for (;;) {
-        const due = [...timers].filter((t) => t.at <= end).sort((a, b) => a.at - b.at)[0];
-        if (!due) break;
-        now = due.at;
-        if (due.every > 0) due.at += due.every;
-        else timers.delete(due);
-        due.fn();
-      }
-      now = end;
-    },
-  };
-}
 
 const NODE_ADD: ClusterEvent = { resource: 'Node', action: Action.Add, label: 'NodeAdd' };
 const POD_DELETE: ClusterEvent = { resource: 'Pod', action: Action.Delete, label: 'AssignedPodDelete' };
 
 function setUp() {
-  const clock = virtualClock();
+  const clock = manualClock(0);
   // Turns pods away, and hopes for nodes whose name is the pod's.
   const picky: Plugin = {
     name: 'Picky',
