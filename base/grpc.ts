@@ -2,9 +2,11 @@
  * A client of gRPC over one HTTP/2 connection, as much of it as we need: calls, streams in both directions, deadlines,
  * keep-alive. A general library costs twice the CPU per call and 6 MiB. https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
  */
-import http2, { type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders } from 'node:http2';
 import net from 'node:net';
+import tls from 'node:tls';
 import type { Clock } from './clock.ts';
+import { Http2Connection, Http2Error, type Http2Stream } from './http2/connection.ts';
+import { encodeHeaders } from './http2/hpack.ts';
 
 /** gRPC's codes that matter here. */
 export const CODE = {
@@ -74,14 +76,16 @@ const KEEPALIVE_MS = 30_000;
 const KEEPALIVE_TIMEOUT_MS = 10_000;
 const WINDOW = 8 * 1024 * 1024;
 const PREFIX = 5;
+const EMPTY = Buffer.alloc(0);
 
 /** One server. Connects when first used, and again after the connection was lost. */
 export class Channel {
   readonly #address: string;
   readonly #options: ChannelOptions;
   readonly #clock: Clock;
-  readonly #metadata: readonly string[];
-  #session: ClientHttp2Session | undefined;
+  /** The headers of each path with the deadline that was asked for last. */
+  readonly #heads = new Map<string, { timeoutMs: number; block: Buffer }>();
+  #connection: Http2Connection | undefined;
   #closed = false;
 
   /** `address` is `http://host:port`, `https://host:port` or `unix:///path`. */
@@ -89,7 +93,6 @@ export class Channel {
     this.#address = address;
     this.#options = options;
     this.#clock = options.clock;
-    this.#metadata = Object.entries(options.metadata ?? {}).flat();
   }
 
   /** One request, one answer; rejects with an RpcError. */
@@ -108,10 +111,10 @@ export class Channel {
       const stream = this.#open(path, (m) => (answer = m), settle, timeoutMs);
       const timer = this.#clock.after(Math.min(timeoutMs, LONGEST_MS), () => {
         settle(new RpcError(CODE.deadlineExceeded, 'the call took too long'));
-        stream?.close(http2.constants.NGHTTP2_CANCEL);
+        stream?.cancel();
       });
       if (over) timer.cancel();
-      stream?.end(framed(message));
+      stream?.write(framed(message), true);
     });
   }
 
@@ -125,19 +128,19 @@ export class Channel {
     };
     const stream = this.#open(path, (m) => void (open && handlers.message(m)), end, 0);
     return {
-      send: (message) => void stream?.write(framed(message)),
-      finish: () => void stream?.end(),
+      send: (message) => stream?.write(framed(message), false),
+      finish: () => stream?.write(EMPTY, true),
       cancel() {
         open = false;
-        stream?.close(http2.constants.NGHTTP2_CANCEL);
+        stream?.cancel();
       },
     };
   }
 
   close(): void {
     this.#closed = true;
-    this.#session?.destroy();
-    this.#session = undefined;
+    this.#connection?.destroy('the channel is closed');
+    this.#connection = undefined;
   }
 
   #open(
@@ -145,94 +148,110 @@ export class Channel {
     message: (bytes: Buffer) => void,
     end: (error: RpcError | undefined) => void,
     timeoutMs: number,
-  ): ClientHttp2Stream | undefined {
+  ): Http2Stream | undefined {
     const lost = (why: string, unsent = false) => new RpcError(CODE.unavailable, why, unsent);
-    let stream: ClientHttp2Stream;
-    try {
-      // A list is taken as it is, where an object would be looked through for each call.
-      const headers = [':method', 'POST', ':path', path, 'content-type', 'application/grpc', 'te', 'trailers'];
-      headers.push(...this.#metadata);
-      if (timeoutMs > 0) headers.push('grpc-timeout', `${Math.min(Math.ceil(timeoutMs), LONGEST_MS)}m`);
-      stream = this.#connected().request(headers, { endStream: false });
-    } catch (error) {
-      queueMicrotask(() => end(lost((error as Error).message, true)));
-      return undefined;
-    }
     let status: RpcError | 'ok' | undefined;
-    let failure: Error | undefined;
     const reader = new MessageReader(message, this.#options.maxMessage);
-    const finish = (h: IncomingHttpHeaders) => {
-      const code = h['grpc-status'];
-      if (code === undefined) return;
-      status = code === '0' ? 'ok' : new RpcError(Number(code), unescaped(h['grpc-message']));
+    let stream: Http2Stream | undefined;
+    /** Ends it from our side. */
+    const refuse = (error: RpcError) => {
+      stream?.cancel();
+      end(error);
     };
-    stream.on('response', (h) => {
-      finish(h);
-      if (h[':status'] !== 200) status = lost(`HTTP status ${h[':status']}`);
-    });
-    stream.on('trailers', finish);
-    stream.on('data', (chunk: Buffer) => {
-      try {
-        if (reader.take(chunk)) return;
-        status = new RpcError(CODE.resourceExhausted, `a message is longer than ${this.#options.maxMessage} bytes`);
-      } catch (error) {
-        status = new RpcError(CODE.internal, (error as Error).message);
-      }
-      stream.removeListener('trailers', finish);
-      stream.close(http2.constants.NGHTTP2_CANCEL);
-    });
-    stream.on('error', (error) => (failure = error));
-    stream.once('close', () => {
-      // A stream gets its number when its first frame leaves; a server that refuses one has not looked at it.
-      const unsent = stream.id === undefined || stream.rstCode === http2.constants.NGHTTP2_REFUSED_STREAM;
-      end(status === 'ok' ? undefined : (status ?? lost(failure?.message ?? 'the connection was lost', unsent)));
-    });
+    try {
+      stream = this.#connected().open(this.#head(path, timeoutMs), {
+        headers(fields) {
+          const code = fields.get('grpc-status');
+          if (code !== undefined)
+            status = code === '0' ? 'ok' : new RpcError(Number(code), unescaped(fields.get('grpc-message')));
+          const answer = fields.get(':status');
+          if (answer !== undefined && answer !== '200') status = lost(`HTTP status ${answer}`);
+        },
+        data: (bytes) => {
+          try {
+            if (reader.take(bytes)) return;
+          } catch (error) {
+            return refuse(new RpcError(CODE.internal, (error as Error).message));
+          }
+          refuse(new RpcError(CODE.resourceExhausted, `a message is longer than ${this.#options.maxMessage} bytes`));
+        },
+        close(error) {
+          if (status === 'ok') end(undefined);
+          else end(status ?? lost(error?.message ?? 'the answer has no status', error?.unsent));
+        },
+      });
+    } catch (error) {
+      const why = (error as Error).message;
+      queueMicrotask(() => end(lost(why, true)));
+    }
     return stream;
   }
 
-  #connected(): ClientHttp2Session {
-    if (this.#closed) throw new Error('the channel is closed');
-    const known = this.#session;
-    if (known && !known.closed && !known.destroyed) return known;
-    const path = /^unix:(?:\/\/)?(.*)$/.exec(this.#address)?.[1];
-    const session = http2.connect(path === undefined ? this.#address : 'http://localhost', {
-      ...this.#options.tls,
-      ...(path === undefined ? {} : { createConnection: () => net.connect(path) }),
-      settings: { initialWindowSize: WINDOW, enablePush: false },
-      maxSessionMemory: 1000,
-    });
-    this.#session = session;
-    const drop = () => {
-      if (this.#session === session) this.#session = undefined;
-    };
-    const slow = this.#clock.after(CONNECT_MS, () => session.destroy(new Error('no connection within 5 s')));
-    const alive = this.#options.keepAlive
-      ? this.#clock.every(KEEPALIVE_MS, () => this.#probe(session), { background: true })
-      : undefined;
-    session.once('connect', () => {
-      slow.cancel();
-      session.setLocalWindowSize(2 * WINDOW);
-    });
-    // The streams are told of it themselves.
-    session.on('error', drop);
-    session.once('goaway', drop);
-    session.once('close', () => {
-      slow.cancel();
-      alive?.cancel();
-      drop();
-    });
-    return session;
+  #head(path: string, timeoutMs: number): Buffer {
+    const known = this.#heads.get(path);
+    if (known?.timeoutMs === timeoutMs) return known.block;
+    const { scheme, authority } = this.#target();
+    const timeout = `${Math.min(Math.ceil(timeoutMs), LONGEST_MS)}m`;
+    const block = encodeHeaders([
+      [':method', 'POST'],
+      [':scheme', scheme],
+      [':authority', authority],
+      [':path', path],
+      ['content-type', 'application/grpc'],
+      ['te', 'trailers'],
+      ...(timeoutMs > 0 ? [['grpc-timeout', timeout] as const] : []),
+      ...Object.entries(this.#options.metadata ?? {}),
+    ]);
+    this.#heads.set(path, { timeoutMs, block });
+    return block;
   }
 
-  #probe(session: ClientHttp2Session): void {
-    const timer = this.#clock.after(KEEPALIVE_TIMEOUT_MS, () => session.destroy(new Error('the server is silent')), {
+  #target(): { scheme: 'http' | 'https'; authority: string; path?: string; host: string; port: number } {
+    const path = /^unix:(?:\/\/)?(.*)$/.exec(this.#address)?.[1];
+    if (path !== undefined) return { scheme: 'http', authority: 'localhost', path, host: '', port: 0 };
+    const url = new URL(this.#address);
+    const secure = url.protocol === 'https:';
+    const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+    const port = Number(url.port || (secure ? 443 : 80));
+    return { scheme: secure ? 'https' : 'http', authority: url.host, host, port };
+  }
+
+  #connected(): Http2Connection {
+    if (this.#closed) throw new Http2Error('the channel is closed', true);
+    if (this.#connection?.usable) return this.#connection;
+    const { scheme, path, host, port } = this.#target();
+    const secure = scheme === 'https';
+    const socket = secure
+      ? tls.connect({
+          ...this.#options.tls,
+          host,
+          port,
+          servername: net.isIP(host) ? '' : host,
+          ALPNProtocols: ['h2'],
+        })
+      : path === undefined
+        ? net.connect(port, host)
+        : net.connect(path);
+    const ready = secure ? 'secureConnect' : 'connect';
+    const onEnd = () => {
+      slow.cancel();
+      alive?.cancel();
+      if (this.#connection === connection) this.#connection = undefined;
+    };
+    const connection: Http2Connection = new Http2Connection(socket, { ready, window: WINDOW, onEnd });
+    const slow = this.#clock.after(CONNECT_MS, () => connection.destroy('no connection within 5 s'));
+    const alive = this.#options.keepAlive
+      ? this.#clock.every(KEEPALIVE_MS, () => this.#probe(connection), { background: true })
+      : undefined;
+    socket.once(ready, () => slow.cancel());
+    return (this.#connection = connection);
+  }
+
+  #probe(connection: Http2Connection): void {
+    const timer = this.#clock.after(KEEPALIVE_TIMEOUT_MS, () => connection.destroy('the server is silent'), {
       background: true,
     });
-    try {
-      session.ping(() => timer.cancel());
-    } catch {
-      timer.cancel();
-    }
+    connection.ping(() => timer.cancel());
   }
 }
 
@@ -278,8 +297,7 @@ export class MessageReader {
 }
 
 /** gRPC percent-encodes what isn't printable ASCII. */
-function unescaped(text: string | string[] | undefined): string {
-  const s = String(text ?? '');
+function unescaped(s = ''): string {
   try {
     return decodeURIComponent(s);
   } catch {
