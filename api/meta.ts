@@ -1,5 +1,5 @@
-/** Small tools for API objects: equality, paths, copy-on-write, owners. */
-import { apiVersionOf, type DeepReadonly, type KubeObject, type ObjectMeta, type OwnerReference } from './types.ts';
+/** Small tools for API objects: equality, copies, owners. */
+import type { DeepReadonly, KubeObject, ObjectMeta, OwnerReference } from './types.ts';
 
 /** Deep equality of JSON values; an absent key equals an undefined one. Key order doesn't matter. */
 export function deepEqual(a: unknown, b: unknown): boolean {
@@ -56,52 +56,10 @@ function isEmptyObject(v: unknown): boolean {
   return true;
 }
 
-export type PathStep = string | number;
-
-/** The value at a path, undefined when any part of the way is absent. */
-export function getPath(value: unknown, path: readonly PathStep[]): unknown {
-  let v = value;
-  for (const step of path) {
-    if (typeof v !== 'object' || v === null || !Object.hasOwn(v, step)) return undefined;
-    v = (v as Record<PathStep, unknown>)[step];
-  }
-  return v;
-}
-
-/** Sets the value at a path in place; objects on the way are made, lists are not. undefined removes it. */
-export function setPath(target: object, path: readonly PathStep[], value: unknown): void {
-  let at = target as Record<PathStep, unknown>;
-  for (const step of path.slice(0, -1)) {
-    let next = Object.hasOwn(at, step) ? at[step] : undefined;
-    if (typeof next !== 'object' || next === null) {
-      if (value === undefined) return;
-      next = {};
-      put(at, step, next);
-    }
-    at = next as Record<PathStep, unknown>;
-  }
-  const last = path.at(-1)!;
-  if (value === undefined) delete at[last];
-  else put(at, last, value);
-}
-
-function put(at: Record<PathStep, unknown>, step: PathStep, value: unknown): void {
+function put(at: Record<string, unknown>, step: string, value: unknown): void {
   if (step === '__proto__')
     Object.defineProperty(at, step, { value, writable: true, enumerable: true, configurable: true });
   else at[step] = value;
-}
-
-/** A copy with the value at a path replaced; everything beside the path is shared. undefined removes it. */
-export function withPath<T extends object>(source: DeepReadonly<T> | T, path: readonly PathStep[], value: unknown): T {
-  const [step, ...rest] = path;
-  if (step === undefined) return value as T;
-  const copy: Record<PathStep, unknown> = Array.isArray(source) ? ([...source] as never) : { ...(source as object) };
-  const inner = copy[step];
-  const next =
-    rest.length === 0 ? value : withPath(typeof inner === 'object' && inner !== null ? inner : {}, rest, value);
-  if (next === undefined) delete copy[step];
-  else put(copy, step, next);
-  return copy as T;
 }
 
 /** A shallow copy with a metadata of its own, changed by `change`. */
@@ -129,34 +87,7 @@ export function deepCopy<T>(value: DeepReadonly<T> | T): T {
   return out as T;
 }
 
-/** `namespace/name`, or the name alone. */
-export function objectKey(object: DeepReadonly<KubeObject>): string {
-  const m = object.metadata;
-  return m?.namespace ? `${m.namespace}/${m.name ?? ''}` : (m?.name ?? '');
-}
-
-/** Splits `namespace/name`. */
-export function splitKey(key: string): { namespace: string; name: string } {
-  const i = key.indexOf('/');
-  return i < 0 ? { namespace: '', name: key } : { namespace: key.slice(0, i), name: key.slice(i + 1) };
-}
-
-/** The owner that manages the object, if any. */
+/** The owner reference that says `controller: true`, if any. */
 export function controllerOf(object: DeepReadonly<KubeObject>): DeepReadonly<OwnerReference> | undefined {
   return object.metadata?.ownerReferences?.find((r) => r.controller === true);
-}
-
-/** A controller reference to `owner`, which must have a name and uid. */
-export function controllerRef(
-  owner: DeepReadonly<KubeObject>,
-  kind: { group: string; version: string; kind: string },
-): OwnerReference {
-  return {
-    apiVersion: apiVersionOf(kind),
-    kind: kind.kind,
-    name: owner.metadata?.name ?? '',
-    uid: owner.metadata?.uid ?? '',
-    controller: true,
-    blockOwnerDeletion: true,
-  };
 }

@@ -216,37 +216,3 @@ export function formatLabelSelector(selector: DeepReadonly<LabelSelector> | null
     throw e;
   }
 }
-
-/** A set of labels as text: `a=b,c=d`, sorted. */
-export function formatLabelSet(labels: Readonly<Record<string, string>> | undefined): string {
-  return Object.entries(labels ?? {})
-    .map(([k, v]) => `${k}=${v}`)
-    .sort()
-    .join(',');
-}
-
-/** The LabelSelector object of a text; `>` and `<` have no such form. Throws SelectorError. */
-export function toLabelSelector(text: string): LabelSelector {
-  const out: LabelSelector = {};
-  for (const r of parseLabelRequirements(text)) {
-    if (r.operator === '=' || r.operator === '==') (out.matchLabels ??= {})[r.key] = r.values[0]!;
-    else {
-      const operator = {
-        '!=': 'NotIn',
-        in: 'In',
-        notin: 'NotIn',
-        exists: 'Exists',
-        '!': 'DoesNotExist',
-        gt: '',
-        lt: '',
-      }[r.operator];
-      if (operator === '') throw new SelectorError(`${JSON.stringify(r.operator)} isn't supported in label selectors`);
-      (out.matchExpressions ??= []).push({
-        key: r.key,
-        operator,
-        ...(r.values.length ? { values: [...r.values] } : {}),
-      });
-    }
-  }
-  return out;
-}

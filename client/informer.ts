@@ -4,6 +4,7 @@
  */
 import type { Clock, Rand } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
+import { deepFreeze } from '../api/meta.ts';
 import { hasCode, isNotFound } from '../api/status.ts';
 import type { DeepReadonly, KubeObject } from '../api/types.ts';
 import type { Client } from './client.ts';
@@ -73,14 +74,6 @@ export function keyOf(object: { readonly metadata?: { readonly name?: string; re
 export function splitKey(key: string): { namespace?: string; name: string } {
   const i = key.indexOf('/');
   return i < 0 ? { name: key } : { namespace: key.slice(0, i), name: key.slice(i + 1) };
-}
-
-export function deepFreeze<T>(value: T): T {
-  if (value !== null && typeof value === 'object' && !Object.isFrozen(value)) {
-    Object.freeze(value);
-    for (const v of Object.values(value)) deepFreeze(v);
-  }
-  return value;
 }
 
 const PAGE = 5000;

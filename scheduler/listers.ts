@@ -4,12 +4,6 @@ import type { DeepReadonly, Json, LabelSelector, PersistentVolume, PersistentVol
 
 type R<T> = DeepReadonly<Json<T>>;
 
-/** A workload or service that selects pods. */
-export interface Selecting {
-  readonly metadata?: { readonly name?: string; readonly namespace?: string; readonly uid?: string };
-  readonly spec?: { readonly selector?: unknown };
-}
-
 export interface Lister<T> {
   get(name: string, namespace?: string): T | undefined;
   list(namespace?: string): T[];

@@ -70,16 +70,6 @@ export function encodeProtobuf(object: object, kind: GroupVersionKind = kindOf(o
   });
 }
 
-/** Puts a message into its envelope. */
-export function protobufEnvelope(kind: GroupVersionKind, message: Buffer): Buffer {
-  const w = new WireWriter(message.length + 128);
-  w.bytes(NO_ENCODING_NOR_TYPE);
-  const mark = w.length;
-  w.bytes(message);
-  finishEnvelope(w, mark, kind);
-  return w.finish();
-}
-
 function finishEnvelope(w: WireWriter, mark: number, kind: GroupVersionKind): void {
   w.lengthSince(mark);
   envelopeHead(w, kind);

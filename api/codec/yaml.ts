@@ -261,11 +261,6 @@ function plainScalar(text: string): JsonValue {
   return text;
 }
 
-/** Splits a stream at its `---` lines; documents of comments and blanks alone are left out. */
-export function splitYaml(text: string): string[] {
-  return text.split(/^---[ \t]*(?:#[^\n]*)?\r?(?:\n|$)/m).filter((d) => /^[ \t]*[^\s#]/m.test(d));
-}
-
 /** Writes a value as YAML with sorted keys, as Kubernetes does. */
 export function encodeYaml(value: unknown): string {
   const doc = new (lib().Document)(value, {

@@ -1,5 +1,5 @@
 /** Types of custom resources, built from a structural openAPIV3Schema. */
-import type { GroupVersionKind, JsonObject, JsonValue } from '../types.ts';
+import type { GroupVersionKind, JsonValue } from '../types.ts';
 import { builtinSchemas } from './builtin.ts';
 import type { FieldSchema, ObjectType, ScalarForm, SchemaNode } from './model.ts';
 
@@ -121,6 +121,3 @@ function scalarForm(schema: StructuralSchema): ScalarForm {
       return 'any';
   }
 }
-
-/** A structural schema as it stands in a CustomResourceDefinition. */
-export const asStructural = (schema: JsonObject): StructuralSchema => schema as StructuralSchema;

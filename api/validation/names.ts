@@ -99,14 +99,6 @@ export function isWildcardDNS1123Subdomain(value: string): string[] {
   return out;
 }
 
-/** Domain names: as isDNS1123Subdomain, and at least two labels. */
-export function isFullyQualifiedName(value: string): string[] {
-  const out = isDNS1123Subdomain(value);
-  if (out.length === 0 && value.split('.').length < 3)
-    out.push('should be a domain with at least three segments separated by dots');
-  return out;
-}
-
 /** A label or annotation key: an optional DNS subdomain and '/', then 63 letters, digits, '-', '_' and '.'. */
 export function isQualifiedName(value: string): string[] {
   const out: string[] = [];
@@ -190,23 +182,6 @@ export function isHTTPHeaderName(value: string): string[] {
     : [pattern("an HTTP header name is made of letters, digits and '-'", '[-A-Za-z0-9]+', 'X-Header-Name')];
 }
 
-/** Letters, digits, '_', '-' and '.', not starting with a digit; no path names. */
-export function isEnvVarName(value: string): string[] {
-  const out: string[] = [];
-  if (!/^[-._a-zA-Z][-._a-zA-Z0-9]*$/.test(value)) {
-    out.push(
-      pattern(
-        "an environment variable name is made of letters, digits, '_', '-' and '.', and does not start with a digit",
-        '[-._a-zA-Z][-._a-zA-Z0-9]*',
-        'my.env-name',
-        'MY_ENV.NAME',
-        'MyEnvName1',
-      ),
-    );
-  }
-  return [...out, ...noPathNames(value)];
-}
-
 /** Any printable ASCII but '='. */
 export function isRelaxedEnvVarName(value: string): string[] {
   if (value === '') return [`environment variable name ${EMPTY_MESSAGE}`];
@@ -238,16 +213,6 @@ function noPathNames(value: string): string[] {
   return value.startsWith('..') ? ["must not start with '..'"] : [];
 }
 
-/** An IPv4 or IPv6 address, in any form Go's parser takes (no zone). */
-export function isValidIP(value: string): string[] {
-  return ipFamily(value) === 0 ? ['must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'] : [];
-}
-export function isValidIPv4(value: string): string[] {
-  return ipFamily(value) === 4 ? [] : ['must be a valid IPv4 address'];
-}
-export function isValidIPv6(value: string): string[] {
-  return ipFamily(value) === 6 ? [] : ['must be a valid IPv6 address'];
-}
 /** 4, 6, or 0 for no address. Leading zeros in IPv4 octets are accepted, as the API always did. */
 export function ipFamily(value: string): 0 | 4 | 6 {
   if (isIPv4(value)) return 4;
@@ -255,22 +220,6 @@ export function ipFamily(value: string): 0 | 4 | 6 {
   if (/^\d+(\.\d+){3}$/.test(value)) return value.split('.').every((o) => o.length <= 9 && Number(o) <= 255) ? 4 : 0;
   return 0;
 }
-
-/** `address/bits`. */
-export function isValidCIDR(value: string): string[] {
-  const slash = value.lastIndexOf('/');
-  const family = slash < 0 ? 0 : ipFamily(value.slice(0, slash));
-  const bits = value.slice(slash + 1);
-  const ok = family !== 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
-  return ok ? [] : ['must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'];
-}
-
-export function isInRange(value: number, low: number, high: number): string[] {
-  return value >= low && value <= high ? [] : [rangeMessage(low, high)];
-}
-export const isValidUserID = (id: number | bigint): string[] =>
-  id >= 0 && id <= 2_147_483_647 ? [] : [rangeMessage(0, 2_147_483_647)];
-export const isValidGroupID = isValidUserID;
 
 /** The prefix of a generated name: a valid name even without the letters to come. */
 export const withoutTrailingDash = (prefix: string): string =>

@@ -1,5 +1,5 @@
 /** The query of list, watch and deletecollection: selectors, versions, pages; and what combinations are refused. */
-import { invalidObject, forbiddenField, invalid, notSupported, type FieldError } from '../../api/field-errors.ts';
+import { invalidObject, forbiddenField, notSupported, type FieldError } from '../../api/field-errors.ts';
 import { badRequest } from '../../api/status.ts';
 import type { DeepReadonly, KubeObject } from '../../api/types.ts';
 import type { Entry, Scope } from '../storage/cache.ts';
@@ -192,12 +192,4 @@ export function matcherOf(o: ListOptions, served: ServedResource): ((e: Entry) =
     }
     return !labels || labels.matches(e.labels);
   };
-}
-
-/** A resource version given as text; `notValid` is thrown for what is no number. */
-export function parseVersion(text: string): number {
-  if (text === '') return 0;
-  if (!/^[0-9]{1,20}$/.test(text))
-    throw invalidObject({ group: '', kind: '' }, '', [invalid('resourceVersion', text, 'invalid resource version')]);
-  return Number(text);
 }

@@ -1,5 +1,8 @@
 /** Small readers of object metadata. API objects always have a name; the models' types say that they may not. */
+import { controllerOf } from '../../api/meta.ts';
 import type { DeepReadonly, KubeObject, ObjectMeta, OwnerReference } from '../../api/types.ts';
+
+export { controllerOf };
 
 /** Anything that has Kubernetes metadata, as caches hand it out. */
 export type AnyObject = DeepReadonly<KubeObject>;
@@ -26,13 +29,6 @@ export function keyFor(namespace: string, name: string): string {
 /** Whether deletion was asked for. */
 export function isDeleting(object: { readonly metadata?: DeepReadonly<ObjectMeta> }): boolean {
   return object.metadata?.deletionTimestamp !== undefined;
-}
-
-/** The owner reference that says `controller: true`, if any. */
-export function controllerOf(object: {
-  readonly metadata?: DeepReadonly<ObjectMeta>;
-}): DeepReadonly<OwnerReference> | undefined {
-  return object.metadata?.ownerReferences?.find((r) => r.controller === true);
 }
 
 /** Whether `object` is controlled by the owner with that uid. */

@@ -16,15 +16,6 @@ export class JoinError extends Error {}
 const TOKEN = /^([a-z0-9]{6})\.([a-z0-9]{16})$/;
 const base64url = (s: string | Buffer) => Buffer.from(s).toString('base64url');
 
-/** The detached JWS that bootstrap signers put beside the kubeconfig. */
-export function signClusterInfo(kubeconfig: string, tokenId: string, tokenSecret: string): string {
-  const header = base64url(JSON.stringify({ alg: 'HS256', kid: tokenId }));
-  const mac = createHmac('sha256', tokenSecret)
-    .update(`${header}.${base64url(kubeconfig)}`)
-    .digest();
-  return `${header}..${base64url(mac)}`;
-}
-
 function signatureHolds(kubeconfig: string, jws: string, tokenSecret: string): boolean {
   const [header = '', , signature = ''] = jws.split('.');
   const mac = createHmac('sha256', tokenSecret)

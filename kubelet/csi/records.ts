@@ -1,7 +1,7 @@
 /** What the kubelet keeps on disk of a CSI volume (vol_data.json), and where its folders lie. */
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 
 /** Fields as in upstream's vol_data.json, so that either kubelet can take a pod's volumes down. */
 export interface VolumeRecord {
@@ -83,5 +83,3 @@ export async function allRecords(rootDir: string): Promise<Map<string, VolumeRec
   }
   return out;
 }
-
-export const parentOf = dirname;

@@ -32,10 +32,6 @@ export async function diskUsage(exec: Exec, dir: string): Promise<DiskUsage> {
   return { bytes, inodes };
 }
 
-/** Volumes of a pod whose content counts as its local storage. */
-export const localVolumes = (pod: DeepReadonly<Pod>): string[] =>
-  (pod.spec!.volumes ?? []).filter((v) => v.emptyDir && !v.emptyDir.medium).map((v) => v.name);
-
 /** Whether somebody has bounded what the pod may store. */
 export const hasStorageLimits = (pod: DeepReadonly<Pod>): boolean =>
   (pod.spec!.volumes ?? []).some((v) => v.emptyDir?.sizeLimit) ||

@@ -12,7 +12,6 @@ export const RESTART_COUNT = 'io.kubernetes.container.restartCount';
 export const TERMINATION_PATH = 'io.kubernetes.container.terminationMessagePath';
 export const TERMINATION_POLICY = 'io.kubernetes.container.terminationMessagePolicy';
 export const POD_GRACE = 'io.kubernetes.pod.terminationGracePeriod';
-export const POD_DELETION_GRACE = 'io.kubernetes.pod.deletionGracePeriod';
 export const PRE_STOP = 'io.kubernetes.container.preStopHandler';
 /** Where the file for the termination message lies on the node. */
 export const TERMINATION_FILE = 'k8ts.io/termination-file';

@@ -40,18 +40,6 @@ export interface StatusContext {
   override?: { phase: Phase; reason?: string; message?: string; condition?: PodCondition };
 }
 
-/** Condition types that the kubelet owns. */
-export const OWN_CONDITIONS = new Set([
-  'PodReadyToStartContainers',
-  'Initialized',
-  'ContainersReady',
-  'Ready',
-  'PodScheduled',
-  'DisruptionTarget',
-  'PodResizePending',
-  'PodResizeInProgress',
-]);
-
 export function generateStatus(pod: DeepReadonly<Pod>, runtime: PodRuntimeState, context: StatusContext): PodStatus {
   const spec = pod.spec!;
   const said = context.previous;

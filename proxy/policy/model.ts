@@ -3,7 +3,6 @@ import type * as k8s from '@kubernetes/client-node';
 import type { DeepReadonly, Json } from '../../api/types.ts';
 
 export type NetworkPolicy = Json<k8s.V1NetworkPolicy>;
-export type NetworkPolicyPeer = NonNullable<NonNullable<k8s.V1NetworkPolicySpec['ingress']>[number]['_from']>[number];
 export type Labels = Readonly<Record<string, string>>;
 
 /** A pod with a network of its own. */

@@ -3,7 +3,7 @@ import type * as k8s from '@kubernetes/client-node';
 import type { DeepReadonly, Json, PersistentVolume, PersistentVolumeClaim, Pod } from '../../api/types.ts';
 import { compileNodeSelector, type NodeMatcher, type Selectable } from '../core/node-selector.ts';
 import type { PodInfo } from '../core/pod-info.ts';
-import type { Lister, Listers } from '../listers.ts';
+import type { Lister } from '../listers.ts';
 
 export type Claim = DeepReadonly<PersistentVolumeClaim>;
 export type Volume = DeepReadonly<PersistentVolume>;
@@ -88,9 +88,3 @@ export class AssumedObjects<T extends HasMeta> {
 }
 
 export const notFound = (kind: string, name: string): string => `${kind} ${JSON.stringify(name)} not found`;
-
-/** Reads a class of the claim; undefined when it has none or there is no such class. */
-export const storageClassOf = (claim: Claim, listers: Listers): StorageClass | undefined => {
-  const name = classOf(claim);
-  return name === '' ? undefined : listers.storageClasses.get(name);
-};

@@ -1,6 +1,6 @@
 /** Where a pod may run: affinity, tolerations, spreading. */
 import type * as k8s from '@kubernetes/client-node';
-import type { Json, LabelSelector, PodSpec } from '../../../api/types.ts';
+import type { Json, LabelSelector } from '../../../api/types.ts';
 import type { Field } from '../validation/field.ts';
 import { dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from '../validation/names.ts';
 import { labelSelector } from '../validation/values.ts';
@@ -194,5 +194,3 @@ export function podClaims(list: Field<Json<k8s.V1PodResourceClaim>[]>, pod: PodO
   });
   return names;
 }
-
-export type SchedulingParts = Pick<PodSpec, 'affinity' | 'tolerations' | 'topologySpreadConstraints'>;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { DecodeError } from '../../../api/codec/errors.ts';
 import { encodeJson } from '../../../api/codec/json.ts';
-import { decodeYaml, encodeYaml, splitYaml } from '../../../api/codec/yaml.ts';
+import { decodeYaml, encodeYaml } from '../../../api/codec/yaml.ts';
 import { deepEqual } from '../../../api/meta.ts';
 import { json, seeded } from './gen.ts';
 
@@ -110,14 +110,5 @@ describe('YAML codec', () => {
     assert.deepEqual(value('---\na: 1\n---\nb: 2\n'), { a: 1 });
     assert.equal(value(''), null);
     assert.equal(value('# nothing\n'), null);
-  });
-
-  it('splits streams at separator lines only', () => {
-    assert.deepEqual(splitYaml('# c\n---\na: 1\n--- # x\n\n---\n# foo\n---\nb: |\n  ---\n  x\n---\r\nc: 3'), [
-      'a: 1\n',
-      'b: |\n  ---\n  x\n',
-      'c: 3',
-    ]);
-    assert.deepEqual(splitYaml(''), []);
   });
 });

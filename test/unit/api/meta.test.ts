@@ -31,30 +31,8 @@ describe('deep equality', () => {
   });
 });
 
-describe('paths', () => {
-  it('read, write and remove', () => {
-    const o = { spec: { list: [{ a: 1 }] } };
-    assert.equal(meta.getPath(o, ['spec', 'list', 0, 'a']), 1);
-    assert.equal(meta.getPath(o, ['spec', 'constructor']), undefined);
-    assert.equal(meta.getPath(o, ['nope', 'x']), undefined);
-    meta.setPath(o, ['spec', 'list', 0, 'a'], 2);
-    meta.setPath(o, ['status', 'phase'], 'x');
-    meta.setPath(o, ['gone', 'deep'], undefined);
-    assert.deepEqual(o, { spec: { list: [{ a: 2 }] }, status: { phase: 'x' } });
-    meta.setPath(o, ['status'], undefined);
-    assert.deepEqual(o, { spec: { list: [{ a: 2 }] } });
-    meta.setPath(o, ['__proto__', 'x'], 1);
-    assert.equal(({} as { x?: number }).x, undefined);
-  });
-
-  it('change copies and share the rest', () => {
-    const o = meta.deepFreeze({ spec: { a: { x: 1 }, b: { y: 1 } }, list: [1, 2] });
-    const changed = meta.withPath<{ spec: { a: { x: number }; b: object } }>(o, ['spec', 'a', 'x'], 2);
-    assert.equal(changed.spec.a.x, 2);
-    assert.equal(o.spec.a.x, 1);
-    assert.equal(changed.spec.b, o.spec.b);
-    assert.deepEqual(meta.withPath(o, ['list', 1], 9), { spec: o.spec, list: [1, 9] });
-    assert.deepEqual(meta.withPath(o, ['spec'], undefined), { list: [1, 2] });
+describe('metadata', () => {
+  it('is changed in a copy', () => {
     const pod = meta.deepFreeze({ metadata: { name: 'a' } });
     assert.deepEqual(
       meta.withMeta(pod, (m) => (m.labels = { x: 'y' })),
@@ -62,20 +40,14 @@ describe('paths', () => {
     );
   });
 
-  it('make and split keys, find owners', () => {
-    assert.equal(meta.objectKey({ metadata: { namespace: 'n', name: 'a' } }), 'n/a');
-    assert.equal(meta.objectKey({ metadata: { name: 'a' } }), 'a');
-    assert.deepEqual(meta.splitKey('n/a'), { namespace: 'n', name: 'a' });
-    assert.deepEqual(meta.splitKey('a'), { namespace: '', name: 'a' });
-    const ref = meta.controllerRef(
-      { metadata: { name: 'r', uid: 'u' } },
-      { group: 'apps', version: 'v1', kind: 'ReplicaSet' },
-    );
-    assert.equal(ref.apiVersion, 'apps/v1');
-    assert.equal(
-      meta.controllerOf({ metadata: { ownerReferences: [{ ...ref, controller: false, uid: 'o' }, ref] } })?.uid,
-      'u',
-    );
+  it('names the owner that manages the object', () => {
+    const ref = { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'r', uid: 'u' };
+    const ownerReferences = [
+      { ...ref, uid: 'o' },
+      { ...ref, controller: true },
+    ];
+    assert.equal(meta.controllerOf({ metadata: { ownerReferences } })?.uid, 'u');
+    assert.equal(meta.controllerOf({ metadata: {} }), undefined);
   });
 });
 

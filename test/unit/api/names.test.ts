@@ -43,26 +43,11 @@ const cases: Record<string, { check: (v: string) => string[]; good: string[]; ba
   },
   isValidPercent: { check: names.isValidPercent, good: ['0%', '150%'], bad: ['%', '1', '1.5%', '-1%'] },
   isHTTPHeaderName: { check: names.isHTTPHeaderName, good: ['X-A', 'a1'], bad: ['', 'a b', 'a:'] },
-  isEnvVarName: {
-    check: names.isEnvVarName,
-    good: ['A', 'a.b-c_D', '_1'],
-    bad: ['', '1A', 'A=B', '.', '..', '..a', 'a b'],
-  },
   isRelaxedEnvVarName: { check: names.isRelaxedEnvVarName, good: ['1A', 'a b', 'a/b'], bad: ['', 'A=B', 'é', 'a\n'] },
   isConfigMapKey: {
     check: names.isConfigMapKey,
     good: ['a', '.a', 'a..b', 'A_b-c'],
     bad: ['', '.', '..', '..a', 'a/b', 'a'.repeat(254)],
-  },
-  isValidIP: {
-    check: names.isValidIP,
-    good: ['1.2.3.4', '::1', '2001:db8::1', '::ffff:1.2.3.4', '010.0.0.1'],
-    bad: ['', '1.2.3', '256.1.1.1', 'x', 'fe80::1%eth0', '1.2.3.4/24'],
-  },
-  isValidCIDR: {
-    check: names.isValidCIDR,
-    good: ['10.0.0.0/8', '::/0', '2001:db8::/64'],
-    bad: ['', '10.0.0.0', '10.0.0.0/33', '::/129', '10.0.0.0/x', '/8'],
   },
 };
 
@@ -74,12 +59,9 @@ describe('name checks', () => {
     });
   }
 
-  it('numbers in range', () => {
+  it('ports', () => {
     assert.deepEqual(names.isValidPortNum(65535), []);
     assert.equal(names.isValidPortNum(0).length, 1);
-    assert.deepEqual(names.isInRange(3, 1, 5), []);
-    assert.equal(names.isInRange(6, 1, 5).length, 1);
-    assert.equal(names.isValidUserID(-1).length, 1);
   });
 
   it('answers at once, however long the text', () => {
