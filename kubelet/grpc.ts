@@ -1,59 +1,50 @@
 /** gRPC between the kubelet, the runtime and plugins; messages are plain objects that bear the names of the protocol. */
 import { readFileSync } from 'node:fs';
-import protobuf from 'protobufjs/light.js';
 import type { Clock } from '../base/clock.ts';
 import { Channel, CODE, type RpcError } from '../base/grpc.ts';
+import { createMessages, find, type Descriptors, type Message } from './messages.ts';
 
-/** How messages look as plain objects: with all their fields, 64-bit numbers as doubles, enums by name. */
-const PLAIN: protobuf.IConversionOptions = {
-  longs: Number,
-  enums: String,
-  defaults: true,
-  arrays: true,
-  objects: true,
-};
 /** Bytes of a message that are taken at most. */
 export const MAX_MESSAGE = 16 << 20;
 
-interface Codec {
-  encode(value: object): Buffer;
-  decode(bytes: Buffer): object;
-}
-
 /** The methods of a service by their names. */
 export interface GrpcService {
-  readonly methods: ReadonlyMap<string, { readonly path: string; readonly request: Codec; readonly response: Codec }>;
+  readonly methods: ReadonlyMap<
+    string,
+    { readonly path: string; readonly request: Message; readonly response: Message }
+  >;
 }
 
-/** A service ("csi.v1.Node") of descriptors in protobufjs' JSON form. */
-export const defineService = (descriptors: protobuf.INamespace, name: string): GrpcService =>
-  serviceOf(protobuf.Root.fromJSON(descriptors), name);
+const messages = createMessages();
 
-function serviceOf(root: protobuf.Root, name: string, as = name): GrpcService {
-  const codec = (type: protobuf.Type): Codec => ({
-    encode: (value) => type.encode(type.fromObject(value as Record<string, unknown>)).finish() as Buffer,
-    decode: (bytes) => type.toObject(type.decode(bytes), PLAIN),
-  });
-  const methods = root.lookupService(name).methodsArray.map((method) => {
-    method.resolve();
-    const path = `/${as}/${method.name}`;
-    const response = codec(method.resolvedResponseType!);
-    return [method.name, { path, request: codec(method.resolvedRequestType!), response }] as const;
-  });
+/** A service ("csi.v1.Node") of descriptors; `as` is the name of another version with the same messages. */
+export function defineService(descriptors: Descriptors, name: string, as = name): GrpcService {
+  const service = find({ own: descriptors, outer: undefined }, name);
+  const methods = Object.entries(service.own.methods ?? {}).map(
+    ([method, { requestType, responseType }]) =>
+      [
+        method,
+        {
+          path: `/${as}/${method}`,
+          request: messages(find(service, requestType)),
+          response: messages(find(service, responseType)),
+        },
+      ] as const,
+  );
   return { methods: new Map(methods) };
 }
 
-const roots = new Map<string, protobuf.Root>();
+const roots = new Map<string, Descriptors>();
 
-/** A service by its full name out of `api/facts/grpc-FACTS.json`; `as` is the name of another version with the same messages. */
+/** A service by its full name out of `api/facts/grpc-FACTS.json`; `as` is as above. */
 export function loadService(facts: string, name: string, as?: string): GrpcService {
   let root = roots.get(facts);
   if (!root) {
     const file = new URL(`../api/facts/grpc-${facts}.json`, import.meta.url);
-    root = protobuf.Root.fromJSON(JSON.parse(readFileSync(file, 'utf8')) as protobuf.INamespace);
+    root = JSON.parse(readFileSync(file, 'utf8')) as Descriptors;
     roots.set(facts, root);
   }
-  return serviceOf(root, name, as);
+  return defineService(root, name, as);
 }
 
 export interface Caller {

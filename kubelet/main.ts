@@ -1,102 +1,119 @@
 /** The kubelet's command line. */
 import os from 'node:os';
-import { Command } from 'commander';
 import { systemClock } from '../base/clock.ts';
+import { parseFlagTable, usage, type FlagKind, type FlagTable, type FlagValue } from '../base/flags.ts';
 import { staySmall } from '../base/lean.ts';
 import { createLogger } from '../base/log.ts';
 import { completeConfiguration, loadConfiguration, type KubeletConfiguration } from './config.ts';
-import { start } from './start.ts';
-
-const list = (text: string): string[] => text.split(',').filter((s) => s !== '');
-const pairs = (text: string): Record<string, string> =>
-  Object.fromEntries(list(text).map((p) => [p.slice(0, p.indexOf('=')), p.slice(p.indexOf('=') + 1)]));
-const bool = (text: string | boolean): boolean => text === true || text === 'true';
+import { start, type KubeletOptions } from './start.ts';
 
 /** Flags that change a field of the configuration; a flag wins over the file. */
-const CONFIG_FLAGS: Record<string, [field: keyof KubeletConfiguration, read: (text: string) => unknown]> = {
-  'container-runtime-endpoint': ['containerRuntimeEndpoint', String],
-  'image-service-endpoint': ['imageServiceEndpoint', String],
-  address: ['address', String],
-  port: ['port', Number],
-  'read-only-port': ['readOnlyPort', Number],
-  'healthz-port': ['healthzPort', Number],
-  'healthz-bind-address': ['healthzBindAddress', String],
-  'pod-manifest-path': ['staticPodPath', String],
-  'cluster-dns': ['clusterDNS', list],
-  'cluster-domain': ['clusterDomain', String],
-  'cgroup-root': ['cgroupRoot', String],
-  'cgroup-driver': ['cgroupDriver', String],
-  'max-pods': ['maxPods', Number],
-  'resolv-conf': ['resolvConf', String],
-  'rotate-certificates': ['rotateCertificates', bool],
-  'tls-cert-file': ['tlsCertFile', String],
-  'tls-private-key-file': ['tlsPrivateKeyFile', String],
-  'seccomp-default': ['seccompDefault', bool],
-  'register-node': ['registerNode', bool],
-  'provider-id': ['providerID', String],
-};
+const CONFIG_FLAGS = {
+  'container-runtime-endpoint': ['containerRuntimeEndpoint', 'string'],
+  'image-service-endpoint': ['imageServiceEndpoint', 'string'],
+  address: ['address', 'string'],
+  port: ['port', 'int'],
+  'read-only-port': ['readOnlyPort', 'int'],
+  'healthz-port': ['healthzPort', 'int'],
+  'healthz-bind-address': ['healthzBindAddress', 'string'],
+  'pod-manifest-path': ['staticPodPath', 'string'],
+  'cluster-dns': ['clusterDNS', 'list'],
+  'cluster-domain': ['clusterDomain', 'string'],
+  'cgroup-root': ['cgroupRoot', 'string'],
+  'cgroup-driver': ['cgroupDriver', 'string'],
+  'max-pods': ['maxPods', 'int'],
+  'resolv-conf': ['resolvConf', 'string'],
+  'rotate-certificates': ['rotateCertificates', 'bool'],
+  'tls-cert-file': ['tlsCertFile', 'string'],
+  'tls-private-key-file': ['tlsPrivateKeyFile', 'string'],
+  'seccomp-default': ['seccompDefault', 'bool'],
+  'register-node': ['registerNode', 'bool'],
+  'provider-id': ['providerID', 'string'],
+} as const satisfies Record<string, [field: keyof KubeletConfiguration, kind: FlagKind]>;
 
-export async function main(argv: readonly string[]): Promise<void> {
-  staySmall();
-  const program = new Command('kubelet')
-    .description('Runs the pods of one node.')
-    .option('--config <file>', 'a KubeletConfiguration (YAML or JSON)')
-    .option('--config-dir <dir>', 'drop-ins: *.conf files that change the configuration, in the order of their names')
-    .option('--kubeconfig <file>', 'how to reach the API server; without it only static pods run')
-    .option('--bootstrap-kubeconfig <file>', 'used to get a client certificate when --kubeconfig does not exist')
-    .option('--hostname-override <name>', "the node's name")
-    .option('--node-ip <ips>', "the node's addresses, separated by commas")
-    .option('--root-dir <dir>', 'pods, volumes and keys', '/var/lib/kubelet')
-    .option('--cert-dir <dir>', 'keys and certificates (default: ROOT-DIR/pki)')
-    .option('--node-labels <pairs>', 'labels of the node, KEY=VALUE separated by commas')
-    .option('--register-with-taints <taints>', 'KEY=VALUE:EFFECT separated by commas')
-    .option('--register-schedulable [bool]', 'false: the node takes no pods at first', 'true')
-    .option('--image-credential-provider-config <file>', 'a CredentialProviderConfig')
-    .option('--image-credential-provider-bin-dir <dir>', 'the programs that it names')
-    .option('--local-path-volumes', 'makes and removes the data of k8ts.io/local-path volumes of this node')
-    .option('-v, --v <level>', 'how much is logged; from 4 on details', '2');
-  for (const flag of Object.keys(CONFIG_FLAGS))
-    program.option(`--${flag} [value]`, `field ${CONFIG_FLAGS[flag]![0]} of the configuration`);
-  program.parse(argv as string[], { from: 'user' });
-  const o = program.opts<Record<string, string | undefined>>();
+const FLAGS = {
+  /** A KubeletConfiguration (YAML or JSON). */
+  config: 'string',
+  /** Drop-ins: *.conf files that change the configuration, in the order of their names. */
+  'config-dir': 'string',
+  /** How to reach the API server; without it only static pods run. */
+  kubeconfig: 'string',
+  /** Used to get a client certificate when --kubeconfig does not exist. */
+  'bootstrap-kubeconfig': 'string',
+  'hostname-override': 'string',
+  /** The node's addresses. */
+  'node-ip': 'list',
+  /** Pods, volumes and keys; defaults to /var/lib/kubelet. */
+  'root-dir': 'string',
+  /** Keys and certificates; defaults to ROOT-DIR/pki. */
+  'cert-dir': 'string',
+  /** KEY=VALUE separated by commas. */
+  'node-labels': 'list',
+  /** KEY=VALUE:EFFECT separated by commas. */
+  'register-with-taints': 'list',
+  /** False: the node takes no pods at first. */
+  'register-schedulable': 'bool',
+  /** A CredentialProviderConfig, and where the programs are that it names. */
+  'image-credential-provider-config': 'string',
+  'image-credential-provider-bin-dir': 'string',
+  /** Makes and removes the data of k8ts.io/local-path volumes of this node. */
+  'local-path-volumes': 'bool',
+  /** How much is logged; from 4 on details. */
+  v: 'int',
+} as const satisfies FlagTable;
 
-  const config =
-    o['config'] || o['configDir'] ? loadConfiguration(o['config'], o['configDir']) : completeConfiguration({});
-  const camel = (flag: string) => flag.replace(/-(.)/g, (_, c: string) => c.toUpperCase());
-  for (const [flag, [field, read]] of Object.entries(CONFIG_FLAGS)) {
-    const value = o[camel(flag)];
-    if (value !== undefined) (config as Record<string, unknown>)[field] = read(value);
-  }
-  if (o['registerWithTaints'])
-    config.registerWithTaints = list(o['registerWithTaints']).map((t) => {
+/** The options that a command line asks for; undefined when it asks for help. @throws Error with one sentence. */
+export function optionsFromFlags(argv: readonly string[]): KubeletOptions | undefined {
+  const given: [keyof KubeletConfiguration, FlagValue][] = [];
+  const flag = (name: string) =>
+    Object.hasOwn(CONFIG_FLAGS, name) ? CONFIG_FLAGS[name as keyof typeof CONFIG_FLAGS] : undefined;
+  const { values: o, help } = parseFlagTable(argv, {
+    flags: FLAGS,
+    others: { kind: (name) => flag(name)?.[1], take: (name, value) => void given.push([flag(name)![0], value]) },
+  });
+  if (help) return undefined;
+  const config = o.config || o['config-dir'] ? loadConfiguration(o.config, o['config-dir']) : completeConfiguration({});
+  for (const [field, value] of given) (config as Record<string, unknown>)[field] = value;
+  if (o['register-with-taints']?.length)
+    config.registerWithTaints = o['register-with-taints'].map((t) => {
       const m = /^([^=:]+)(?:=([^:]*))?:(\w+)$/.exec(t);
       if (!m) throw new Error(`--register-with-taints: ${JSON.stringify(t)} is not KEY=VALUE:EFFECT`);
       return { key: m[1]!, value: m[2] ?? '', effect: m[3]! };
     });
-  const logger = createLogger({
-    clock: systemClock,
-    component: 'kubelet',
-    level: Number(o['v']) >= 4 ? 'debug' : 'info',
-  });
-  const kubelet = await start({
+  const configFile = o['image-credential-provider-config'];
+  const binDir = o['image-credential-provider-bin-dir'];
+  const pairs = (o['node-labels'] ?? []).map((p) => [p.slice(0, p.indexOf('=')), p.slice(p.indexOf('=') + 1)]);
+  return {
     config,
-    nodeName: (o['hostnameOverride'] ?? os.hostname()).toLowerCase(),
-    nodeIPs: list(o['nodeIp'] ?? ''),
-    kubeconfig: o['kubeconfig'],
-    bootstrapKubeconfig: o['bootstrapKubeconfig'],
-    credentialProviders:
-      o['imageCredentialProviderConfig'] && o['imageCredentialProviderBinDir']
-        ? { configFile: o['imageCredentialProviderConfig'], binDir: o['imageCredentialProviderBinDir'] }
-        : undefined,
-    localPathVolumes: o['localPathVolumes'] !== undefined,
-    rootDir: o['rootDir'],
-    certDir: o['certDir'],
-    nodeLabels: pairs(o['nodeLabels'] ?? ''),
-    registerSchedulable: o['registerSchedulable'] !== 'false',
-    logger,
-  });
+    nodeName: (o['hostname-override'] ?? os.hostname()).toLowerCase(),
+    nodeIPs: o['node-ip'] ?? [],
+    kubeconfig: o.kubeconfig,
+    bootstrapKubeconfig: o['bootstrap-kubeconfig'],
+    credentialProviders: configFile && binDir ? { configFile, binDir } : undefined,
+    localPathVolumes: o['local-path-volumes'] ?? false,
+    rootDir: o['root-dir'] ?? '/var/lib/kubelet',
+    certDir: o['cert-dir'],
+    nodeLabels: Object.fromEntries(pairs) as Record<string, string>,
+    registerSchedulable: o['register-schedulable'] ?? true,
+    logger: createLogger({
+      clock: systemClock,
+      component: 'kubelet',
+      level: (o.v ?? 2) >= 4 ? 'debug' : 'info',
+    }),
+  };
+}
+
+export async function main(argv: readonly string[]): Promise<void> {
+  staySmall();
+  const options = optionsFromFlags(argv);
+  if (!options) {
+    const own = Object.fromEntries(Object.entries(CONFIG_FLAGS).map(([name, [, kind]]) => [name, kind]));
+    process.stdout.write(usage({ ...FLAGS, ...own }));
+    return;
+  }
+  const kubelet = await start(options);
   const stop = () => {
-    logger.info('stopping');
+    options.logger?.info('stopping');
     kubelet.stop().then(
       () => process.exit(0),
       () => process.exit(1),

@@ -8,6 +8,7 @@ import { loadCertificate, rotationTime, storeCertificate } from '../../../kubele
 import { firstStrings } from '../../../kubelet/cri/events.ts';
 import { capacityOf, differs, nodeStatus, type NodeFacts } from '../../../kubelet/node/status.ts';
 import { completeStaticPod } from '../../../kubelet/pods/static.ts';
+import { optionsFromFlags } from '../../../kubelet/main.ts';
 
 describe('kubelet configuration', () => {
   it('reads durations', () => {
@@ -187,5 +188,35 @@ describe('kubelet node status', () => {
     assert.equal(differs(image, want), true, 'an image that went');
     assert.equal(differs({ ...have, volumesInUse: ['v'] }, { ...want, volumesInUse: [] }), true, 'a volume that went');
     assert.equal(differs(undefined, want), true);
+  });
+});
+
+describe("the kubelet's command line", () => {
+  it('changes the configuration, and has upstream’s names', () => {
+    const o = optionsFromFlags([
+      '--port=10255',
+      '--cluster-dns',
+      '10.0.0.10,fd00::10',
+      '--register-node=false',
+      '--register-with-taints=a=b:NoSchedule,c:NoExecute',
+      '--node-labels=x=1,y=a=b',
+      '--hostname-override=NODE-1',
+      '--local-path-volumes',
+      '-v',
+      '4',
+    ])!;
+    assert.deepEqual(
+      [o.config.port, o.config.clusterDNS, o.config.registerNode],
+      [10255, ['10.0.0.10', 'fd00::10'], false],
+    );
+    assert.deepEqual(o.config.registerWithTaints, [
+      { key: 'a', value: 'b', effect: 'NoSchedule' },
+      { key: 'c', value: '', effect: 'NoExecute' },
+    ]);
+    assert.deepEqual([o.nodeLabels, o.nodeName, o.localPathVolumes], [{ x: '1', y: 'a=b' }, 'node-1', true]);
+    assert.equal(optionsFromFlags(['--help']), undefined);
+    assert.throws(() => optionsFromFlags(['--toString=1']), /unknown flag: --toString/);
+    assert.throws(() => optionsFromFlags(['--port=x']), /invalid value "x" for --port/);
+    assert.throws(() => optionsFromFlags(['--register-with-taints=a']), /is not KEY=VALUE:EFFECT/);
   });
 });
