@@ -45,7 +45,7 @@ export class Path {
 }
 
 /** How Go prints a value in a field error. */
-export function showValue(value: unknown): string {
+function showValue(value: unknown): string {
   if (value === undefined || value === null) return 'null';
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'bigint') return value.toString();

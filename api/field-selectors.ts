@@ -35,7 +35,7 @@ export function parseFieldSelector(text: string): FieldMatcher {
 }
 
 /** A matcher of given requirements, in their order. */
-export function fieldMatcher(requirements: readonly FieldRequirement[]): FieldMatcher {
+function fieldMatcher(requirements: readonly FieldRequirement[]): FieldMatcher {
   const test = (value: (field: string) => string) => {
     for (const r of requirements) if ((value(r.field) === r.value) !== (r.operator === '=')) return false;
     return true;

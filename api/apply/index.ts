@@ -1,25 +1,14 @@
-/** Server-side apply and field management. Start with createFieldManager or createFieldManagers. */
+/** Server-side apply and field management. Start with createFieldManagers, or a FieldManager for one kind alone. */
 import type { ObjectType } from '../schema/model.ts';
 import { StatusError } from '../status.ts';
 import type { DeepReadonly, GroupVersionKind, JsonObject, KubeObject, ManagedFieldsEntry } from '../types.ts';
-import { FieldManager, type FieldManagerOptions, type OtherVersion } from './manager.ts';
+import { FieldManager, type OtherVersion } from './manager.ts';
 
-export {
-  type ApplyResult,
-  FieldManager,
-  type FieldManagerOptions,
-  type FieldWrite,
-  type OtherVersion,
-} from './manager.ts';
-export { decodeManagedFields, encodeManagedFields } from './managed.ts';
+export { FieldManager, type OtherVersion } from './manager.ts';
+export { decodeManagedFields } from './managed.ts';
 export { mergeTyped, TypedConfigError } from './overlay.ts';
 export { keepTimesOfNoop } from './noop.ts';
 export { scaleEntries, parentEntries } from './scale.ts';
-
-/** The manager of one kind at one version. */
-export function createFieldManager(type: ObjectType, options: FieldManagerOptions): FieldManager {
-  return new FieldManager(type, options);
-}
 
 /** A write as the registry has it. */
 export interface ManagedWrite {

@@ -8,7 +8,7 @@ import { difference, type FieldSet } from './set.ts';
 import { FieldPathError, type Plan } from './shape.ts';
 import { fieldSetOf } from './typed.ts';
 
-export const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 /** All annotations of an object together. */
 const MAX_ANNOTATIONS_BYTES = 256 * 1024;
 

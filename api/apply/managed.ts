@@ -85,7 +85,7 @@ export function setFields(owners: Owners, key: string, owner: Owner, fields: Fie
 }
 
 /** Updaters that get an entry of their own; the oldest ones beyond that share `ancient-changes`. */
-export const MAX_UPDATE_MANAGERS = 10;
+const MAX_UPDATE_MANAGERS = 10;
 const ANCIENT = 'ancient-changes';
 
 /** Merges the oldest updaters of each API version until few enough are left. */

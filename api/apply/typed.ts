@@ -4,7 +4,7 @@ import type { DeepReadonly, JsonObject, JsonValue } from '../types.ts';
 import { index } from './compare.ts';
 import { comparePathElements, compareText } from './path-element.ts';
 import { asMember, type FieldSet, hasChildren, isMember, LEAF, type MutableFieldSet, SELF } from './set.ts';
-import { ANY, FieldPathError, itemElement, type ListShape, type Plan, type Shape } from './shape.ts';
+import { ANY, itemElement, type ListShape, type Plan, type Shape } from './shape.ts';
 
 type Value = JsonValue | undefined;
 
@@ -189,5 +189,3 @@ export function reconcile(shape: Shape, set: FieldSet): FieldSet {
   }
   return out ?? set;
 }
-
-export { FieldPathError };

@@ -28,7 +28,7 @@ const ID = 32;
 const VALUE = 64;
 const ENTRIES = 32;
 /** In kube-apiserver's cost units; above it an expression is refused, and evaluation ends. */
-export const DEVICE_SELECTOR_MAX_COST = 1_000_000;
+const DEVICE_SELECTOR_MAX_COST = 1_000_000;
 
 const byDomain = (values: DeclType): DeclType => ({
   kind: 'map',

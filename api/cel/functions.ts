@@ -72,7 +72,7 @@ export const method = <A extends never[]>(
   call,
 });
 
-export function matchesType(value: Value, type: TypeName): boolean {
+function matchesType(value: Value, type: TypeName): boolean {
   switch (type) {
     case 'any':
       return true;

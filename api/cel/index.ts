@@ -21,9 +21,8 @@ import { type CelType, fromDecl, showType, T } from './types.ts';
 import { TypeValue, type Value } from './values.ts';
 
 export { CelSyntaxError } from './ast.ts';
-export { type CostRange } from './estimate.ts';
 export { CostLimitError, PER_CALL_LIMIT, RUNTIME_CEL_COST_BUDGET } from './cost.ts';
-export { type Functions, fn, method, type Overload } from './functions.ts';
+export { type Functions, fn, method } from './functions.ts';
 export { declTypeOf, maxCardinality } from './decl.ts';
 export { type DeclType, DYN, escapeField, fromJson, toJson, unescapeField } from './json-values.ts';
 export { CelError, ListValue, MapValue, OpaqueValue, OptionalValue, type Value } from './values.ts';

@@ -98,7 +98,7 @@ function fromText(text: string, type: DeclType): Value {
   }
 }
 
-export class JsonList extends ListValue {
+class JsonList extends ListValue {
   readonly json: readonly JsonValue[];
   readonly type: Extract<DeclType, { kind: 'list' }> | undefined;
   constructor(json: readonly JsonValue[], type: Extract<DeclType, { kind: 'list' }> | undefined) {
@@ -148,7 +148,7 @@ export class JsonList extends ListValue {
   }
 }
 
-export class JsonMap extends MapValue {
+class JsonMap extends MapValue {
   readonly json: JsonObject;
   readonly #type: Extract<DeclType, { kind: 'map' | 'object' }> | undefined;
   constructor(json: JsonObject, type: Extract<DeclType, { kind: 'map' | 'object' }> | undefined) {

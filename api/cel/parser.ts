@@ -9,7 +9,7 @@ const MAX_DEPTH = 250;
 /** What all kinds of nesting may amount to: whoever walks the tree needs stack for it. */
 const MAX_TREE_DEPTH = 1000;
 /** Code points of a source. */
-export const MAX_EXPRESSION_LENGTH = 100_000;
+const MAX_EXPRESSION_LENGTH = 100_000;
 
 const RESERVED = new Set([
   'as',

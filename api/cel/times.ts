@@ -55,7 +55,7 @@ export function parseTimestamp(text: string): TimestampValue {
 }
 
 /** Milliseconds, rounded down. */
-export const millisOf = ({ nanos }: TimestampValue): number =>
+const millisOf = ({ nanos }: TimestampValue): number =>
   Number((nanos - (((nanos % 1_000_000n) + 1_000_000n) % 1_000_000n)) / 1_000_000n);
 
 export function formatTimestamp(value: TimestampValue): string {

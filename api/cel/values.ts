@@ -207,7 +207,7 @@ const isNumber = (v: Value): v is bigint | number | UintValue =>
   typeof v === 'bigint' || typeof v === 'number' || v instanceof UintValue;
 
 /** Orders numbers of any type by value; undefined with NaN. */
-export function compareNumbers(a: bigint | number | UintValue, b: bigint | number | UintValue): number | undefined {
+function compareNumbers(a: bigint | number | UintValue, b: bigint | number | UintValue): number | undefined {
   let x = a instanceof UintValue ? a.value : a;
   let y = b instanceof UintValue ? b.value : b;
   // With a double on one side both are doubles, as in cel-go: large ints lose their last digits.

@@ -19,7 +19,7 @@ import { messageReader } from './proto-decode.ts';
 import { messageWriter } from './proto-encode.ts';
 import { WireError, WireReader, WireWriter } from './wire.ts';
 
-export const PROTOBUF_MAGIC: Buffer = Buffer.from([0x6b, 0x38, 0x73, 0x00]);
+const PROTOBUF_MAGIC: Buffer = Buffer.from([0x6b, 0x38, 0x73, 0x00]);
 const LIST_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta';
 const NO_ENCODING_NOR_TYPE = Buffer.from([0x1a, 0x00, 0x22, 0x00]);
 

@@ -39,7 +39,7 @@ const PRODUCES = ['application/json', 'application/yaml'];
 const PATCHES = PATCH_TYPES.filter((t) => !t.includes('strategic'));
 
 /** `com.example.v1.Thing` */
-export const customSchemaName = (k: GroupVersionKind): string =>
+const customSchemaName = (k: GroupVersionKind): string =>
   `${k.group.split('.').reverse().join('.')}.${k.version}.${k.kind}`;
 
 const upperFirst = (s: string): string => s.charAt(0).toUpperCase() + s.slice(1);

@@ -8,9 +8,9 @@ import type { JsonObject, JsonValue } from '../types.ts';
 import { getKey, isObject, jsonEqual, setKey, UNPROCESSABLE } from './value.ts';
 
 /** Operations in one patch; more are refused with 413. */
-export const MAX_JSON_PATCH_OPERATIONS = 10_000;
+const MAX_JSON_PATCH_OPERATIONS = 10_000;
 /** Bytes that all `copy` operations of a patch together may copy. */
-export const MAX_JSON_PATCH_COPY_BYTES = 3 * 1024 * 1024;
+const MAX_JSON_PATCH_COPY_BYTES = 3 * 1024 * 1024;
 
 /** Why one operation didn't apply. The client gets a plain 422; `detail` is for logs and tests. */
 export class JsonPatchError extends StatusError {

@@ -78,7 +78,7 @@ class StructuralType implements ObjectType {
 }
 
 /** The node of one structural schema; `name` is for the types inside. */
-export function structuralNode(schema: StructuralSchema, name: string): SchemaNode {
+function structuralNode(schema: StructuralSchema, name: string): SchemaNode {
   const base = {
     ...(schema.default === undefined ? {} : { default: schema.default }),
     nullable: schema.nullable ?? false,

@@ -13,9 +13,9 @@ const QUALIFIED = /^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/;
 /** Length as Go counts it: bytes. */
 const bytes = (value: string) => (value.length > 20 ? Buffer.byteLength(value) : value.length);
 
-export const maxLengthMessage = (max: number) => `must be no more than ${max} bytes`;
-export const EMPTY_MESSAGE = 'must be non-empty';
-export const rangeMessage = (low: number, high: number) => `must be between ${low} and ${high}, inclusive`;
+const maxLengthMessage = (max: number) => `must be no more than ${max} bytes`;
+const EMPTY_MESSAGE = 'must be non-empty';
+const rangeMessage = (low: number, high: number) => `must be between ${low} and ${high}, inclusive`;
 
 const pattern = (rule: string, regex: string, ...examples: string[]) =>
   `${rule} (e.g. ${examples.map((e) => `'${e}'`).join(', or ')}, regex used for validation is '${regex}')`;

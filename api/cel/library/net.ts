@@ -48,7 +48,7 @@ function query(u: UrlValue): LiteralMap {
 }
 
 /** An address as a number of 32 or 128 bits. */
-export class IpValue extends OpaqueValue {
+class IpValue extends OpaqueValue {
   readonly typeName = 'net.IP';
   readonly family: 4 | 6;
   readonly bits: bigint;
@@ -82,7 +82,7 @@ export class IpValue extends OpaqueValue {
 }
 
 /** undefined: no address; zones and IPv4 inside IPv6 are refused. */
-export function parseIp(text: string): IpValue | undefined {
+function parseIp(text: string): IpValue | undefined {
   const family = isIP(text);
   if (family === 4)
     return new IpValue(
@@ -111,7 +111,7 @@ function toIp(text: string): IpValue {
   return ip;
 }
 
-export class CidrValue extends OpaqueValue {
+class CidrValue extends OpaqueValue {
   readonly typeName = 'net.CIDR';
   readonly ip: IpValue;
   readonly length: number;

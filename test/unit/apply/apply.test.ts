@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createFieldManager, type FieldManager, keepTimesOfNoop } from '../../../api/apply/index.ts';
+import { FieldManager, keepTimesOfNoop } from '../../../api/apply/index.ts';
 import { builtinSchemas } from '../../../api/schema/builtin.ts';
 import { normalize } from '../../../api/schema/normalize.ts';
 import { structuralType } from '../../../api/schema/structural.ts';
@@ -18,7 +18,7 @@ class Server {
   constructor(type: ObjectType, kind: GroupVersionKind) {
     this.#type = type;
     this.#kind = kind;
-    this.manager = createFieldManager(type, { kind });
+    this.manager = new FieldManager(type, { kind });
   }
   #time(): string {
     return `2024-01-01T00:00:${String(this.#tick++).padStart(2, '0')}Z`;

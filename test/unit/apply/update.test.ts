@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createFieldManager, decodeManagedFields, parentEntries, scaleEntries } from '../../../api/apply/index.ts';
+import { decodeManagedFields, FieldManager, parentEntries, scaleEntries } from '../../../api/apply/index.ts';
 import { builtinSchemas } from '../../../api/schema/builtin.ts';
 import { normalize } from '../../../api/schema/normalize.ts';
 import type { JsonObject, KubeObject, ManagedFieldsEntry } from '../../../api/types.ts';
@@ -8,7 +8,7 @@ const T1 = '2024-01-01T00:00:00Z';
 const T2 = '2024-01-01T00:00:05Z';
 const setup = (group: string, version: string, kind: string) => {
   const type = builtinSchemas().forKind({ group, version, kind })!;
-  const manager = createFieldManager(type, { kind: { group, version, kind } });
+  const manager = new FieldManager(type, { kind: { group, version, kind } });
   return {
     manager,
     object: (value: JsonObject): KubeObject =>

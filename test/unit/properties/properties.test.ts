@@ -1,6 +1,6 @@
 /** Random cases against simple models: patches, apply, selectors. */
 import assert from 'node:assert/strict';
-import { createFieldManager } from '../../../api/apply/index.ts';
+import { FieldManager } from '../../../api/apply/index.ts';
 import { applyJsonPatch } from '../../../api/patch/json-patch.ts';
 import { applyMergePatch } from '../../../api/patch/merge-patch.ts';
 import { applyStrategicMergePatch } from '../../../api/patch/strategic.ts';
@@ -216,7 +216,7 @@ describe('server-side apply of a map', () => {
   it('is what a table of owners says, conflicts included', () => {
     const r = seeded(35);
     const kind = { group: '', version: 'v1', kind: 'ConfigMap' };
-    const manager = createFieldManager(builtinSchemas().forKind(kind)!, { kind });
+    const manager = new FieldManager(builtinSchemas().forKind(kind)!, { kind });
     let conflicts = 0;
     for (let round = 0; round < 150; round++) {
       const model = new Model();
