@@ -23,7 +23,7 @@ const MANY = 4;
 const REMEMBERED = 10_000;
 
 /** True for headers that must not be passed on behind impersonation. */
-export const isImpersonationHeader = (name: string) => HEADERS.includes(name) || name.startsWith(EXTRA);
+const isImpersonationHeader = (name: string) => HEADERS.includes(name) || name.startsWith(EXTRA);
 
 /** A quick look whether the headers speak of impersonation at all. */
 export function hasImpersonationHeaders(headers: HeaderSource['headers']): boolean {

@@ -19,7 +19,7 @@ export interface RemoteTarget {
 }
 
 /** The server gave no answer that could be used. Its message is for the log: it may name addresses. */
-export class RemoteError extends Error {
+class RemoteError extends Error {
   /** Another attempt may help. */
   readonly transient: boolean;
   constructor(message: string, transient = false) {

@@ -6,7 +6,7 @@ import { parseJwt, verifyJwt, type JwtKey, type ParsedJwt } from './jwt.ts';
 import type { ObjectFinder } from './objects.ts';
 import type { Authenticated, UserInfo } from './types.ts';
 
-export const LEGACY_ISSUER = 'kubernetes/serviceaccount';
+const LEGACY_ISSUER = 'kubernetes/serviceaccount';
 /** Clocks may differ by this much, and deleted objects count this much longer, in milliseconds. */
 const LEEWAY = 60_000;
 const CACHED_TOKENS = 10_000;

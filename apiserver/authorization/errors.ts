@@ -5,7 +5,7 @@ import type { AuthorizationAttributes } from './types.ts';
 const HTML: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;' };
 
 /** `User "jo" cannot list resource "pods" in API group "" in the namespace "x"`. */
-export function forbiddenMessage(a: AuthorizationAttributes): string {
+function forbiddenMessage(a: AuthorizationAttributes): string {
   const q = (s: string) => JSON.stringify(s);
   if (!a.resourceRequest) return `User ${q(a.user.name)} cannot ${a.verb} path ${q(a.path)}`;
   const resource = a.subresource === '' ? a.resource : `${a.resource}/${a.subresource}`;

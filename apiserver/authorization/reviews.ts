@@ -121,7 +121,7 @@ function labelSelector(r: ResourceAttributes): string | undefined {
 }
 
 /** The attributes that a review asks about. */
-export function reviewAttributes(spec: Spec, user: UserInfo): AuthorizationAttributes {
+function reviewAttributes(spec: Spec, user: UserInfo): AuthorizationAttributes {
   const r = spec.resourceAttributes;
   if (!r) {
     const n = spec.nonResourceAttributes ?? {};

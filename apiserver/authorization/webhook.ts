@@ -43,7 +43,7 @@ const fieldRequirements = (text: string): JsonObject[] =>
   }));
 
 /** The spec of the review for these attributes; empty parts are left out. */
-export function reviewSpec(a: AuthorizationAttributes, version: 'v1' | 'v1beta1'): JsonObject {
+function reviewSpec(a: AuthorizationAttributes, version: 'v1' | 'v1beta1'): JsonObject {
   const some = (fields: Readonly<Record<string, string | undefined>>): JsonObject =>
     Object.fromEntries(Object.entries(fields).filter((e): e is [string, string] => !!e[1]));
   const { user } = a;

@@ -59,7 +59,7 @@ export function resourceList(catalog: Catalog, group: string, version: string): 
 }
 
 /** Says in which version objects are stored: the same for all versions that share a storage. */
-export function storageHash(r: ServedResource): string {
+function storageHash(r: ServedResource): string {
   const d = r.definition;
   return createHash('sha256')
     .update(`${d.group}/${r.storageVersion ?? d.version}/${d.kind}`)

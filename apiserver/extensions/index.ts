@@ -72,7 +72,7 @@ export function extensionHooks(options: ExtensionOptions = {}): StartHook[] {
 }
 
 /** Follows the definitions of custom resources and serves them; `changed` hears of each change in what is served. */
-export function startCustomResources(app: App, changed: () => void): CrdController {
+function startCustomResources(app: App, changed: () => void): CrdController {
   const { clock, ids, rand, logger, reader, writer, catalog, openapi, registry } = app;
   const server = new CustomServer({
     catalog,

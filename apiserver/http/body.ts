@@ -11,7 +11,7 @@ import type { ApiRequest } from './request.ts';
 import { convertYaml } from './yaml-thread.ts';
 
 /** Decodes bytes of one media type; DecodeErrors become 400. */
-export function decodeBytes(body: Buffer, media: Exclude<Media, 'cbor' | 'protobuf'>): Decoded {
+function decodeBytes(body: Buffer, media: Exclude<Media, 'cbor' | 'protobuf'>): Decoded {
   try {
     return media === 'yaml' ? decodeYaml(body.toString('utf8')) : decodeJson(body);
   } catch (error) {

@@ -121,7 +121,7 @@ async function atRevision(served: ServedResource, read: () => Promise<CacheList>
 }
 
 /** 504 for a revision that isn't there yet. */
-export function tooLarge(): StatusError {
+function tooLarge(): StatusError {
   return new StatusError(504, 'Timeout', 'Timeout: Too large resource version', {
     retryAfterSeconds: 1,
     causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],

@@ -69,7 +69,7 @@ function nonResource(path: string, method: string): RequestInfo {
 }
 
 /** True for the spellings of true that Kubernetes' query parameters take; other texts that are not a false also count. */
-export function queryBool(value: string | null | undefined): boolean {
+function queryBool(value: string | null | undefined): boolean {
   if (value === null || value === undefined) return false;
   return !(value === '0' || value.toLowerCase() === 'false');
 }

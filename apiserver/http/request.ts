@@ -20,7 +20,7 @@ export type NativeResponse = ServerResponse | Http2ServerResponse;
 export const ANONYMOUS: UserInfo = { name: 'system:anonymous', groups: ['system:unauthenticated'] };
 
 /** Bodies of resource requests are at most this long (upstream's limit). */
-export const MAX_BODY_BYTES = 3 * 1024 * 1024;
+const MAX_BODY_BYTES = 3 * 1024 * 1024;
 
 /** What the audit of a request takes from its bodies. */
 export interface AuditTap {

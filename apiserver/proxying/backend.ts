@@ -35,7 +35,7 @@ type Headers = Record<string, string | string[]>;
 export type HeaderChanges = Readonly<Record<string, string | string[] | undefined>>;
 
 /** The client's headers without those that end here, plus the forwarding ones. */
-export function forwardedHeaders(request: ApiRequest, changes: HeaderChanges = {}): Headers {
+function forwardedHeaders(request: ApiRequest, changes: HeaderChanges = {}): Headers {
   const out: Headers = {};
   for (const [name, value] of Object.entries(request.headers))
     if (

@@ -88,7 +88,7 @@ export function locateService(reader: ObjectReader, rand: Rand, namespace: strin
 }
 
 /** Addresses and ports that serve a Service's port now. */
-export function readyEndpoints(
+function readyEndpoints(
   reader: ObjectReader,
   namespace: string,
   service: string,

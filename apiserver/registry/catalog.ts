@@ -136,7 +136,7 @@ export class Catalog {
 }
 
 /** The facts of served resources, read when asked for. */
-export function loadFacts(): { resources: ResourceFact[]; columns: Record<string, ColumnFact[]> } {
+function loadFacts(): { resources: ResourceFact[]; columns: Record<string, ColumnFact[]> } {
   const load = <T>(name: string) =>
     JSON.parse(readFileSync(new URL(`../../api/facts/${name}`, import.meta.url), 'utf8')) as T;
   return { resources: load('resources.json'), columns: load('table-columns.json') };
@@ -150,7 +150,7 @@ const DEFAULT_COLUMNS: readonly ColumnFact[] = [
 const NO_STORE_VERBS = new Set(['list', 'update', 'watch']);
 
 /** A resource that is only posted, or computed: it has no storage. */
-export function isVirtual(fact: ResourceFact): boolean {
+function isVirtual(fact: ResourceFact): boolean {
   return !fact.verbs.some((v) => NO_STORE_VERBS.has(v)) || fact.resource === 'componentstatuses';
 }
 

@@ -107,7 +107,7 @@ function checkCombination(o: ListOptions): void {
 const fieldNames = new WeakMap<object, ReadonlySet<string>>();
 
 /** The names that a kind's field selectors may use. */
-export function selectableFieldNames(served: ServedResource): ReadonlySet<string> {
+function selectableFieldNames(served: ServedResource): ReadonlySet<string> {
   const d = served.definition;
   let names = fieldNames.get(d);
   if (!names) {

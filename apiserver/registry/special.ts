@@ -47,7 +47,7 @@ export class SpecialHandlers {
 }
 
 /** The key of a special handler. */
-export function specialKey(group: string, resource: string, subresource: string): string {
+function specialKey(group: string, resource: string, subresource: string): string {
   const r = group === '' ? resource : `${resource}.${group}`;
   return subresource === '' ? r : `${r}/${subresource}`;
 }

@@ -1,7 +1,7 @@
 /** Validation of a kind put together: metadata, its own rules, and what may not change. */
 import type { DeepReadonly, KubeObject } from '../../api/types.ts';
 import type { Strategy, StrategyContext } from '../registry/definition.ts';
-import { Field, type Format, type Rule } from './validation/field.ts';
+import { Field, type Format } from './validation/field.ts';
 import type { FieldError } from '../../api/field-errors.ts';
 import { objectMeta, objectMetaUpdate } from './validation/meta.ts';
 import { dns1123Subdomain } from './validation/names.ts';
@@ -61,5 +61,3 @@ export function statusRules<T extends KubeObject>(
     },
   };
 }
-
-export type { Rule };

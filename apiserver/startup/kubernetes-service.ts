@@ -30,7 +30,7 @@ const NAME = 'kubernetes';
 const NAMESPACE = 'default';
 
 /** The first address of a range. */
-export function firstAddress(cidr: string): string {
+function firstAddress(cidr: string): string {
   const [base] = cidr.split('/');
   return numberToAddress(addressToNumber(base!) + 1n, isIPv6(base!));
 }

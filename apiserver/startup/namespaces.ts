@@ -2,7 +2,7 @@
 import type { Writer } from '../registry/writer.ts';
 import type { ObjectReader } from '../registry/definition.ts';
 
-export const SYSTEM_NAMESPACES = ['kube-system', 'kube-public', 'kube-node-lease', 'default'];
+const SYSTEM_NAMESPACES = ['kube-system', 'kube-public', 'kube-node-lease', 'default'];
 
 /** Creates those that are missing. */
 export async function ensureSystemNamespaces(reader: ObjectReader, writer: Writer): Promise<void> {

@@ -61,7 +61,7 @@ function encodeSpan(s: SpanData): Buffer {
 }
 
 /** An ExportTraceServiceRequest. */
-export function encodeExport(resource: Readonly<Record<string, string>>, spans: readonly SpanData[]): Buffer {
+function encodeExport(resource: Readonly<Record<string, string>>, spans: readonly SpanData[]): Buffer {
   const scope = bytes(1, text(1, 'k8s.io/apiserver'));
   const scopeSpans = Buffer.concat([scope, ...spans.map((s) => bytes(2, encodeSpan(s)))]);
   return bytes(1, Buffer.concat([bytes(1, Buffer.concat(attributes(1, resource))), bytes(2, scopeSpans)]));

@@ -26,7 +26,7 @@ import type { AdmissionAttributes } from '../types.ts';
 import { AUTHORIZER_FUNCTIONS, authorizerValue, requestResourceValue } from './authorizer.ts';
 
 /** `Object{...}` and `JSONPatch{...}` of mutating policies. */
-export class StructValue extends OpaqueValue {
+class StructValue extends OpaqueValue {
   readonly typeName: string;
   readonly fields: ReadonlyMap<string, Value>;
   constructor(typeName: string, fields: ReadonlyMap<string, Value>) {

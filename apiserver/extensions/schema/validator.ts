@@ -27,7 +27,7 @@ interface Result {
 type Check = (value: Value, path: string, old: Correlated | undefined) => Result;
 
 /** Complaints that concern no field by name (alternatives, numbers out of their type's range). */
-export const NO_FIELD = '<nil>';
+const NO_FIELD = '<nil>';
 
 const OK: Result = { errors: undefined, matches: 0 };
 

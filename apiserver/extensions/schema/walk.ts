@@ -7,7 +7,7 @@ import type { JsonObject, JsonValue, KubeObject } from '../../../api/types.ts';
 import { isDNS1035Label, isPathSegmentName } from '../../../api/validation/names.ts';
 import { Field } from '../../resources/validation/field.ts';
 import { objectMeta } from '../../resources/validation/meta.ts';
-import { isObject, sameValue, type Value, type ValueObject } from './equal.ts';
+import { isObject, type Value, type ValueObject } from './equal.ts';
 import { itemsOf, valuesOf, type SchemaProps } from './props.ts';
 
 /** Calls `visit` for every value that the structure of `schema` describes, outer ones first. */
@@ -152,5 +152,3 @@ function embedded(o: ValueObject, path: Path, errors: FieldError[]): void {
     errors.push(invalid(at, o.metadata, e.message));
   }
 }
-
-export { sameValue };

@@ -171,10 +171,10 @@ function finalizerWarnings(name: string): string[] {
 }
 
 /** The names of a simple path: `.spec.replicas`. */
-export const pathNames = (path: string): string[] => path.replace(/^\./, '').split('.');
+const pathNames = (path: string): string[] => path.replace(/^\./, '').split('.');
 
 /** What a simple path leads to; `undefined` when it leads nowhere, an Error when something in the way is no object. */
-export function valueAt(object: unknown, path: string): Value | undefined | Error {
+function valueAt(object: unknown, path: string): Value | undefined | Error {
   let v = object as Value | undefined;
   for (const name of pathNames(path)) {
     if (v === undefined || v === null) return undefined;

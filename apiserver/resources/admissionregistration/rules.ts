@@ -12,7 +12,7 @@ export type MatchResources = Json<k8s.V1MatchResources>;
 type MatchCondition = Json<k8s.V1MatchCondition>;
 
 const OPERATIONS = ['*', 'CONNECT', 'CREATE', 'DELETE', 'UPDATE'];
-export const MUTATING_OPERATIONS = OPERATIONS.filter((o) => o !== 'DELETE');
+const MUTATING_OPERATIONS = OPERATIONS.filter((o) => o !== 'DELETE');
 export const FAILURE_POLICIES = ['Fail', 'Ignore'];
 const MATCH_POLICIES = ['Equivalent', 'Exact'];
 

@@ -26,7 +26,7 @@ const fullName: Format = (v) => {
   return v.split('.').length < 3 ? ['should be a domain with at least three segments separated by dots'] : [];
 };
 
-export function webhookUrl(f: Field<string>): void {
+function webhookUrl(f: Field<string>): void {
   const form = '; desired format: https://host[/path]';
   const text = f.value ?? '';
   const m = /^(?:([a-zA-Z][-+.a-zA-Z0-9]*):)?(?:\/\/([^/?#]*))?([^?#]*)(\?[^#]*)?(#.*)?$/.exec(text);
@@ -50,7 +50,7 @@ interface Service {
   path?: string;
   port?: number;
 }
-export function webhookService(f: Field<Service>): void {
+function webhookService(f: Field<Service>): void {
   f.get('name').required();
   f.get('namespace').required();
   f.get('port').check(isPort(f.value?.port ?? 0), 'port is not valid: must be between 1 and 65535, inclusive');

@@ -13,7 +13,7 @@ const IMAGE = new RegExp(
 );
 
 /** Always for what moves (the tag `latest`, also when left out), else IfNotPresent. */
-export function pullPolicyFor(image: string | undefined): 'Always' | 'IfNotPresent' {
+function pullPolicyFor(image: string | undefined): 'Always' | 'IfNotPresent' {
   const m = IMAGE.exec(image ?? '');
   // Repository names are limited; what isn't a reference has no tag.
   if (!m || m[1]!.length > 255) return 'IfNotPresent';

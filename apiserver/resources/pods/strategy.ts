@@ -2,7 +2,7 @@
 import { deepCopy } from '../../../api/meta.ts';
 import type { Container, DeepReadonly, LabelSelector, Pod, PodSpec } from '../../../api/types.ts';
 import { formatTime } from '../../../base/clock.ts';
-import type { Strategy, StrategyContext } from '../../registry/definition.ts';
+import type { Strategy } from '../../registry/definition.ts';
 import { bumpGeneration } from '../define.ts';
 import { validating } from '../validation/field.ts';
 import { APPARMOR_CONTAINER, appArmorWarning, isDeletionCost, profilesMatch } from './annotations.ts';
@@ -212,5 +212,3 @@ export function podGracePeriod(pod: DeepReadonly<Pod>, requested: number | undef
   const seconds = requested ?? pod.spec.terminationGracePeriodSeconds ?? 0;
   return seconds < 0 ? 1 : seconds;
 }
-
-export type { StrategyContext };

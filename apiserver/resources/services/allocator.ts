@@ -66,7 +66,7 @@ interface Range {
 }
 
 /** The addresses of a range that services can have: neither the network's own nor, for IPv4, the broadcast address. */
-export function rangeOf(cidr: string): Range {
+function rangeOf(cidr: string): Range {
   const [address = '', bits = '0'] = cidr.split('/');
   const family = familyOf(address);
   const size = 1n << BigInt((family === 'IPv6' ? 128 : 32) - Number(bits));

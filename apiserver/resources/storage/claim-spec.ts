@@ -6,7 +6,7 @@ import { dns1123Label, dns1123Subdomain } from '../validation/names.ts';
 import { annotations, labels, labelSelector, positiveQuantity, type Labels } from '../validation/values.ts';
 
 export type ClaimSpec = Json<k8s.V1PersistentVolumeClaimSpec>;
-export const ACCESS_MODES = ['ReadWriteOnce', 'ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOncePod'];
+const ACCESS_MODES = ['ReadWriteOnce', 'ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOncePod'];
 export const VOLUME_MODES = ['Block', 'Filesystem'];
 
 /** What the stored claim already has and so may keep. */

@@ -3,7 +3,7 @@
  * Paths are only put together when something is wrong, so a valid object costs no strings.
  */
 import * as fe from '../../../api/field-errors.ts';
-import type { FieldError, FieldErrorType } from '../../../api/field-errors.ts';
+import type { FieldError } from '../../../api/field-errors.ts';
 import { semanticEqual } from '../../../api/meta.ts';
 
 /** Says what is wrong with a text: one message per complaint, none when it is fine. */
@@ -223,4 +223,4 @@ export function clean(field: { errors: FieldError[] }, run: () => void): boolean
   return field.errors.length === before;
 }
 
-export type { FieldError, FieldErrorType };
+export type { FieldError };

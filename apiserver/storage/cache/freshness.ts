@@ -7,7 +7,7 @@ import type { Store } from '../store.ts';
 const WAIT_MS = 3000;
 
 /** The answer when a revision hasn't come within the time a reader waits. */
-export function tooLargeResourceVersion(asked: number, current: number): StatusError {
+function tooLargeResourceVersion(asked: number, current: number): StatusError {
   const e = timeout(`Too large resource version: ${asked}, current: ${current}`, 1);
   e.status.details = {
     ...e.status.details,
