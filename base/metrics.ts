@@ -90,7 +90,7 @@ export class Counter implements Family {
 }
 
 /** A value that goes up and down. */
-export class Gauge extends Counter {
+class Gauge extends Counter {
   constructor(name: string, help: string, labels: Labels) {
     super(name, help, labels, 'gauge');
   }

@@ -27,7 +27,7 @@ import {
   type Subject,
 } from './x509-fields.ts';
 
-export { parseName, type AltNames, type ExtendedUsage, type KeyUsage, type Subject } from './x509-fields.ts';
+export { type AltNames, type ExtendedUsage, type KeyUsage, type Subject } from './x509-fields.ts';
 
 export type KeyAlgorithm = 'rsa-2048' | 'ecdsa-p256';
 

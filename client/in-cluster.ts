@@ -8,7 +8,7 @@ import { followConnection, readKubeconfig, type Reading } from './kubeconfig.ts'
 const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /** Throws with one sentence outside of a pod. */
-export function inCluster(env: Readonly<Record<string, string | undefined>>): Reading {
+function inCluster(env: Readonly<Record<string, string | undefined>>): Reading {
   const host = env['KUBERNETES_SERVICE_HOST'];
   if (!host || !existsSync(`${ACCOUNT}/token`))
     throw new Error('not in a pod with a service account: name a --kubeconfig');

@@ -33,7 +33,7 @@ export interface WorkQueue {
 }
 
 /** An error that trying again will not mend: logged once, the key is not put back. */
-export class TerminalError extends Error {}
+class TerminalError extends Error {}
 
 export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
   const { clock, logger } = options;

@@ -14,7 +14,7 @@ export interface CommandStreams {
   tty: boolean;
 }
 
-export const SPDY_COMMAND_PROTOCOLS = [
+const SPDY_COMMAND_PROTOCOLS = [
   'v5.channel.k8s.io',
   'v4.channel.k8s.io',
   'v3.channel.k8s.io',

@@ -29,7 +29,7 @@ const MAX_MESSAGE = 4 * 1024 * 1024;
 const HIGH_WATER = 1024 * 1024;
 
 /** The protocols that a request offers. */
-export function offeredProtocols(req: IncomingMessage): string[] {
+function offeredProtocols(req: IncomingMessage): string[] {
   return (req.headers['sec-websocket-protocol'] ?? '')
     .split(',')
     .map((s) => s.trim())
