@@ -44,7 +44,7 @@ export const FLAGS = {
 } as const satisfies FlagTable;
 
 /** Flags that are taken so that a command line made for the original works, and have no effect. */
-export const IGNORED: FlagTable = {
+const IGNORED: FlagTable = {
   ...IGNORED_COMPONENT_FLAGS,
   'allow-untagged-cloud': 'bool',
   'attach-detach-reconcile-sync-period': 'duration',

@@ -5,10 +5,10 @@ import type { DeepReadonly, Json } from '../../api/types.ts';
 
 export type CSR = DeepReadonly<Json<k8s.V1CertificateSigningRequest>>;
 
-export const KUBELET_SERVING = 'kubernetes.io/kubelet-serving';
+const KUBELET_SERVING = 'kubernetes.io/kubelet-serving';
 export const KUBELET_CLIENT = 'kubernetes.io/kube-apiserver-client-kubelet';
-export const APISERVER_CLIENT = 'kubernetes.io/kube-apiserver-client';
-export const LEGACY_UNKNOWN = 'kubernetes.io/legacy-unknown';
+const APISERVER_CLIENT = 'kubernetes.io/kube-apiserver-client';
+const LEGACY_UNKNOWN = 'kubernetes.io/legacy-unknown';
 
 /** Whether the usages are the required ones, with or without `key encipherment` (which only RSA keys need). */
 function usagesAre(usages: readonly string[], required: string): boolean {

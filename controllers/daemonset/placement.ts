@@ -15,7 +15,7 @@ export type DaemonSetView = DeepReadonly<DaemonSet>;
 const PRESSURE = (what: string) => `node.kubernetes.io/${what}`;
 
 /** What every daemon pod tolerates: it is there also when the node is not well. */
-export function daemonTolerations(hostNetwork: boolean): Toleration[] {
+function daemonTolerations(hostNetwork: boolean): Toleration[] {
   const out: Toleration[] = [
     { key: TAINT_NOT_READY, operator: 'Exists', effect: 'NoExecute' },
     { key: TAINT_UNREACHABLE, operator: 'Exists', effect: 'NoExecute' },

@@ -20,7 +20,7 @@ export function limits(set: DaemonSetView, desired: number): { maxUnavailable: n
 }
 
 /** The pods of one node by template; undefined when there are more than an update can explain. */
-export function splitByTemplate(
+function splitByTemplate(
   pods: readonly PodView[],
   isUpdated: (pod: PodView) => boolean,
 ): { updated?: PodView; old?: PodView } | undefined {

@@ -36,11 +36,7 @@ function tolerates(t: Toleration, taint: Taint): boolean {
 }
 
 /** When a device with the taints must be given up, in milliseconds since the epoch; undefined for never. Pure. */
-export function endOfPatience(
-  taints: readonly Taint[],
-  tolerations: readonly Toleration[],
-  now: number,
-): number | undefined {
+function endOfPatience(taints: readonly Taint[], tolerations: readonly Toleration[], now: number): number | undefined {
   let end: number | undefined;
   for (const taint of taints) {
     if (taint.effect !== 'NoExecute') continue;

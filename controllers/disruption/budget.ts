@@ -12,7 +12,7 @@ type Status = NonNullable<Budget['status']>;
 type Condition = NonNullable<Status['conditions']>[number];
 
 /** An eviction that the API server has allowed is waited for so long. */
-export const DELETION_TIMEOUT_MS = 2 * 60_000;
+const DELETION_TIMEOUT_MS = 2 * 60_000;
 
 /** Whether the size of the pods' controllers must be known. */
 export function needsScale(budget: BudgetView): boolean {

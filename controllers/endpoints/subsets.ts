@@ -11,7 +11,7 @@ export type Address = Json<k8s.V1EndpointAddress>;
 type Port = Json<k8s.CoreV1EndpointPort>;
 
 /** No Endpoints object lists more addresses. */
-export const MAX_ADDRESSES = 1000;
+const MAX_ADDRESSES = 1000;
 
 function portsOf(service: ServiceView, pod: PodView): Port[] {
   const out: Port[] = [];
@@ -38,7 +38,7 @@ function sortable(ip: string): string {
   return ip;
 }
 
-export function compareAddresses(a: Address, b: Address): number {
+function compareAddresses(a: Address, b: Address): number {
   const x = sortable(a.ip);
   const y = sortable(b.ip);
   if (x !== y) return x < y ? -1 : 1;

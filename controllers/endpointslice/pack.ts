@@ -25,7 +25,7 @@ export interface Plan {
 }
 
 /** Equal for the same ports in any order. */
-export function portsKey(ports: readonly DeepReadonly<EndpointPort>[] | undefined): string {
+function portsKey(ports: readonly DeepReadonly<EndpointPort>[] | undefined): string {
   return (ports ?? [])
     .map((p) => `${p.name ?? ''}|${p.protocol ?? ''}|${p.port ?? ''}|${p.appProtocol ?? ''}`)
     .toSorted()

@@ -64,7 +64,7 @@ function requirementFits(r: Requirement, value: string | undefined): boolean {
 }
 
 /** A term without any requirement selects nothing. */
-export function termFits(term: Term, node: NodeView): boolean {
+function termFits(term: Term, node: NodeView): boolean {
   const { matchExpressions = [], matchFields = [] } = term;
   if (matchExpressions.length === 0 && matchFields.length === 0) return false;
   const labels = node.metadata?.labels ?? {};

@@ -18,7 +18,7 @@ export function controlledBy<T extends object>(informer: Informer<T>, uid: strin
 }
 
 /** Objects of the namespace that have no controller. */
-export function orphans<T extends object>(informer: Informer<T>, namespace: string): DeepReadonly<T>[] {
+function orphans<T extends object>(informer: Informer<T>, namespace: string): DeepReadonly<T>[] {
   return informer.lookup(controllerIndex as unknown as Index<T>, `/${namespace}`);
 }
 

@@ -33,7 +33,7 @@ export function isReady(pod: PodView): boolean {
 }
 
 /** Since when the pod is ready, in milliseconds; undefined when it is not. */
-export function readySince(pod: PodView): number | undefined {
+function readySince(pod: PodView): number | undefined {
   const c = podCondition(pod, 'Ready');
   return c?.status === 'True' ? millis(c.lastTransitionTime) : undefined;
 }
@@ -59,7 +59,7 @@ export function nextAvailability(pods: readonly PodView[], minReadySeconds: numb
 }
 
 /** The annotation pod-deletion-cost as a number; anything else than an int32 counts as 0. */
-export function deletionCost(pod: PodView): number {
+function deletionCost(pod: PodView): number {
   const text = pod.metadata?.annotations?.['controller.kubernetes.io/pod-deletion-cost'];
   if (text === undefined || !/^-?(0|[1-9][0-9]*)$/.test(text)) return 0;
   const n = Number(text);

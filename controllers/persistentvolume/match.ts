@@ -20,7 +20,7 @@ export function classOf(claim: ClaimView): string | undefined {
   return claim.metadata?.annotations?.[BETA_CLASS] ?? claim.spec?.storageClassName;
 }
 
-export function volumeClassOf(volume: VolumeView): string {
+function volumeClassOf(volume: VolumeView): string {
   return volume.metadata?.annotations?.[BETA_CLASS] ?? volume.spec?.storageClassName ?? '';
 }
 

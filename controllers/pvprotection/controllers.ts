@@ -33,7 +33,7 @@ export function claimNames(pod: PodView): string[] {
 export const podsByClaim: Index<Pod> = { values: (pod) => claimNames(pod).map((n) => keyFor(meta(pod).namespace, n)) };
 
 /** Whether the pod's use counts: of ephemeral claims only its own. */
-export function usesClaim(pod: PodView, claim: DeepReadonly<PersistentVolumeClaim>): boolean {
+function usesClaim(pod: PodView, claim: DeepReadonly<PersistentVolumeClaim>): boolean {
   const { name } = meta(claim);
   return (pod.spec?.volumes ?? []).some(
     (v) =>

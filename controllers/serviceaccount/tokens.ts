@@ -23,7 +23,7 @@ export function keyId(key: KeyObject): string {
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
 /** A token without end for an account, bound to a Secret. */
-export function legacyToken(
+function legacyToken(
   key: KeyObject,
   account: { namespace: string; name: string; uid: string },
   secret: string,

@@ -17,8 +17,8 @@ export type ClaimView = DeepReadonly<PersistentVolumeClaim>;
 
 export const KIND = { apiVersion: 'apps/v1', kind: 'StatefulSet' };
 export const REVISION_LABEL = 'controller-revision-hash';
-export const POD_NAME_LABEL = 'statefulset.kubernetes.io/pod-name';
-export const INDEX_LABEL = 'apps.kubernetes.io/pod-index';
+const POD_NAME_LABEL = 'statefulset.kubernetes.io/pod-name';
+const INDEX_LABEL = 'apps.kubernetes.io/pod-index';
 
 export const startOrdinal = (set: SetView) => set.spec?.ordinals?.start ?? 0;
 export const replicasOf = (set: SetView) => set.spec?.replicas ?? 1;
@@ -36,7 +36,7 @@ export function inRange(set: SetView, ordinal: number): boolean {
 }
 
 /** The template that a revision stands for. */
-export function templateOf(set: SetView, revision: RevisionView): DeepReadonly<PodTemplateSpec> {
+function templateOf(set: SetView, revision: RevisionView): DeepReadonly<PodTemplateSpec> {
   const data = revision.data as { spec?: { template?: PodTemplateSpec & { $patch?: string } } } | undefined;
   if (!data?.spec?.template) return set.spec!.template;
   const { $patch: _patch, ...template } = data.spec.template;

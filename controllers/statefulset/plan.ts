@@ -23,7 +23,7 @@ export interface Plan {
 const isRunning = (p: PodView) => p.status?.phase === 'Running' && isReady(p);
 
 /** The revision of a member that has to be made. */
-export function revisionFor(set: SetView, r: Revisions, ordinal: number): string {
+function revisionFor(set: SetView, r: Revisions, ordinal: number): string {
   const strategy = set.spec?.updateStrategy;
   const start = startOrdinal(set);
   if (strategy?.type === 'OnDelete') return r.update;
