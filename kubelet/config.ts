@@ -126,7 +126,7 @@ export interface KubeletConfiguration {
 }
 
 /** What is in effect where the file says nothing. */
-export function defaultConfiguration(): KubeletConfiguration {
+function defaultConfiguration(): KubeletConfiguration {
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',

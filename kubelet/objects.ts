@@ -22,7 +22,7 @@ interface Entry {
 }
 
 /** `kind/namespace/name` of each ConfigMap and Secret in a pod's spec. */
-export function referencedObjects(pod: DeepReadonly<Pod>): Set<string> {
+function referencedObjects(pod: DeepReadonly<Pod>): Set<string> {
   const out = new Set<string>();
   const ns = pod.metadata!.namespace!;
   const add = (kind: Kind, name: string | undefined) => {

@@ -22,7 +22,7 @@ export function loadCertificate(dir: string, name: string): StoredCertificate | 
   }
 }
 
-export function parsePair(text: string): StoredCertificate {
+function parsePair(text: string): StoredCertificate {
   const blocks = text.match(/-----BEGIN [^-]+-----[\s\S]+?-----END [^-]+-----\n?/g) ?? [];
   const certPem = blocks.filter((b) => b.includes('BEGIN CERTIFICATE')).join('');
   const keyPem = blocks.find((b) => b.includes('PRIVATE KEY')) ?? '';

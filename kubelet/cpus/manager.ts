@@ -31,7 +31,7 @@ interface State {
 }
 
 /** Whole CPUs that a container gets alone; 0 for one that shares. */
-export function wholeCpus(pod: ReadPod, c: DeepReadonly<Container>): number {
+function wholeCpus(pod: ReadPod, c: DeepReadonly<Container>): number {
   // what is asked for the pod as a whole is no container's
   const { requests, limits } = pod.spec!.resources ?? {};
   if (qosClass(pod) !== 'Guaranteed' || Object.keys({ ...requests, ...limits }).length > 0) return 0;

@@ -40,7 +40,7 @@ interface Container extends t.ContainerRuntimeStatus {
 }
 
 /** An error with a gRPC code, as a real runtime gives. */
-export class RuntimeError extends Error {
+class RuntimeError extends Error {
   readonly code: number;
   readonly details: string;
   constructor(code: number, details: string) {

@@ -34,7 +34,7 @@ export function persistentSpec(pv: DeepReadonly<PersistentVolume>, readOnly: boo
 }
 
 /** CSI's access mode for the claim's; a driver that tells one writer from several is told which it is. */
-export function accessMode(modes: readonly string[], finer: boolean): string {
+function accessMode(modes: readonly string[], finer: boolean): string {
   if (modes.includes('ReadWriteMany')) return 'MULTI_NODE_MULTI_WRITER';
   if (modes.includes('ReadWriteOncePod')) return finer ? 'SINGLE_NODE_SINGLE_WRITER' : 'SINGLE_NODE_WRITER';
   if (modes.includes('ReadOnlyMany') && !modes.includes('ReadWriteOnce')) return 'MULTI_NODE_READER_ONLY';

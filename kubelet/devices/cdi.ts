@@ -27,7 +27,7 @@ export interface CdiEdits {
 }
 
 /** Later folders win over earlier ones. */
-export const CDI_FOLDERS = ['/etc/cdi', '/var/run/cdi'];
+const CDI_FOLDERS = ['/etc/cdi', '/var/run/cdi'];
 
 async function specs(folders: readonly string[]): Promise<Spec[]> {
   const out: Spec[] = [];

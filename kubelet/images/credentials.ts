@@ -18,7 +18,7 @@ export interface RegistryCredential {
 }
 
 /** The registries of a dockerconfigjson or dockercfg secret. */
-export function secretCredentials(secret: DeepReadonly<Secret>): RegistryCredential[] {
+function secretCredentials(secret: DeepReadonly<Secret>): RegistryCredential[] {
   const decode = (key: string): unknown => {
     const data = secret.data?.[key];
     if (data === undefined) return undefined;

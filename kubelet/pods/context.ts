@@ -62,7 +62,7 @@ export function restartAllSince(w: WorkerContext): number {
   return Math.max(0, ...w.restartsOfAll.values());
 }
 
-export function statusContext(w: WorkerContext, terminating: boolean): StatusContext {
+function statusContext(w: WorkerContext, terminating: boolean): StatusContext {
   const { deps, ending } = w;
   return {
     now: deps.clock.now(),

@@ -6,7 +6,7 @@ import { milliCpu, parseQuantity, wholeValue } from '../quantity.ts';
 type ReadPod = DeepReadonly<Pod>;
 
 /** A map as it stands in a downward API file: key="value" lines, sorted. */
-export function formatMap(map: DeepReadonly<Record<string, string>> | undefined): string {
+function formatMap(map: DeepReadonly<Record<string, string>> | undefined): string {
   return Object.keys(map ?? {})
     .sort()
     .map((k) => `${k}=${quote(map![k]!)}`)

@@ -6,7 +6,7 @@ import { ConfigError } from './env.ts';
 type ReadPod = DeepReadonly<Pod>;
 
 /** The host name without domain and, with a subdomain, the name's domain part. */
-export function podHostname(pod: ReadPod, clusterDomain: string): { hostname: string; domain: string } {
+function podHostname(pod: ReadPod, clusterDomain: string): { hostname: string; domain: string } {
   const spec = pod.spec!;
   if (spec.hostnameOverride) return { hostname: spec.hostnameOverride, domain: '' };
   const hostname = spec.hostname || truncate(pod.metadata!.name!);

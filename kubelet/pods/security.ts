@@ -55,7 +55,7 @@ export function seccompProfile(own: Seccomp | undefined, byDefault: boolean, roo
   }
 }
 
-export function apparmorProfile(
+function apparmorProfile(
   own: { readonly type: string; readonly localhostProfile?: string } | undefined,
 ): SecurityProfile | undefined {
   if (!own) return undefined;
@@ -67,7 +67,7 @@ export const selinuxOptions = (o: DeepReadonly<SELinuxOption> | undefined): SELi
   o ? { user: o.user ?? '', role: o.role ?? '', type: o.type ?? '', level: o.level ?? '' } : undefined;
 
 /** The user a container runs as, when the pod says so. */
-export function effectiveUser(pod: ReadPod, c: ReadContainer): number | undefined {
+function effectiveUser(pod: ReadPod, c: ReadContainer): number | undefined {
   return c.securityContext?.runAsUser ?? pod.spec!.securityContext?.runAsUser;
 }
 

@@ -33,7 +33,7 @@ const DATA = '..data';
 const DATA_TMP = '..data_tmp';
 
 /** Refuses paths that leave the volume. */
-export function checkPath(path: string): void {
+function checkPath(path: string): void {
   if (path === '' || path.startsWith('/')) throw new Error(`invalid path: must be relative path: ${path}`);
   if (path.split('/').includes('..') || path.startsWith('..'))
     throw new Error(`invalid path: must not contain '..': ${path}`);

@@ -6,7 +6,7 @@ import type { DeepReadonly, Pod } from '../../api/types.ts';
 import type { Runtime } from '../cri/types.ts';
 import { mountsBelow, unmountBelow } from './mounts.ts';
 
-export const IMAGE_FOLDER = 'kubernetes.io~image';
+const IMAGE_FOLDER = 'kubernetes.io~image';
 const keyOf = (uid: string, volume: string): string => `k8ts-image-volume-${uid}-${volume}`;
 
 /** Brings the image here by its pull policy; resolves with its id. */

@@ -24,7 +24,7 @@ interface Ledger {
 const PROVISIONED_BY = 'pv.kubernetes.io/provisioned-by';
 
 /** The directory that goes with the volume; undefined for one whose data are not ours to remove. */
-export function ownDirectory(pv: DeepReadonly<PersistentVolume>): string | undefined {
+function ownDirectory(pv: DeepReadonly<PersistentVolume>): string | undefined {
   const path = pv.spec?.local?.path;
   const ref = pv.spec?.claimRef;
   if (!path || !isAbsolute(path) || pv.metadata?.annotations?.[PROVISIONED_BY] !== LOCAL_PATH_PROVISIONER)

@@ -113,7 +113,7 @@ function downwardFiles(
 }
 
 /** The user that all containers run as, when it is one and the same. */
-export function commonUser(pod: DeepReadonly<Pod>): number | undefined {
+function commonUser(pod: DeepReadonly<Pod>): number | undefined {
   const of = (c: { readonly securityContext?: { readonly runAsUser?: number } }) =>
     c.securityContext?.runAsUser ?? pod.spec!.securityContext?.runAsUser;
   const users = new Set([...(pod.spec!.initContainers ?? []), ...pod.spec!.containers].map(of));
