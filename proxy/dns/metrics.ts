@@ -21,7 +21,7 @@ export interface DnsMetrics {
   text(): string;
 }
 
-export const rcodeName = (rcode: number): string => RCODES[rcode] ?? String(rcode);
+const rcodeName = (rcode: number): string => RCODES[rcode] ?? String(rcode);
 
 export function createDnsMetrics(clock: Clock): DnsMetrics {
   const r = new MetricsRegistry();

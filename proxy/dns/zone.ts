@@ -8,7 +8,7 @@ import { HEADLESS } from '../slim.ts';
 import { serviceOfSlice } from '../rules/translate.ts';
 import { RCODE, TYPE, type Answer, type ResourceRecord } from './wire.ts';
 
-export const TTL = 30;
+const TTL = 30;
 const VERSION = '1.1.0';
 
 export interface ZoneSources {

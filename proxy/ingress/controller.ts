@@ -47,7 +47,7 @@ export interface IngressController {
 type Addresses = NonNullable<NonNullable<NonNullable<Ingress['status']>['loadBalancer']>['ingress']>;
 
 /** Where a Service's clients find it, in the form of an Ingress' status. Pure. */
-export function publishedAddresses(service: DeepReadonly<Service> | undefined): Addresses {
+function publishedAddresses(service: DeepReadonly<Service> | undefined): Addresses {
   const out: Addresses = [];
   for (const i of service?.status?.loadBalancer?.ingress ?? [])
     out.push({ ...(i.ip ? { ip: i.ip } : {}), ...(i.hostname ? { hostname: i.hostname } : {}) });

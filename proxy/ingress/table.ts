@@ -7,7 +7,7 @@ export type IngressClass = Json<k8s.V1IngressClass>;
 type Backend = NonNullable<DeepReadonly<Ingress>['spec']>['defaultBackend'];
 
 /** What this program is called in IngressClass.spec.controller. */
-export const CONTROLLER = 'k8ts.io/ingress';
+const CONTROLLER = 'k8ts.io/ingress';
 const DEFAULT_CLASS = 'ingressclass.kubernetes.io/is-default-class';
 const CLASS_ANNOTATION = 'kubernetes.io/ingress.class';
 

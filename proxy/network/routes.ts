@@ -9,7 +9,7 @@ import { macOf, OVERLAY, type OverlayPeer } from './overlay.ts';
 
 /** Marks our routes among others' (the kernel's "protocol" number). */
 const PROTOCOL = '107';
-export const EGRESS_TABLE = 'k8ts-egress';
+const EGRESS_TABLE = 'k8ts-egress';
 
 export interface PodRoute {
   cidr: string;

@@ -19,7 +19,7 @@ export interface Fragment {
 
 export const MASQUERADE_MARK = '0x4000';
 /** Fixed maps and sets, with what they hold. */
-export const FIXED = {
+const FIXED = {
   'service-ips': 'map',
   'service-nodeports': 'map',
   'no-endpoint-services': 'map',

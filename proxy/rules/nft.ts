@@ -24,7 +24,7 @@ export interface NftTable {
 
 const CHUNK = 500;
 
-export const emptyTable = (): NftTable => ({ sets: new Map(), chains: new Map() });
+const emptyTable = (): NftTable => ({ sets: new Map(), chains: new Map() });
 
 /** Lines that add or delete elements, some hundred each. */
 export function elementLines(verb: 'add' | 'delete', table: string, set: string, items: readonly string[]): string[] {

@@ -21,7 +21,7 @@ export const slicesByService = {
 };
 
 /** Whether this proxy is to serve it: not ExternalName, not headless, not claimed by another proxy. */
-export function isProxied(service: DeepReadonly<Service>): boolean {
+function isProxied(service: DeepReadonly<Service>): boolean {
   const labels = service.metadata?.labels ?? {};
   const ip = service.spec?.clusterIP;
   return (
