@@ -30,7 +30,7 @@ const RESOURCES: Shape = [{ name: 'string', weight: 'int' }];
 const POINT_OF_SHAPE: Shape = [{ utilization: 'int', score: 'int' }];
 
 /** By the plugin's name; others' arguments are theirs alone. */
-export const ARGS: Readonly<Record<string, Fields>> = {
+const ARGS: Readonly<Record<string, Fields>> = {
   DefaultPreemption: { minCandidateNodesPercentage: 'int', minCandidateNodesAbsolute: 'int' },
   DynamicResources: { filterTimeout: 'duration', bindingTimeout: 'duration' },
   InterPodAffinity: { hardPodAffinityWeight: 'int', ignorePreferredTermsOfExistingPods: 'bool' },

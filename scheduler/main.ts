@@ -7,9 +7,6 @@ import { FLAGS, parseFlags, type Flags } from './flags.ts';
 import { start, type SchedulerOptions } from './scheduler.ts';
 import { answer } from './serving.ts';
 
-export { start } from './scheduler.ts';
-export type { Scheduler, SchedulerOptions } from './scheduler.ts';
-
 type Chosen = Pick<SchedulerOptions, 'config' | 'leaderElect' | 'leaderElection'>;
 
 /** The scheduler's options as flags (and the file they name) say them. @throws Error with one sentence when they can't be used. */

@@ -25,7 +25,7 @@ const CORDON = 'node.kubernetes.io/unschedulable';
 const unknown = (f: Failure): Remedy[] => [{ text: `resolve: ${f.reasons.join(', ')}`, effort: EFFORT.unknown }];
 
 /** Amounts as people write them. */
-export const showAmount = (resource: string, amount: number): string => {
+const showAmount = (resource: string, amount: number): string => {
   if (resource === 'cpu') return Quantity.fromMilli(Math.ceil(amount)).toString();
   const binary = resource === 'memory' || resource === 'ephemeral-storage' || resource.startsWith('hugepages-');
   return Quantity.fromInteger(Math.ceil(amount), binary ? 'BinarySI' : 'DecimalSI').toString();

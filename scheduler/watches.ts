@@ -53,7 +53,7 @@ const POD_DELETE = event('Pod', Action.Delete, 'AssignedPodDelete');
 const NODE_ADD = event('Node', Action.Add, 'NodeAdd');
 
 /** What of a node's change may matter; 0 when nothing does. */
-export function nodeChanges(before: DeepReadonly<Node>, after: DeepReadonly<Node>): number {
+function nodeChanges(before: DeepReadonly<Node>, after: DeepReadonly<Node>): number {
   let bits = 0;
   if (before.spec?.unschedulable !== after.spec?.unschedulable || !deepEqual(before.spec?.taints, after.spec?.taints))
     bits |= Action.UpdateNodeTaint;
@@ -68,7 +68,7 @@ export function nodeChanges(before: DeepReadonly<Node>, after: DeepReadonly<Node
 }
 
 /** What of a pod's change may matter to itself or to others. */
-export function podChanges(before: PodInfo, after: PodInfo): number {
+function podChanges(before: PodInfo, after: PodInfo): number {
   let bits = 0;
   if (!sameLabels(before.labels, after.labels)) bits |= Action.UpdatePodLabel;
   const was = before.requests;

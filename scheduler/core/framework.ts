@@ -179,7 +179,7 @@ export interface FilterSet {
   clone(): FilterSet;
 }
 
-export const MAX_SCORE = 100;
+const MAX_SCORE = 100;
 
 /** Scales scores so that the greatest becomes 100; `reverse` turns them round. All-zero scores stay (or all become 100). */
 export function normalizeTo100(scores: number[], reverse: boolean): void {

@@ -24,7 +24,7 @@ export function startTime(pod: PodInfo, now: number): number {
 }
 
 /** Orders pods by how much they should be kept: higher priority first, then who has run longer. */
-export const byImportance = (now: number) => (a: PodInfo, b: PodInfo) =>
+const byImportance = (now: number) => (a: PodInfo, b: PodInfo) =>
   b.priority - a.priority || startTime(a, now) - startTime(b, now);
 
 export interface CompiledBudget {
@@ -72,7 +72,7 @@ export function splitByBudgets(pods: readonly PodInfo[], budgets: readonly Compi
   return [violating, others];
 }
 
-export const NO_VICTIMS = 'No preemption victims found for incoming pod';
+const NO_VICTIMS = 'No preemption victims found for incoming pod';
 
 /**
  * The fewest pods of lower priority that must leave the node. `filters` is a copy for this node alone.

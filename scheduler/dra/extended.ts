@@ -7,17 +7,17 @@ import type { Lister } from '../listers.ts';
 import type { RequestMapping } from './claim-calls.ts';
 import type { Claim, Class, DeviceRequest } from './types.ts';
 
-export const EXTENDED_CLAIM = 'resource.kubernetes.io/extended-resource-claim';
+const EXTENDED_CLAIM = 'resource.kubernetes.io/extended-resource-claim';
 /** Every class has a resource of this prefix and its own name. */
 const IMPLICIT = 'deviceclass.resource.kubernetes.io/';
 
 type Container = DeepReadonly<Pod['spec'] & object>['containers'][number];
 
 /** Could devices stand for the resource at all? */
-export const mayBeDevices = (name: string): boolean => name.startsWith(IMPLICIT) || isExtendedResource(name);
+const mayBeDevices = (name: string): boolean => name.startsWith(IMPLICIT) || isExtendedResource(name);
 
 /** The class behind an extended resource; of several that name it the newest, then the first by name. */
-export function classFor(resource: string, classes: Lister<Class>): Class | undefined {
+function classFor(resource: string, classes: Lister<Class>): Class | undefined {
   if (resource.startsWith(IMPLICIT)) return classes.get(resource.slice(IMPLICIT.length));
   let best: Class | undefined;
   for (const c of classes.list()) {

@@ -13,7 +13,7 @@ export const claimSize = (claim: Claim): number => {
 const volumeSize = (volume: Volume): number => amountOf('storage', volume.spec?.capacity?.['storage'] ?? '0');
 
 /** The volume was promised to this very claim. */
-export function isFor(volume: Volume, claim: Claim): boolean {
+function isFor(volume: Volume, claim: Claim): boolean {
   const ref = volume.spec?.claimRef;
   if (!ref || ref.name !== claim.metadata?.name || ref.namespace !== claim.metadata?.namespace) return false;
   return !ref.uid || ref.uid === claim.metadata?.uid;
