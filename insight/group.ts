@@ -1,5 +1,4 @@
 /** An API group that this server answers for, as the aggregator and clients see it. */
-import type { StatusError } from '../api/status.ts';
 import type { JsonObject } from '../api/types.ts';
 
 /** A read of one object (`name`) or of a list; everything else is refused before. */
@@ -46,5 +45,3 @@ export interface ApiGroup {
   /** How lists and objects look as a Table; undefined when they don't. */
   rows?(resource: string): Rows | undefined;
 }
-
-export type { StatusError };

@@ -12,8 +12,6 @@ import { followKubeconfig, loadKubeconfig } from '../client/kubeconfig.ts';
 import type { SchedulerAccount } from './explain/sources.ts';
 import { start } from './start.ts';
 
-export { start } from './start.ts';
-
 const FLAGS = {
   kubeconfig: 'string',
   'bind-address': 'string',

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 const ROOT = '/sys/fs/cgroup';
 
 /** True when the unified (v2) hierarchy carries the controllers. */
-export const isCgroupV2 = () => existsSync(join(ROOT, 'cgroup.controllers'));
+const isCgroupV2 = () => existsSync(join(ROOT, 'cgroup.controllers'));
 
 /** The hierarchy by which processes are tracked. */
 function trackingRoot(): string {

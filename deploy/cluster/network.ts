@@ -21,7 +21,7 @@ import {
 const RUN_NETNS = '/var/run/netns';
 export const netnsPath = (netns: string) => `${RUN_NETNS}/${netns}`;
 /** The machine's end of the link into the cluster's switch. */
-export const hostInterface = (cluster: Cluster) => `k8ts-${tagOf(cluster.name)}`;
+const hostInterface = (cluster: Cluster) => `k8ts-${tagOf(cluster.name)}`;
 
 /** The node networks that interfaces of this machine already use. */
 export function usedIndexes(): Set<number> {

@@ -222,7 +222,7 @@ function whatFailed(error: unknown): string {
 }
 
 /** Polls `check` until it returns undefined; what it returns is what is being waited for. */
-export async function waitUntil(
+async function waitUntil(
   ctx: Context,
   limitMs: number,
   check: () => Promise<string | undefined>,

@@ -21,7 +21,7 @@ import { serverPrograms } from './programs.ts';
 const RENEWAL_CHECK_MS = 6 * 3600_000;
 
 /** The settings that nodes of this server get. */
-export function nodeSettings(options: ServerOptions): NodeSettings {
+function nodeSettings(options: ServerOptions): NodeSettings {
   return {
     clusterDns: options.dnsAddress,
     clusterDomain: options.clusterDomain,

@@ -8,7 +8,7 @@ import { secrets } from '../../client/resources.ts';
 export const NODE_GROUP = 'system:bootstrappers:k8ts:default-node-token';
 
 /** Six and sixteen lower-case letters and digits. */
-export function newToken(ids: Ids): { id: string; secret: string } {
+function newToken(ids: Ids): { id: string; secret: string } {
   return { id: ids.suffix(6), secret: ids.suffix(16) };
 }
 

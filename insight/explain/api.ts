@@ -13,7 +13,7 @@ import { explainPod } from './pods.ts';
 import { warningsOf, type Sources } from './sources.ts';
 import { explainDeployment, explainWorkload } from './workloads.ts';
 
-export const EXPLAIN_GROUP = 'explain.k8ts.io';
+const EXPLAIN_GROUP = 'explain.k8ts.io';
 const VERSION = 'v1';
 const WORKLOADS = new Set(['ReplicaSet', 'StatefulSet', 'DaemonSet', 'ReplicationController']);
 
