@@ -16,7 +16,7 @@ import { renderTable, renderTableChange } from '../../../proxy/rules/nft.ts';
 
 const FOLDER = join(dirname(fileURLToPath(import.meta.url)), 'policies');
 
-export function readInput(file: string): PolicyInput {
+function readInput(file: string): PolicyInput {
   const all = parseAllDocuments(readFileSync(file, 'utf8')).map((d) => d.toJS() as KubeObject);
   const kind = <T>(name: string) => all.filter((o) => o.kind === name) as T[];
   return {

@@ -319,7 +319,7 @@ function jobPending(w: World, app: string, name: string, completions: number): s
 }
 
 /** Whether the Job's counts and indexes are those of its pods. Asked when it is done. */
-export function miscounted(w: World, app: string, name: string, completions: number): string | undefined {
+function miscounted(w: World, app: string, name: string, completions: number): string | undefined {
   const { spec, status } = find(w, jobs, name)!;
   const mine = podsOf(w, app);
   const ended = (phase: string) => mine.filter((p) => p.status?.phase === phase).length;
