@@ -3,7 +3,7 @@ import type * as k8s from '@kubernetes/client-node';
 import type { Json, LabelSelector } from '../../../api/types.ts';
 import type { Field } from '../validation/field.ts';
 import { dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from '../validation/names.ts';
-import { labelSelector } from '../validation/values.ts';
+import { labelSelector, operatorValues } from '../validation/values.ts';
 import type { PodOptions } from './options.ts';
 
 type Requirement = Json<k8s.V1NodeSelectorRequirement>;
@@ -11,22 +11,10 @@ type Term = Json<k8s.V1NodeSelectorTerm>;
 
 function requirement(r: Field<Requirement>, allowInvalidValues: boolean): void {
   const values = r.get('values');
-  switch (r.value?.operator) {
-    case 'In':
-    case 'NotIn':
-      values.required("must be specified when `operator` is 'In' or 'NotIn'");
-      break;
-    case 'Exists':
-    case 'DoesNotExist':
-      values.absent("may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-      break;
-    case 'Gt':
-    case 'Lt':
-      if (values.value?.length !== 1) values.missing("must be specified single value when `operator` is 'Lt' or 'Gt'");
-      break;
-    default:
-      r.get('operator').invalid('not a valid selector operator');
-  }
+  const operator = r.value?.operator;
+  if (operator === 'Gt' || operator === 'Lt') {
+    if (values.value?.length !== 1) values.missing("must be specified single value when `operator` is 'Lt' or 'Gt'");
+  } else if (!operatorValues(r)) r.get('operator').invalid('not a valid selector operator');
   r.get('key').formatAll(qualifiedName);
   if (!allowInvalidValues) values.each((v) => v.formatAll(labelValue));
 }

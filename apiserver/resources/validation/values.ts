@@ -29,6 +29,23 @@ export function annotations(f: Field<Labels>): void {
   if (size > ANNOTATIONS_LIMIT) f.tooLong(ANNOTATIONS_LIMIT);
 }
 
+/** Asks for the values that a requirement's operator goes with; false for an operator that isn't among the common ones. */
+export function operatorValues(r: Field<{ operator: string; values?: string[] }>): boolean {
+  const values = r.get('values');
+  switch (r.value?.operator) {
+    case 'In':
+    case 'NotIn':
+      values.required("must be specified when `operator` is 'In' or 'NotIn'");
+      return true;
+    case 'Exists':
+    case 'DoesNotExist':
+      values.absent("may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+      return true;
+    default:
+      return false;
+  }
+}
+
 /** A label selector with matchLabels and matchExpressions. */
 export function labelSelector(
   f: Field<LabelSelector>,
@@ -36,21 +53,9 @@ export function labelSelector(
 ): void {
   labels(f.get('matchLabels') as Field<Labels>);
   f.get('matchExpressions').each((e) => {
-    const values = e.get('values');
-    switch (e.value?.operator) {
-      case 'In':
-      case 'NotIn':
-        values.required("must be specified when `operator` is 'In' or 'NotIn'");
-        break;
-      case 'Exists':
-      case 'DoesNotExist':
-        values.absent("may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-        break;
-      default:
-        if (!options.allowUnknownOperator) e.get('operator').invalid('not a valid selector operator');
-    }
+    if (!operatorValues(e) && !options.allowUnknownOperator) e.get('operator').invalid('not a valid selector operator');
     e.get('key').formatAll(qualifiedName);
-    if (!options.allowInvalidValues) values.each((v) => v.formatAll(labelValue));
+    if (!options.allowInvalidValues) e.get('values').each((v) => v.formatAll(labelValue));
   });
 }
 
