@@ -17,7 +17,6 @@ import {
 import { isAvailable, isFinished, isReady, nextAvailability, type PodView } from '../lib/pods.ts';
 import {
   createRevision,
-  makeRevision,
   nextRevision,
   sameData,
   templatePatch,
@@ -74,7 +73,7 @@ async function currentRevision(
     deps.expectations.wrote(key, informer, written);
     return written;
   }
-  const wanted = makeRevision({
+  const made = await createRevision(deps.client, {
     owner: set,
     ...KIND,
     labels: set.spec!.template.metadata?.labels,
@@ -83,7 +82,6 @@ async function currentRevision(
     revision: next,
     collisionCount: set.status?.collisionCount,
   });
-  const made = await createRevision(deps.client, wanted, meta(set).uid);
   if (made) {
     deps.expectations.wrote(key, informer, made);
     return made;

@@ -43,6 +43,7 @@ export function nextRevision(revisions: readonly RevisionView[]): number {
   return revisions.reduce((n, r) => Math.max(n, r.revision), 0) + 1;
 }
 
+/** The revision of a template, before it is created. */
 export interface NewRevision {
   owner: AnyObject;
   apiVersion: string;
@@ -56,7 +57,7 @@ export interface NewRevision {
 }
 
 /** The revision as it would be created; its name holds the hash of its data. */
-export function makeRevision(n: NewRevision): Revision {
+function makeRevision(n: NewRevision): Revision {
   const hash = safeEncode(
     fnv32a(canonicalJson(n.data) + (n.collisionCount === undefined ? '' : `#${n.collisionCount}`)),
   );
@@ -74,18 +75,15 @@ export function makeRevision(n: NewRevision): Revision {
   };
 }
 
-/** Creates the revision; undefined when another one with other data has its name (a collision). */
-export async function createRevision(
-  client: Client,
-  revision: Revision,
-  ownerUid: string,
-): Promise<Revision | undefined> {
+/** Creates it; undefined when another one with other data has its name (a collision). */
+export async function createRevision(client: Client, wanted: NewRevision): Promise<Revision | undefined> {
+  const revision = makeRevision(wanted);
   try {
     return await client.create(controllerRevisions, revision);
   } catch (error) {
     if (!isAlreadyExists(error)) throw error;
     const have = await client.get(controllerRevisions, revision.metadata!.name!, revision.metadata!.namespace);
-    return isControlledBy(have, ownerUid) && sameData(have.data, revision.data) ? have : undefined;
+    return isControlledBy(have, meta(wanted.owner).uid) && sameData(have.data, revision.data) ? have : undefined;
   }
 }
 

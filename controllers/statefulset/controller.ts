@@ -11,7 +11,6 @@ import { nextAvailability, type PodView } from '../lib/pods.ts';
 import {
   byRevision,
   createRevision,
-  makeRevision,
   nextRevision,
   sameData,
   templatePatch,
@@ -88,7 +87,7 @@ async function findRevisions(
     update = await deps.client.update(controllerRevisions, { ...body<Revision>(same), revision: next });
     deps.expectations.wrote(key, informer, update);
   } else if (!same) {
-    const wanted = makeRevision({
+    update = await createRevision(deps.client, {
       owner: set,
       ...KIND,
       labels: set.spec!.template.metadata?.labels,
@@ -97,7 +96,6 @@ async function findRevisions(
       revision: next,
       collisionCount: set.status?.collisionCount,
     });
-    update = await createRevision(deps.client, wanted, meta(set).uid);
     if (!update) {
       const have = body<StatefulSet>(set);
       await deps.client.updateStatus(statefulSets, {
