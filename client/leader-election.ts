@@ -6,20 +6,25 @@ import type { Lease } from '../api/types.ts';
 import type { Client } from './client.ts';
 import { leases } from './resources.ts';
 
-export interface LeaderElectionOptions {
+/** The Lease and its timing, where they differ from the defaults. */
+export interface LeaseOptions {
+  /** The Lease's name; its namespace defaults to kube-system. */
+  name?: string;
+  namespace?: string;
+  /** Default to 15 s, 10 s and 2 s, in milliseconds. */
+  leaseDurationMs?: number;
+  renewDeadlineMs?: number;
+  retryPeriodMs?: number;
+}
+
+export interface LeaderElectionOptions extends LeaseOptions {
   client: Client;
   clock: Clock;
   rand: Rand;
   logger: Logger;
-  /** The Lease's name; its namespace defaults to kube-system. */
   name: string;
-  namespace?: string;
   /** Unique for this process. */
   identity: string;
-  /** Defaults to 15 s, 10 s and 2 s, in milliseconds. */
-  leaseDurationMs?: number;
-  renewDeadlineMs?: number;
-  retryPeriodMs?: number;
   /** Called when the lease is ours; the signal is aborted when it is lost, before another may hold it. */
   onStartedLeading(signal: AbortSignal): void;
   /** Ends the work; the lease is given back only when this has resolved. */

@@ -10,6 +10,7 @@ import { createClient, type Client } from './client.ts';
 import { guardServing } from './guard.ts';
 import { heldIdentity, newIdentity } from './identity.ts';
 import { followKubeconfig, loadKubeconfig } from './kubeconfig.ts';
+import type { LeaseOptions } from './leader-election.ts';
 
 /** Flags that mean something in every component. `identity-file` is the only one that upstream lacks. */
 export const COMPONENT_FLAGS = {
@@ -68,7 +69,7 @@ export const IGNORED_COMPONENT_FLAGS: FlagTable = {
 export type ComponentFlags = FlagValues<typeof COMPONENT_FLAGS>;
 
 /** The part of the flags that createLeaderElector takes. */
-export const electionFromFlags = (flags: ComponentFlags) => ({
+export const electionFromFlags = (flags: ComponentFlags): LeaseOptions => ({
   leaseDurationMs: flags['leader-elect-lease-duration'],
   renewDeadlineMs: flags['leader-elect-renew-deadline'],
   retryPeriodMs: flags['leader-elect-retry-period'],

@@ -5,7 +5,7 @@ import type { Logger } from '../base/log.ts';
 import { guardWrites, type Client } from '../client/client.ts';
 import { createEventRecorder, type EventRecorder } from '../client/events.ts';
 import { newIdentity } from '../client/identity.ts';
-import { createLeaderElector } from '../client/leader-election.ts';
+import { createLeaderElector, type LeaseOptions } from '../client/leader-election.ts';
 import { createAccountClients, type AccountClients } from './accounts.ts';
 import { createInformerFactory } from './factory.ts';
 import { runController, type AnyController, type RunningController } from './framework.ts';
@@ -23,13 +23,7 @@ export interface ManagerOptions extends Partial<ControllerOptions> {
   logger: Logger;
   /** Defaults to true. */
   leaderElect?: boolean;
-  leaderElection?: {
-    leaseDurationMs?: number;
-    renewDeadlineMs?: number;
-    retryPeriodMs?: number;
-    name?: string;
-    namespace?: string;
-  };
+  leaderElection?: LeaseOptions;
   /** Each controller acts as its own service account; defaults to false. */
   useServiceAccountCredentials?: boolean;
   /** Deep-freezes cached objects; for tests. */

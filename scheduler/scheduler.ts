@@ -5,7 +5,7 @@ import { silentLogger, type Logger } from '../base/log.ts';
 import type { DeepReadonly, Pod } from '../api/types.ts';
 import { guardWrites, type Client } from '../client/client.ts';
 import { newIdentity } from '../client/identity.ts';
-import { createLeaderElector } from '../client/leader-election.ts';
+import { createLeaderElector, type LeaseOptions } from '../client/leader-election.ts';
 import { createApiCalls } from './api-calls.ts';
 import { Attempts } from './attempt.ts';
 import type { ProfileConfig, SchedulerConfig } from './config.ts';
@@ -26,13 +26,7 @@ export interface SchedulerOptions {
   config?: SchedulerConfig;
   /** Defaults to false; the command line's default is true. */
   leaderElect?: boolean;
-  leaderElection?: {
-    leaseDurationMs?: number;
-    renewDeadlineMs?: number;
-    retryPeriodMs?: number;
-    name?: string;
-    namespace?: string;
-  };
+  leaderElection?: LeaseOptions;
   /** Unique for this process; defaults to the host's name and a random part. */
   identity?: string;
   clock?: Clock;
