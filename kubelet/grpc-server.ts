@@ -1,6 +1,8 @@
 /** Serving gRPC on a Unix socket: what the kubelet offers to plugins and agents of its node. */
 import { rmSync } from 'node:fs';
-import http2, { type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import net from 'node:net';
+import { lazyModule } from '../base/lazy.ts';
 import { CODE, framed, MessageReader } from '../base/grpc.ts';
 import { MAX_MESSAGE, type GrpcService } from './grpc.ts';
 
@@ -10,6 +12,9 @@ export type Handler = (request: never) => Promise<object> | object;
 export type StreamHandler = (request: never, send: (message: object) => void) => () => void;
 
 export type Handlers = Record<string, Handler>;
+
+/** Four MiB that only nodes with plugins need. */
+const http2 = lazyModule<typeof import('node:http2')>(import.meta.url, 'node:http2');
 
 type Served = (stream: ServerHttp2Stream, request: Buffer) => void;
 
@@ -71,35 +76,40 @@ export async function serve(
 ): Promise<{ stop(): void }> {
   const methods = new Map(services.flatMap(([s, handlers, streams = {}]) => [...serveMethods(s, handlers, streams)]));
   const sessions = new Set<ServerHttp2Session>();
-  const server = http2.createServer();
-  server.on('session', (session) => {
-    sessions.add(session);
-    session.on('error', () => {});
-    session.once('close', () => sessions.delete(session));
-  });
-  server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
-    stream.on('error', () => {});
-    const path = String(headers[':path']);
-    const method = methods.get(path);
-    if (!method) return fail(stream, CODE.unimplemented, `unknown method ${path}`);
-    let asked = false;
-    const reader = new MessageReader((bytes) => {
-      if (asked) return;
-      asked = true;
-      method(stream, bytes);
-    }, MAX_MESSAGE);
-    stream.on('data', (chunk: Buffer) => {
-      if (!reader.take(chunk)) fail(stream, CODE.resourceExhausted, `a message is longer than ${MAX_MESSAGE} bytes`);
+  let speaking: Http2Server | undefined;
+  const speaker = (): Http2Server => {
+    const server = http2().createServer();
+    server.on('session', (session) => {
+      sessions.add(session);
+      session.on('error', () => {});
+      session.once('close', () => sessions.delete(session));
     });
-  });
+    server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+      stream.on('error', () => {});
+      const path = String(headers[':path']);
+      const method = methods.get(path);
+      if (!method) return fail(stream, CODE.unimplemented, `unknown method ${path}`);
+      let asked = false;
+      const reader = new MessageReader((bytes) => {
+        if (asked) return;
+        asked = true;
+        method(stream, bytes);
+      }, MAX_MESSAGE);
+      stream.on('data', (chunk: Buffer) => {
+        if (!reader.take(chunk)) fail(stream, CODE.resourceExhausted, `a message is longer than ${MAX_MESSAGE} bytes`);
+      });
+    });
+    return server;
+  };
+  const listener = net.createServer((connection) => (speaking ??= speaker()).emit('connection', connection));
   rmSync(socket, { force: true });
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ path: socket }, resolve);
+    listener.once('error', reject);
+    listener.listen({ path: socket }, resolve);
   });
   return {
     stop() {
-      server.close();
+      listener.close();
       for (const session of sessions) session.destroy();
       rmSync(socket, { force: true });
     },

@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream';
 import type { SecureContextOptions } from 'node:tls';
 import { formatTime, type Clock, type Ids, type Rand } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import { lazyModule } from '../../base/lazy.ts';
 import { refuseUpgrade } from '../../base/streams/upgrade.ts';
 import { followFiles, followServerCertificate } from '../../base/tls.ts';
 import type { Client } from '../../client/client.ts';
@@ -26,7 +27,6 @@ import { logContainer, parseLogOptions, sendLog } from './logs.ts';
 import { sendSystemLog } from './system-logs.ts';
 import { kubeletMetrics } from './metrics.ts';
 import { createStats } from './stats.ts';
-import { createStreaming } from './streaming.ts';
 import { createVolumeStats } from './volume-stats.ts';
 
 export interface ServerOptions {
@@ -61,6 +61,9 @@ type Handler = (
   rest: string[],
   query: URLSearchParams,
 ) => Promise<void> | void;
+/** Exec and its like have protocols of their own, which are loaded with the first of them. */
+const streamingModule = lazyModule<typeof import('./streaming.ts')>(import.meta.url, './streaming.ts');
+type Streaming = ReturnType<ReturnType<typeof streamingModule>['createStreaming']>;
 const SERVING_PAIR = 'kubelet-server';
 
 export async function startServer(options: ServerOptions): Promise<KubeletServer> {
@@ -68,7 +71,8 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
   const auth = createServerAuth(options);
   const volumes = createVolumeStats({ clock, deps });
   const stats = createStats({ ...options, volumes });
-  const streaming = createStreaming(options);
+  let streams: Streaming | undefined;
+  const streaming = () => (streams ??= streamingModule().createStreaming(options));
   const counts = new Map<string, number>();
 
   const podList = () => ({
@@ -178,7 +182,7 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
       const asked = config.enableSystemLogQuery ? query : undefined;
       return sendSystemLog(res, dirname(config.podLogsDir), rest, asked, deps.exec);
     },
-    run: (_req, res, rest, query) => streaming.run(res, rest, query),
+    run: (_req, res, rest, query) => streaming().run(res, rest, query),
   };
   const DEBUGGING = new Set(['containerLogs', 'exec', 'attach', 'portForward', 'run', 'runningpods', 'logs']);
 
@@ -242,8 +246,8 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
       await admit(req, path);
       counts.set(first, (counts.get(first) ?? 0) + 1);
       if (!config.enableDebuggingHandlers) throw new HttpError(405, 'Debug endpoints are disabled.');
-      if (first === 'exec' || first === 'attach') await streaming.command(first, req, socket, head, rest, query);
-      else if (first === 'portForward') await streaming.portForward(req, socket, head, rest, query);
+      if (first === 'exec' || first === 'attach') await streaming().command(first, req, socket, head, rest, query);
+      else if (first === 'portForward') await streaming().portForward(req, socket, head, rest, query);
       else throw new HttpError(404, '404 page not found');
     } catch (error) {
       const [status, text] = statusOf(error);
