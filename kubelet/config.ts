@@ -1,6 +1,7 @@
 /** KubeletConfiguration (kubelet.config.k8s.io/v1beta1): its fields, defaults and how flags change it. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { getCiphers } from 'node:tls';
 import { parseYaml } from '../base/yaml.ts';
 import type { VerificationPolicy } from './images/pulled.ts';
 import type { TopologyPolicy } from './topology/hints.ts';
@@ -41,6 +42,8 @@ export interface KubeletConfiguration {
   tlsCertFile?: string;
   tlsPrivateKeyFile?: string;
   tlsMinVersion?: string;
+  /** Go's names (TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256). */
+  tlsCipherSuites?: string[];
   rotateCertificates: boolean;
   serverTLSBootstrap: boolean;
   authentication: {
@@ -86,8 +89,12 @@ export interface KubeletConfiguration {
   serializeImagePulls: boolean;
   maxParallelImagePulls?: number;
   failSwapOn: boolean;
+  /** Of a container that uses too much memory only one process is killed; defaults to false on cgroup v2, and is always so on v1. */
+  singleProcessOOMKill?: boolean;
   memorySwap: { swapBehavior?: 'NoSwap' | 'LimitedSwap' };
   evictionHard: Record<string, string>;
+  /** Hard thresholds that the file leaves out stay as they are by default. */
+  mergeDefaultEvictionSettings: boolean;
   evictionSoft: Record<string, string>;
   evictionSoftGracePeriod: Record<string, string>;
   evictionPressureTransitionPeriod: string;
@@ -180,6 +187,7 @@ function defaultConfiguration(): KubeletConfiguration {
       'imagefs.available': '15%',
       'imagefs.inodesFree': '5%',
     },
+    mergeDefaultEvictionSettings: false,
     evictionSoft: {},
     evictionSoftGracePeriod: {},
     evictionPressureTransitionPeriod: '5m0s',
@@ -233,6 +241,9 @@ export function completeConfiguration(given: Record<string, unknown>): KubeletCo
       `expected a KubeletConfiguration of kubelet.config.k8s.io/v1beta1, not ${JSON.stringify(kind)} of ${JSON.stringify(apiVersion)}`,
     );
   const config = merge(defaultConfiguration() as Record<string, unknown>, given) as KubeletConfiguration;
+  if (config.mergeDefaultEvictionSettings)
+    config.evictionHard = { ...defaultConfiguration().evictionHard, ...config.evictionHard };
+  cipherNames(config.tlsCipherSuites ?? []);
   for (const [key, value] of Object.entries(config)) if (DURATIONS.has(key)) parseDuration(value as string);
   if (config.imageGCHighThresholdPercent < config.imageGCLowThresholdPercent)
     throw new Error('imageGCHighThresholdPercent must not be less than imageGCLowThresholdPercent');
@@ -242,6 +253,25 @@ export function completeConfiguration(given: Record<string, unknown>): KubeletCo
         `${key} ${JSON.stringify(config[key])} must be one of: ${known.map((k) => JSON.stringify(k)).join(', ')}`,
       );
   return config;
+}
+
+/** Go's names of cipher suites as OpenSSL's, for tls.createSecureContext. Throws for one that is none. */
+export function cipherNames(names: readonly string[]): string | undefined {
+  const known = new Set(getCiphers());
+  const out = names.map((name) => {
+    // those of TLS 1.3 are called the same by both
+    if (known.has(name.toLowerCase())) return name;
+    const [exchange = '', rest = ''] = name.replace(/^TLS_/, '').split('_WITH_');
+    const cipher = rest
+      .replace(/^CHACHA20_POLY1305(_SHA256)?$/, 'CHACHA20-POLY1305')
+      .replace(/AES_(\d+)_GCM/, 'AES$1-GCM')
+      .replace(/AES_(\d+)_CBC/, 'AES$1')
+      .replaceAll('_', '-');
+    const openssl = [...(exchange === 'RSA' ? [] : [exchange.replaceAll('_', '-')]), cipher].join('-');
+    if (!known.has(openssl.toLowerCase())) throw new Error(`tlsCipherSuites: ${JSON.stringify(name)} is not known`);
+    return openssl;
+  });
+  return out.length > 0 ? out.join(':') : undefined;
 }
 
 /** Fields with few values. */

@@ -158,6 +158,13 @@ export function createCriRuntime(options: {
     async containerStatus(id) {
       return (await call<{ status: t.ContainerRuntimeStatus }>('ContainerStatus', { container_id: id })).status;
     },
+    async containerPid(id) {
+      const { info } = await call<{ info?: Record<string, string> }>('ContainerStatus', {
+        container_id: id,
+        verbose: true,
+      });
+      return (JSON.parse(info?.['info'] ?? '{}') as { pid?: number }).pid;
+    },
     async updateContainerResources(id, resources) {
       await call('UpdateContainerResources', { container_id: id, linux: resources });
     },

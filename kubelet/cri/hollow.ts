@@ -178,6 +178,7 @@ export function createHollowRuntime(options: HollowOptions): HollowRuntime {
       const end = c.behaviour.exit;
       if (end) clock.after(end.afterMs ?? 0, () => exit(id, end.code), { background: true });
     },
+    containerPid: () => Promise.resolve(undefined),
     async stopContainer(id, timeoutSeconds) {
       const c = containers.get(id);
       if (!c || c.state !== 'CONTAINER_RUNNING') return;

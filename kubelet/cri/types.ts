@@ -288,6 +288,8 @@ export interface Runtime {
   removeContainer(id: string): Promise<void>;
   listContainers(podUid?: string): Promise<RuntimeContainer[]>;
   containerStatus(id: string): Promise<ContainerRuntimeStatus>;
+  /** Its first process, as the node counts; undefined when the runtime doesn't tell. */
+  containerPid(id: string): Promise<number | undefined>;
   updateContainerResources(id: string, resources: LinuxContainerResources): Promise<void>;
   /** Writes the state of a running container to a file (CRIU). `timeoutSeconds` 0 is the runtime's own. */
   checkpoint(id: string, file: string, timeoutSeconds: number): Promise<void>;

@@ -35,7 +35,7 @@ const PROPAGATION: Record<string, MountPropagation> = {
 export function containerResources(
   pod: ReadPod,
   c: ReadContainer,
-  deps: Pick<PodDeps, 'memoryCapacity' | 'quotaPeriodMicros' | 'enforceQuota' | 'swap'>,
+  deps: Pick<PodDeps, 'memoryCapacity' | 'quotaPeriodMicros' | 'enforceQuota' | 'swap' | 'oomGroups'>,
 ): LinuxContainerResources {
   const requests = amountsOf(c.resources?.requests);
   // a container without limits is bounded by the pod's (KEP-2837)
@@ -49,7 +49,11 @@ export function containerResources(
     out.cpu_quota = cpuQuota(limits['cpu'], deps.quotaPeriodMicros);
     out.cpu_period = deps.quotaPeriodMicros;
   }
-  if (deps.swap) out.unified = { 'memory.swap.max': String(swapLimit(pod, c, deps.swap)) };
+  const unified = {
+    ...(deps.oomGroups ? { 'memory.oom.group': '1' } : {}),
+    ...(deps.swap ? { 'memory.swap.max': String(swapLimit(pod, c, deps.swap)) } : {}),
+  };
+  if (Object.keys(unified).length > 0) out.unified = unified;
   const pages = Object.entries(limits).filter(([k]) => k.startsWith('hugepages-'));
   if (pages.length)
     out.hugepage_limits = pages.map(([k, limit]) => ({

@@ -69,6 +69,8 @@ export interface PodDeps {
   seccompRoot: string;
   /** Undefined where swap can't be bounded: cgroup v1, or a machine without any. */
   swap: SwapSettings | undefined;
+  /** Whoever uses too much memory dies with all processes of the container (cgroup v2). */
+  oomGroups: boolean;
   quotaPeriodMicros: number;
   enforceQuota: boolean;
   /** Milliseconds between two looks at a pod when nothing happens. */

@@ -5,6 +5,7 @@ import type { PodDeps } from './deps.ts';
 import { PRE_STOP } from './identity.ts';
 import { runHook } from './lifecycle.ts';
 import { isSidecar } from './resources.ts';
+import { untilStoppable } from './signals.ts';
 import type { PodRuntimeState, RuntimeContainerState } from './state.ts';
 
 type ReadPod = DeepReadonly<Pod>;
@@ -71,6 +72,8 @@ export async function killContainer(
       await Promise.race([run, late]);
     }
     if (before) await Promise.race([before, late]);
+    if (graceSeconds > MINIMUM_GRACE)
+      await untilStoppable(c.started_at / 1e6, () => deps.runtime.containerPid(c.id), deps.clock);
   } finally {
     limit.cancel();
   }

@@ -247,6 +247,7 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
       cgroups?.version === 2 && swap > 0
         ? { behavior: config.memorySwap.swapBehavior || 'NoSwap', memory: machine.memoryBytes, swap }
         : undefined,
+    oomGroups: cgroups?.version === 2 && !(config.singleProcessOOMKill ?? false),
     quotaPeriodMicros,
     enforceQuota: config.cpuCFSQuota,
     syncMs: parseDuration(config.syncFrequency),

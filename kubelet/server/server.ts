@@ -15,7 +15,7 @@ import { selfSigned } from '../certs/pem.ts';
 import { rotate, type Rotation } from '../certs/rotation.ts';
 import { loadCertificate } from '../certs/store.ts';
 import type { CgroupManager } from '../cgroups/manager.ts';
-import type { KubeletConfiguration } from '../config.ts';
+import { cipherNames, type KubeletConfiguration } from '../config.ts';
 import { errorText } from '../cri/client.ts';
 import type { Runtime } from '../cri/types.ts';
 import type { Machine } from '../node/machine.ts';
@@ -258,7 +258,11 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
 
   const clientCa = config.authentication.x509.clientCAFile;
   const authority = clientCa ? followFiles({ clock, log: logger, files: [clientCa] }) : undefined;
-  const more = (): SecureContextOptions => (authority ? { ca: authority.contents[0] } : {});
+  const more = (): SecureContextOptions => ({
+    ciphers: cipherNames(config.tlsCipherSuites ?? []),
+    minVersion: config.tlsMinVersion === 'VersionTLS13' ? 'TLSv1.3' : 'TLSv1.2',
+    ...(authority ? { ca: authority.contents[0] } : {}),
+  });
   const certificate = await servingCertificate(options, (context) =>
     server.setSecureContext({ ...more(), ...context }),
   );
@@ -270,7 +274,6 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
       rejectUnauthorized: false,
       // the command of an exec stands in the path; Go's servers take as much
       maxHeaderSize: 1024 * 1024,
-      minVersion: config.tlsMinVersion === 'VersionTLS13' ? 'TLSv1.3' : 'TLSv1.2',
     },
     (req, res) => void onRequest(req, res),
   );

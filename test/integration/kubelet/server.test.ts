@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { IncomingMessage } from 'node:http';
 import { Agent } from 'node:https';
+import type { TLSSocket } from 'node:tls';
 import { clusterRoleBindings, clusterRoles, serviceAccounts } from '../../../client/resources.ts';
 import { registerProxyHandlers } from '../../../apiserver/proxying/handlers.ts';
 import { isReady, startTestNode, type TestNode } from './harness.ts';
@@ -29,6 +30,7 @@ describe("the kubelet's server", () => {
         address: '127.0.0.1',
         podLogsDir: logs,
         enableSystemLogQuery: true,
+        tlsCipherSuites: ['TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', 'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256'],
         authentication: { x509: { clientCAFile: ca } },
       },
       server: {
@@ -116,6 +118,20 @@ describe("the kubelet's server", () => {
     assert.equal(metrics.status, 200, metrics.text);
     assert.match(metrics.text, /^kubelet_running_pods 1$/m);
     assert.equal((await get('/pods', as)).status, 403);
+  });
+
+  it('speaks the cipher suites that it is told', async () => {
+    const cipherFor = async (ciphers: string) => {
+      const res = await open('/healthz', { ...admin, ciphers, maxVersion: 'TLSv1.2' });
+      res.resume();
+      return (res.socket as TLSSocket).getCipher().name;
+    };
+    const [told, other] = [
+      'ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256',
+      'ECDHE-ECDSA-AES256-GCM-SHA384',
+    ];
+    assert.match(await cipherFor(`${other}:ECDHE-RSA-AES256-GCM-SHA384:${told}`), /AES128-GCM-SHA256$/);
+    await assert.rejects(cipherFor(`${other}:ECDHE-RSA-AES256-GCM-SHA384`));
   });
 
   it('shows pods, configuration, health and statistics', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { completeConfiguration, loadConfiguration, parseDuration } from '../../../kubelet/config.ts';
+import { cipherNames, completeConfiguration, loadConfiguration, parseDuration } from '../../../kubelet/config.ts';
 import { createRequest, selfSigned } from '../../../kubelet/certs/pem.ts';
 import { loadCertificate, rotationTime, storeCertificate } from '../../../kubelet/certs/store.ts';
 import { firstStrings } from '../../../kubelet/cri/events.ts';
@@ -188,6 +188,30 @@ describe('kubelet node status', () => {
     assert.equal(differs(image, want), true, 'an image that went');
     assert.equal(differs({ ...have, volumesInUse: ['v'] }, { ...want, volumesInUse: [] }), true, 'a volume that went');
     assert.equal(differs(undefined, want), true);
+  });
+});
+
+describe('fields of the configuration', () => {
+  it('lets thresholds be added to the usual ones', () => {
+    const evictionHard = { 'memory.available': '5%' };
+    assert.deepEqual(completeConfiguration({ evictionHard }).evictionHard, evictionHard);
+    const merged = completeConfiguration({ evictionHard, mergeDefaultEvictionSettings: true }).evictionHard;
+    assert.deepEqual([merged['memory.available'], merged['nodefs.available']], ['5%', '10%']);
+  });
+
+  it('names cipher suites as Go does', () => {
+    const names = [
+      'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256',
+      'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256',
+      'TLS_AES_128_GCM_SHA256',
+    ];
+    assert.equal(
+      cipherNames(names),
+      'ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:TLS_AES_128_GCM_SHA256',
+    );
+    assert.equal(cipherNames(['TLS_RSA_WITH_AES_256_CBC_SHA']), 'AES256-SHA');
+    assert.equal(cipherNames([]), undefined);
+    assert.throws(() => completeConfiguration({ tlsCipherSuites: ['TLS_NONE'] }), /"TLS_NONE" is not known/);
   });
 });
 
