@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { createServer } from 'node:net';
 import { realpathSync } from 'node:fs';
 import { dirname, basename, join } from 'node:path';
+import { systemClock, type Clock } from './clock.ts';
 
 export interface Lock {
   release(): Promise<void>;
@@ -24,4 +25,21 @@ export function takeLock(file: string): Promise<Lock | undefined> {
       resolve({ release: () => new Promise((done) => server.close(() => done())) }),
     );
   });
+}
+
+/** How often somebody who waits for a lock asks again, in ms. */
+const AGAIN_MS = 100;
+
+/** Runs `work` while it holds the lock of a file's name, once whoever has it is done. */
+export async function underLock<T>(file: string, work: () => T | Promise<T>, clock: Clock = systemClock): Promise<T> {
+  let lock = await takeLock(file);
+  while (!lock) {
+    await clock.sleep(AGAIN_MS);
+    lock = await takeLock(file);
+  }
+  try {
+    return await work();
+  } finally {
+    await lock.release();
+  }
 }

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { createExec } from '../base/exec.ts';
+import { takeLock } from '../base/lock.ts';
 import { silentLogger } from '../base/log.ts';
 import {
   ETCD_PREREQUISITES,
@@ -21,7 +22,6 @@ import {
   TEST_PREREQUISITES,
 } from '../deploy/prerequisites.ts';
 import { check } from './check.ts';
-import { CLUSTER } from './e2e/cluster.ts';
 import { buildComponents } from './conformance/build.ts';
 import { debianKubectl } from './support/kubectls.ts';
 
@@ -34,9 +34,18 @@ const args = process.argv.slice(2);
 const full = args.includes('--full');
 const chosen = TIERS.filter((t) => args.includes(t));
 const tiers = chosen.length ? chosen : TIERS.filter((t) => full || !LONG.includes(t));
+const cluster = process.env['K8TS_E2E_CLUSTER'] ?? (await freeName('e2e'));
 const scratch = mkdtempSync(join(tmpdir(), 'k8ts-test-'));
 let passed = 0;
 let failed = 0;
+
+/** A name for the tests' cluster that no other run of this machine uses as long as this one lasts: e2e, e2e-2, ... */
+async function freeName(base: string): Promise<string> {
+  for (let i = 1; ; i++) {
+    const name = i === 1 ? base : `${base}-${i}`;
+    if (await takeLock(join(tmpdir(), `k8ts-test-${name}`))) return name;
+  }
+}
 
 /** Test files of a folder; lint's fixtures are none. */
 const filesOf = (folder: string) =>
@@ -64,7 +73,13 @@ function mocha(
       stdio: 'inherit',
       timeout: timeoutMinutes * 60_000,
       killSignal: 'SIGKILL',
-      env: { ...process.env, K8TS_TEST_TOTALS: totals, ...(full ? { K8TS_FULL: '1' } : {}), ...env },
+      env: {
+        ...process.env,
+        K8TS_E2E_CLUSTER: cluster,
+        K8TS_TEST_TOTALS: totals,
+        ...(full ? { K8TS_FULL: '1' } : {}),
+        ...env,
+      },
     },
   );
   const t = existsSync(totals)
@@ -165,7 +180,7 @@ try {
   rmSync(scratch, { recursive: true, force: true });
   // a tier that was killed could not take its clusters down
   if (tiers.some((t) => t === 'e2e' || LONG.includes(t)) && !process.env['K8TS_E2E_KEEP'])
-    for (const name of [CLUSTER, `${CLUSTER}-other`])
+    for (const name of [cluster, `${cluster}-other`])
       spawnSync(process.execPath, ['deploy/bin/run.mjs', 'down', '--name', name], {
         stdio: 'ignore',
         timeout: 120_000,

@@ -1,11 +1,11 @@
 /** What every command is handed: clock, log, a way to run programs, a way to talk to the person. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock, systemIds, systemRand, type Clock, type Ids, type Rand } from '../../base/clock.ts';
 import { createExec, type Exec } from '../../base/exec.ts';
+import { takeLock } from '../../base/lock.ts';
 import { createLogger, type Logger } from '../../base/log.ts';
 import { homeDir } from '../cluster/config.ts';
-import { startTimeOf } from '../cluster/processes.ts';
 
 export interface Context {
   clock: Clock;
@@ -46,24 +46,11 @@ export function requireRoot(what: string): void {
 /** Runs `work` while no other command changes the same cluster. */
 export async function withLock<T>(name: string, work: () => Promise<T>): Promise<T> {
   mkdirSync(homeDir(), { recursive: true });
-  const file = join(homeDir(), `.${name}.lock`);
-  const mine = `${process.pid} ${startTimeOf(process.pid)}`;
-  for (let tries = 0; ; tries++) {
-    try {
-      writeFileSync(file, mine, { flag: 'wx' });
-      break;
-    } catch {
-      const [pid = '', started = ''] = readFileSync(file, 'utf8').split(' ');
-      if (startTimeOf(Number(pid)) === started || tries > 3)
-        throw new UserError(
-          `another k8ts command (pid ${pid}) is at work on cluster ${name}; wait for it, then try again`,
-        );
-      rmSync(file, { force: true });
-    }
-  }
+  const lock = await takeLock(join(homeDir(), name));
+  if (!lock) throw new UserError(`another k8ts command is at work on cluster ${name}; wait for it, then try again`);
   try {
     return await work();
   } finally {
-    rmSync(file, { force: true });
+    await lock.release();
   }
 }

@@ -1,6 +1,7 @@
 /** `k8ts up`: a whole cluster on this machine, each node a small VM in all but kernel. */
 import { copyFileSync, chmodSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { underLock } from '../../base/lock.ts';
 import type { Client } from '../../client/client.ts';
 import { deployments, nodes as nodeResource } from '../../client/resources.ts';
 import { bornIn, createCgroup } from '../cluster/cgroup.ts';
@@ -63,7 +64,8 @@ export async function up(ctx: Context, options: UpOptions): Promise<void> {
   requireRoot('k8ts up');
   await prepareMachine(ctx, options);
   await withLock(options.name, async () => {
-    const cluster = claimCluster(options);
+    // two commands at a time choose different networks
+    const cluster = await underLock(join(homeDir(), '.clusters'), () => claimCluster(options));
     const count = options.nodes ?? (cluster.nodes.length || 3);
     for (let i = cluster.nodes.length; i < count; i++) cluster.nodes.push(`node${i + 1}`);
     saveCluster(cluster);
@@ -140,6 +142,7 @@ function claimCluster(options: UpOptions): Cluster {
     );
   fresh.egress = options.egress === true;
   fresh.replace = options.replace ?? {};
+  saveCluster(fresh);
   return fresh;
 }
 

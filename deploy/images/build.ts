@@ -22,6 +22,7 @@ import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { createGunzip } from 'node:zlib';
 import type { Exec } from '../../base/exec.ts';
+import { underLock } from '../../base/lock.ts';
 import { SELF, type ImageConfig, type LayerRecipe, type Recipe } from './recipes.ts';
 import { TarWriter } from './tar.ts';
 
@@ -102,8 +103,13 @@ function selfFingerprint(): string {
   return h.digest('hex');
 }
 
-/** Builds (or finds in the cache) one image. */
-export async function buildImage(exec: Exec, cache: string, name: string, recipe: Recipe): Promise<BuiltImage> {
+/** Builds (or finds in the cache) one image; whoever else builds in that cache waits meanwhile. */
+export function buildImage(exec: Exec, cache: string, name: string, recipe: Recipe): Promise<BuiltImage> {
+  mkdirSync(cache, { recursive: true });
+  return underLock(join(cache, '.images'), () => build(exec, cache, name, recipe));
+}
+
+async function build(exec: Exec, cache: string, name: string, recipe: Recipe): Promise<BuiltImage> {
   const { names, config: imageConfig, self, layers: more = [], ...first } = recipe;
   const parts: { layer: LayerRecipe; debs: string[] }[] = [];
   const packages = join(cache, 'packages');

@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findProgram, type Exec } from '../../base/exec.ts';
+import { underLock } from '../../base/lock.ts';
 import { KUBERNETES_VERSION as VERSION } from '../../api/version.ts';
 
 /** Where our go.mod pins the programs. */
@@ -106,17 +107,19 @@ async function build<N extends keyof typeof PACKAGES>(
     );
   const dir = join(conformanceCache(), `bin-${VERSION}`);
   mkdirSync(dir, { recursive: true });
-  const file: Partial<Record<N, string>> = {};
-  for (const name of names) {
+  const find = async (name: N): Promise<string> => {
     const own = join(dir, name);
-    file[name] = isFresh(own, PACKAGES[name]) ? own : await builtElsewhere(exec, name);
-    if (file[name]) continue;
+    const have = isFresh(own, PACKAGES[name]) ? own : await builtElsewhere(exec, name);
+    if (have) return have;
     say(`building ${name} ${VERSION}`);
     const how = name === 'e2e.test' ? ['test', '-c', '-vet=off'] : ['build'];
     const args = [...how, '-p', '2', '-mod=readonly', '-ldflags', linkerFlags(), '-o', own, PACKAGES[name]];
     await exec('nice', ['-n', '10', 'go', ...args], { cwd: MODULE, env: ENV, timeoutMs: 60 * MINUTES });
-    file[name] = own;
-  }
+    return own;
+  };
+  const file: Partial<Record<N, string>> = {};
+  // a program that another run is building is there when that run is done
+  for (const name of names) file[name] = await underLock(join(dir, name), () => find(name));
   return file as Record<N, string>;
 }
 
@@ -149,7 +152,8 @@ export async function buildPrograms(
   others: readonly OtherName[] = [],
 ): Promise<Programs> {
   const file: Programs['file'] = await build(exec, Object.keys(SUITE) as ProgramName[], say);
-  for (const name of others) file[name] = await buildOther(exec, name, OTHERS[name], say);
+  for (const name of others)
+    file[name] = await underLock(join(conformanceCache(), name), () => buildOther(exec, name, OTHERS[name], say));
   const list = ['list', '-mod=readonly', '-m', '-f', '{{.Dir}}', KUBERNETES];
   const source = (await exec('go', list, { cwd: MODULE, env: ENV, timeoutMs: 5 * MINUTES })).trim();
   return { file, source };

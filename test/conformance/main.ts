@@ -13,10 +13,12 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { systemClock } from '../../base/clock.ts';
 import { createExec } from '../../base/exec.ts';
+import { takeLock } from '../../base/lock.ts';
 import { silentLogger } from '../../base/log.ts';
 import { kubeconfigFile, type Cluster } from '../../deploy/cluster/config.ts';
 import { enter, machineDir } from '../../deploy/cluster/machine.ts';
@@ -254,6 +256,8 @@ process.on('SIGINT', onSignal);
 process.on('SIGTERM', onSignal);
 try {
   if (run.chosen.length === 0) throw new Error('no spec was chosen');
+  if (!(await takeLock(join(tmpdir(), `k8ts-conformance-${options.name}`))))
+    throw new Error(`another run is on the cluster ${options.name}: choose one with --name`);
   say(`${run.chosen.length} specs, ${run.done.size} of them done`);
   await buildPrograms(exec, say, othersFor(run.chosen)); // before a cluster waits for it
   const { cluster, fresh } = bringUp(options.name, options.nodes);

@@ -2,13 +2,13 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EtcdOptions } from '../../../apiserver/storage/etcd/connection.ts';
 import { createEtcdStore } from '../../../apiserver/storage/etcd/store.ts';
 import { systemClock } from '../../../base/clock.ts';
 import { createAuthority, issue } from '../../../base/pki.ts';
+import { freePort } from '../../support/ports.ts';
 
 export interface Etcd {
   readonly options: EtcdOptions;
@@ -33,17 +33,6 @@ export function etcdBinaries(): { name: string; binary: string }[] {
   return list;
 }
 
-async function freePort(from: number): Promise<number> {
-  for (let port = from; ; port++) {
-    const ok = await new Promise<boolean>((resolve) => {
-      const s = createServer();
-      s.once('error', () => resolve(false));
-      s.listen(port, '127.0.0.1', () => s.close(() => resolve(true)));
-    });
-    if (ok) return port;
-  }
-}
-
 async function makeCertificates(dir: string): Promise<void> {
   const times = { notBefore: Date.now() - 60_000, notAfter: Date.now() + 86_400_000 };
   const ca = createAuthority({ commonName: 'test-etcd-ca', ...times });
@@ -65,8 +54,8 @@ export async function startEtcd(options: { binary?: string; tls?: boolean } = {}
   const binary = options.binary ?? 'etcd';
   if (!available(binary)) throw new Error(`these tests need ${binary} (Debian: apt-get install etcd-server)`);
   const dir = await mkdtemp(join(tmpdir(), 'k8ts-etcd-'));
-  const port = await freePort(23790);
-  const peerPort = await freePort(port + 1);
+  const port = await freePort();
+  const peerPort = await freePort();
   const scheme = options.tls ? 'https' : 'http';
   const url = `${scheme}://127.0.0.1:${port}`;
   const peer = `http://127.0.0.1:${peerPort}`;

@@ -3,7 +3,8 @@ import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { createWriteStream, mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { answers, freePort, serverFlags } from '../server.ts';
+import { freePort } from '../../support/ports.ts';
+import { answers, serverFlags } from '../server.ts';
 
 /** Starts etcd and kube-apiserver with the settings of `startPeerLikeServer`; their programs lie in $PEER/bin. */
 export async function startPeer(

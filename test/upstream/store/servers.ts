@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process';
 import { createWriteStream, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createAuthority, generateKey, issue, keyToPem, publicKeyToPem } from '../../../base/pki.ts';
-import { answers, freePort, serverFlags } from '../../parity/server.ts';
+import { answers, serverFlags } from '../../parity/server.ts';
+import { freePort } from '../../support/ports.ts';
 import { serverAt, type Server } from '../../parity/differ/client.ts';
 
 const DAY = 86_400_000;
