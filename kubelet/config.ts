@@ -33,9 +33,12 @@ export interface KubeletConfiguration {
   kind: string;
   enableServer: boolean;
   staticPodPath?: string;
+  staticPodURL?: string;
+  staticPodURLHeader: Record<string, string[]>;
   podLogsDir: string;
   syncFrequency: string;
   fileCheckFrequency: string;
+  httpCheckFrequency: string;
   address: string;
   port: number;
   readOnlyPort: number;
@@ -141,6 +144,8 @@ function defaultConfiguration(): KubeletConfiguration {
     podLogsDir: '/var/log/pods',
     syncFrequency: '1m0s',
     fileCheckFrequency: '20s',
+    httpCheckFrequency: '20s',
+    staticPodURLHeader: {},
     address: '0.0.0.0',
     port: 10250,
     readOnlyPort: 0,
@@ -285,6 +290,7 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
 const DURATIONS = new Set([
   'syncFrequency',
   'fileCheckFrequency',
+  'httpCheckFrequency',
   'streamingConnectionIdleTimeout',
   'nodeStatusUpdateFrequency',
   'nodeStatusReportFrequency',

@@ -25,7 +25,7 @@ import type { PodDeps } from './pods/deps.ts';
 import { createPlugins } from './plugins/start.ts';
 import { startLocalPath } from './volumes/local-path.ts';
 import { createPodManager, type PodManager } from './pods/manager.ts';
-import { watchStaticPods } from './pods/static.ts';
+import { watchStatics } from './pods/static.ts';
 import { createShutdownManager } from './shutdown/manager.ts';
 import { startServer, type KubeletServer } from './server/server.ts';
 
@@ -287,7 +287,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     relistMs: 10_000,
     pressure: () => health.pressure(),
     shuttingDown: () => shutdown.problem() !== undefined,
-    hasStatic: Boolean(config.staticPodPath),
+    hasStatic: Boolean(config.staticPodPath || config.staticPodURL),
   });
   if (config.enableServer && (!options.hollow || options.hollowServer))
     server = await startServer({
@@ -320,16 +320,13 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
   nodeInformer?.start();
   serviceInformer?.start();
   manager.start();
-  const statics = config.staticPodPath
-    ? watchStaticPods({
-        dir: config.staticPodPath,
-        nodeName,
-        checkMs: parseDuration(config.fileCheckFrequency),
-        clock,
-        logger,
-        changed: (list) => manager.setStatic(list),
-      })
-    : undefined;
+  const statics = watchStatics({
+    config,
+    nodeName,
+    clock,
+    logger,
+    changed: (list, all) => manager.setStatic(list, all),
+  });
   const maintenance = options.hollow
     ? undefined
     : startMaintenance({
@@ -366,7 +363,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
       shutdown.stop();
       plugins?.stop();
       localPath?.stop();
-      statics?.stop();
+      statics.stop();
       for (const t of timers) t.cancel();
       for (const r of rotations) r.stop();
       agent?.stop();

@@ -22,8 +22,8 @@ type ReadPod = DeepReadonly<Pod>;
 export interface PodManager {
   start(): void;
   stop(): Promise<void>;
-  /** The static pods there should be; replaces those before. */
-  setStatic(pods: Pod[]): void;
+  /** The static pods there should be; replaces those before. `all` is false while a source of them has not answered yet. */
+  setStatic(pods: Pod[], all: boolean): void;
   wake(uids: Iterable<string>): void;
   wakeAll(): void;
   workers(): PodWorker[];
@@ -341,7 +341,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
       informer?.stop();
       await Promise.all([...workers.values()].map((w) => w.stop()));
     },
-    setStatic(pods) {
+    setStatic(pods, all) {
       const now = new Map(pods.map((p) => [p.metadata!.uid!, p]));
       for (const [uid, old] of statics)
         if (!now.has(uid)) {
@@ -355,7 +355,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
         begin(pod, mirrors.get(keyOf(pod)));
         reconcileMirror(keyOf(pod));
       }
-      staticsKnown = true;
+      if (all) staticsKnown = true;
     },
     wake(uids) {
       for (const uid of uids) workers.get(uid)?.wake();

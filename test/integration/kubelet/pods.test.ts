@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { DeepReadonly, Pod } from '../../../api/types.ts';
 import { configMaps, events, leases, nodes, pods } from '../../../client/resources.ts';
@@ -211,6 +213,41 @@ describe('kubelet with a hollow runtime', () => {
     await node.until('st-n1', (x) => x !== undefined && x.metadata!.uid !== mirror.metadata!.uid && isReady(x));
     rmSync(join(dir, 'st.yaml'));
     await node.until('st-n1', (x) => x === undefined);
+  });
+
+  it('runs static pods that a URL gives', async () => {
+    const web = (name: string) => ({
+      metadata: { name, namespace: 'default' },
+      spec: { containers: [{ name: 'c', image: 'busybox:1' }], terminationGracePeriodSeconds: 1 },
+    });
+    let answer: { status: number; body: object } = {
+      status: 200,
+      body: { apiVersion: 'v1', kind: 'PodList', items: [web('one'), web('two')] },
+    };
+    const seen = new Set<unknown>();
+    const server = createServer((req, res) => {
+      seen.add(req.headers['x-cluster']);
+      res.writeHead(answer.status).end(JSON.stringify(answer.body));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    try {
+      await node.kubelet.stop();
+      const staticPodURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}/pods`;
+      await node.startKubelet({
+        fields: { staticPodURL, staticPodURLHeader: { 'X-Cluster': ['c1'] }, httpCheckFrequency: '200ms' },
+      });
+      const one = await node.until<View>('one-n1', isReady);
+      assert.equal(one.metadata!.annotations!['kubernetes.io/config.source'], 'http');
+      await node.until('two-n1', isReady);
+      assert.deepEqual([...seen], ['c1']);
+      answer = { status: 200, body: { apiVersion: 'v1', kind: 'Pod', ...web('two') } };
+      await node.until('one-n1', (x) => x === undefined);
+      answer = { status: 200, body: { apiVersion: 'v1', kind: 'PodList', items: [] } };
+      await node.until('two-n1', (x) => x === undefined);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
   });
 
   it('recorded what happened', async () => {
