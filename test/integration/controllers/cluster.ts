@@ -7,6 +7,7 @@ import { createInformer, type Informer } from '../../../client/informer.ts';
 import type { ResourceRef } from '../../../client/resources.ts';
 import { start, type ControllerManager, type ManagerOptions } from '../../../controllers/manager.ts';
 import { startTestServer, type TestServer } from '../apiserver/harness.ts';
+import { PATIENCE_MS, stateOf } from '../../support/state.ts';
 import { startHollowNodes, type HollowNodes } from './hollow.ts';
 
 export interface TestCluster {
@@ -57,7 +58,8 @@ export async function startCluster(
 ): Promise<TestCluster> {
   const server = await startTestServer();
   const manager = await startManager(server, { freeze: true, ...options });
-  const nodes = await startHollowNodes(server.client, nodeNames);
+  const grace = options.nodeMonitorGracePeriodMs;
+  const nodes = await startHollowNodes(server.client, nodeNames, grace && grace / 5);
   const informers = new Map<string, Informer<object>>();
   await manager.ready();
 
@@ -84,7 +86,9 @@ export async function startCluster(
       const handlers = { added: check, updated: check, deleted: check };
       const timer = systemClock.after(ms, () => {
         informer.off(handlers);
-        reject(new Error(`not within ${ms} ms; ${r.resource}: ${JSON.stringify(describe(informer))}`));
+        void stateOf(server.client).then((state) =>
+          reject(new Error(`not within ${ms} ms; ${r.resource}: ${JSON.stringify(describe(informer))}\n${state}`)),
+        );
       });
       function check(): void {
         const found = look(informer);
@@ -103,14 +107,14 @@ export async function startCluster(
     client: server.client,
     manager,
     nodes,
-    until(r, namespace, name, is, ms = 10_000) {
+    until(r, namespace, name, is, ms = PATIENCE_MS) {
       const look = (i: Informer<NonNullable<(typeof r)['_type']>>) => {
         const o = i.get(name, namespace);
         return o && is(o) ? o : undefined;
       };
       return wait(r, look, (i) => i.get(name, namespace), ms);
     },
-    untilList(r, namespace, is, ms = 10_000) {
+    untilList(r, namespace, is, ms = PATIENCE_MS) {
       const look = (i: Informer<NonNullable<(typeof r)['_type']>>) => {
         const list = i.list(namespace);
         return is(list) ? list : undefined;

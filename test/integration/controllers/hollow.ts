@@ -8,10 +8,17 @@ import { leases, nodes, pods } from '../../../client/resources.ts';
 
 export interface HollowNodes {
   readonly pods: Informer<Pod>;
-  /** Renews one node's lease and status now. */
+  /** Renews one node's lease and status now, and from now on if it had fallen silent. */
   beat(node: string): Promise<void>;
+  /** The node gives no more signs of life. */
+  silence(node: string): void;
   stop(): Promise<void>;
 }
+
+/** How often nodes say that they live: well within the time after which the node controller takes them for lost. */
+const BEAT_MS = 5_000;
+/** What failed is tried again after this long. */
+const RETRY_MS = 100;
 
 type View = DeepReadonly<Pod>;
 type Fate = 'run' | 'succeed' | 'fail' | 'stay pending';
@@ -29,10 +36,16 @@ function pinnedTo(pod: View): string | undefined {
     ?.matchFields?.[0]?.values?.[0];
 }
 
-export async function startHollowNodes(client: Client, names: readonly string[]): Promise<HollowNodes> {
+/** Nodes that live on until they are silenced or stopped; each says so every `beatMs`. */
+export async function startHollowNodes(
+  client: Client,
+  names: readonly string[],
+  beatMs = BEAT_MS,
+): Promise<HollowNodes> {
   const informer = createInformer(pods, { client, clock: systemClock, rand: systemRand, logger: silentLogger });
   const busy = new Map<string, Promise<void>>();
-  let stopped = false;
+  const stopping = new AbortController();
+  const silent = new Set<string>();
   let next = 0;
   let address = 1;
 
@@ -127,17 +140,37 @@ export async function startHollowNodes(client: Client, names: readonly string[])
     }
   }
 
+  async function follow(pod: View): Promise<void> {
+    const { name = '', namespace, uid } = pod.metadata ?? {};
+    let done: string | undefined;
+    for (let now: View | undefined = pod; now?.metadata?.uid === uid; now = informer.get(name, namespace)) {
+      const version = now?.metadata?.resourceVersion;
+      if (stopping.signal.aborted || version === done) return;
+      try {
+        await play(now!);
+        done = version;
+      } catch {
+        // A busy server may refuse or be late, and nothing else may ever happen to the pod.
+        await systemClock.sleep(RETRY_MS, stopping.signal).catch(() => {});
+      }
+    }
+  }
+
   function handle(pod: View): void {
     const uid = pod.metadata?.uid ?? '';
-    if (stopped || busy.has(uid)) return;
-    const work = play(pod)
-      .catch(() => {})
-      .finally(() => {
-        busy.delete(uid);
-        const now = informer.get(pod.metadata!.name!, pod.metadata!.namespace);
-        if (now && now.metadata?.resourceVersion !== pod.metadata?.resourceVersion) handle(now);
-      });
-    busy.set(uid, work);
+    if (stopping.signal.aborted || busy.has(uid)) return;
+    busy.set(
+      uid,
+      follow(pod).finally(() => busy.delete(uid)),
+    );
+  }
+
+  /** Each node by itself: one that can't be told of must not keep the others from being heard. */
+  async function live(name: string): Promise<void> {
+    while (!stopping.signal.aborted) {
+      if (!silent.has(name)) await beat(name).catch(() => {});
+      await systemClock.sleep(beatMs, stopping.signal).catch(() => {});
+    }
   }
 
   for (const name of names) {
@@ -147,13 +180,18 @@ export async function startHollowNodes(client: Client, names: readonly string[])
   informer.on({ added: handle, updated: handle });
   informer.start();
   await informer.synced();
+  const lives = names.map(live);
   return {
     pods: informer,
-    beat,
+    beat(name) {
+      silent.delete(name);
+      return beat(name);
+    },
+    silence: (name) => void silent.add(name),
     async stop() {
-      stopped = true;
+      stopping.abort(new Error('stopped'));
       informer.stop();
-      await Promise.all(busy.values());
+      await Promise.all([...busy.values(), ...lives]);
     },
   };
 }

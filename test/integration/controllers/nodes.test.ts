@@ -34,38 +34,31 @@ describe('controllers of nodes, certificates and the rest against our API server
   it('gives each node a range of its own and takes its first taint away', async () => {
     const list = await cluster.untilList(nodes, undefined, (l) => l.length === 3 && l.every((n) => n.spec?.podCIDR));
     assert.equal(new Set(list.map((n) => n.spec?.podCIDR)).size, 3);
-    const timer = systemClock.every(
-      300,
-      () => void Promise.all(['n1', 'n2'].map((n) => cluster.nodes.beat(n))).catch(() => {}),
+    await cluster.untilList(nodes, undefined, (l) =>
+      l.some((n) => n.metadata?.name === 'n1' && !n.spec?.taints?.length),
     );
-    try {
-      await cluster.untilList(nodes, undefined, (l) =>
-        l.some((n) => n.metadata?.name === 'n1' && !n.spec?.taints?.length),
-      );
 
-      // n3 falls silent: it becomes Unknown, is tainted, and its pod is sent away after the time it tolerates.
-      const tolerations = [
-        { key: 'node.kubernetes.io/unreachable', operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 1 },
-      ];
-      await cluster.client.create(pods, {
-        metadata: { name: 'doomed', namespace: 'default' },
-        spec: { nodeName: 'n3', tolerations, containers: [{ name: 'c', image: 'x' }] },
-      });
-      const lost = await cluster.until(
-        nodes,
-        undefined,
-        'n3',
-        (n) =>
-          n.spec?.taints?.some((t) => t.key === 'node.kubernetes.io/unreachable' && t.effect === 'NoExecute') ?? false,
-      );
-      assert.equal(lost.status?.conditions?.find((c) => c.type === 'Ready')?.status, 'Unknown');
-      await cluster.untilList(pods, 'default', (l) => !l.some((p) => p.metadata?.name === 'doomed'));
+    // n3 falls silent: it becomes Unknown, is tainted, and its pod is sent away after the time it tolerates.
+    cluster.nodes.silence('n3');
+    const tolerations = [
+      { key: 'node.kubernetes.io/unreachable', operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 1 },
+    ];
+    await cluster.client.create(pods, {
+      metadata: { name: 'doomed', namespace: 'default' },
+      spec: { nodeName: 'n3', tolerations, containers: [{ name: 'c', image: 'x' }] },
+    });
+    const lost = await cluster.until(
+      nodes,
+      undefined,
+      'n3',
+      (n) =>
+        n.spec?.taints?.some((t) => t.key === 'node.kubernetes.io/unreachable' && t.effect === 'NoExecute') ?? false,
+    );
+    assert.equal(lost.status?.conditions?.find((c) => c.type === 'Ready')?.status, 'Unknown');
+    await cluster.untilList(pods, 'default', (l) => !l.some((p) => p.metadata?.name === 'doomed'));
 
-      await cluster.nodes.beat('n3');
-      await cluster.until(nodes, undefined, 'n3', (n) => !n.spec?.taints?.length);
-    } finally {
-      timer.cancel();
-    }
+    await cluster.nodes.beat('n3');
+    await cluster.until(nodes, undefined, 'n3', (n) => !n.spec?.taints?.length);
   });
 
   it('approves and signs what a joining kubelet asks for', async () => {

@@ -3,7 +3,6 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { JsonObject, Pod } from '../../../api/types.ts';
-import { systemClock } from '../../../base/clock.ts';
 import {
   deployments,
   events,
@@ -14,6 +13,7 @@ import {
 } from '../../../client/resources.ts';
 import type { ControllerManager } from '../../../controllers/manager.ts';
 import { startManager } from '../controllers/cluster.ts';
+import { eventually } from '../../support/state.ts';
 import { startHollowNodes, type HollowNodes } from '../controllers/hollow.ts';
 import {
   apply,
@@ -31,7 +31,7 @@ type Metric = NonNullable<NonNullable<typeof horizontalPodAutoscalers._type>['sp
   : never;
 
 describe('autoscaling by metrics', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   let c: InsightCluster;
   let manager: ControllerManager;
   let hollow: HollowNodes;
@@ -170,13 +170,7 @@ describe('autoscaling by metrics', function () {
     } as never);
   }
 
-  async function until(is: () => Promise<unknown>): Promise<void> {
-    for (let i = 0; i < 1600; i++) {
-      if (await is().catch(() => false)) return;
-      await systemClock.sleep(50);
-    }
-    throw new Error('waited too long');
-  }
+  const until = (is: () => Promise<unknown>) => eventually(c.client, is, 'shop');
   async function target(name: string, metric: Metric, spec: object = {}, replicas = 1): Promise<void> {
     const container = (n: string) => ({
       name: n,
