@@ -144,11 +144,14 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
   async function loop(): Promise<void> {
     while (dirty && !stopped && phase !== 'finished') {
       dirty = false;
+      turn();
+      const at = phase;
       try {
-        await step();
+        await (at === 'syncing' ? sync() : at === 'terminating' ? terminate() : cleanUp());
         failures = 0;
       } catch (error) {
-        if (syncing.signal.aborted || stopped) continue;
+        // Only what runs can be interrupted, and what interrupted it has woken the worker as well.
+        if (stopped || (at === 'syncing' && syncing.signal.aborted)) continue;
         failures++;
         const ms = Math.min(500 * 2 ** failures, 10_000);
         logger.warn('pod step failed', { error: errorText(error), phase, retryMs: ms });
@@ -157,12 +160,10 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
     }
   }
 
-  function step(): Promise<void> {
+  /** A pod that shall run no longer is ended from now on. */
+  function turn(): void {
     if (phase === 'syncing' && (w.pod.metadata!.deletionTimestamp || w.ending || isGone || overBefore))
       phase = 'terminating';
-    if (phase === 'syncing') return sync();
-    if (phase === 'terminating') return terminate();
-    return cleanUp();
   }
 
   /** While containers are being stopped: tells which have ended. */

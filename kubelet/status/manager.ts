@@ -30,6 +30,8 @@ interface Entry {
   sent: string | undefined;
   /** The object's version that our last request made. */
   sentVersion: number;
+  /** The API's object as it was last seen, to be judged when nothing is on its way. */
+  observed: DeepReadonly<Pod> | undefined;
   sentIps: string;
   sentConditions: NonNullable<PodStatus['conditions']>;
   busy: boolean;
@@ -142,8 +144,27 @@ export function createStatusManager(options: {
       busy--;
     }
     if (again) clock.after(again, () => void (entries.get(uid) === e && send(uid, e)), { background: true });
-    else if (entries.get(uid) === e) await send(uid, e);
+    else if (entries.get(uid) === e) {
+      judge(e);
+      await send(uid, e);
+    }
     if (busy === 0) for (const f of idlers.splice(0)) f();
+  }
+
+  /** Whether the API's object, newer than our last request, says something else: then ours is to be sent again. */
+  function judge(e: Entry): boolean {
+    const target = e.observed;
+    // while a request is on its way nobody can tell which of the two is the newer one
+    if (!target || e.busy || e.deleted || e.sent === undefined) return false;
+    e.observed = undefined;
+    const version = Number(target.metadata?.resourceVersion);
+    // older than our last request: its own effect has not come back yet
+    if (!(version > e.sentVersion)) return false;
+    e.target = target;
+    if (essence(target.status) === essence(e.status)) return false;
+    e.sent = undefined;
+    e.sentVersion = version;
+    return true;
   }
 
   return {
@@ -160,6 +181,7 @@ export function createStatusManager(options: {
             target,
             sent: target?.status ? comparable(target.status as PodStatus) : undefined,
             sentVersion: 0,
+            observed: undefined,
             sentIps: JSON.stringify([target?.status?.podIPs, target?.status?.hostIPs]),
             sentConditions: [],
             busy: false,
@@ -180,15 +202,9 @@ export function createStatusManager(options: {
     },
     observe(uid, target) {
       const e = entries.get(uid);
-      if (!e || e.deleted) return;
-      const version = Number(target.metadata?.resourceVersion);
-      // older than our last request: its own effect has not come back yet
-      if (e.busy || !(version > e.sentVersion) || e.sent === undefined) return;
-      e.target = target;
-      if (essence(target.status) === essence(e.status)) return;
-      e.sent = undefined;
-      e.sentVersion = version;
-      void send(uid, e);
+      if (!e) return;
+      e.observed = target;
+      if (judge(e)) void send(uid, e);
     },
     finish(uid, target) {
       const e = entries.get(uid);
@@ -199,6 +215,7 @@ export function createStatusManager(options: {
           target,
           sent: comparable(status),
           sentVersion: 0,
+          observed: undefined,
           sentIps: '',
           sentConditions: [],
           busy: false,
