@@ -114,6 +114,6 @@ export async function eventually(
     if (await is().catch((error: unknown) => void (last = error))) return;
     await systemClock.sleep(50);
   } while (systemClock.monotonic() < end);
-  const why = last === undefined ? '' : `; the last error: ${String(last)}`;
+  const why = last === undefined ? '' : `; the last error: ${(last as Error).message}`;
   throw new Error(`waited ${ms / 1000} s in vain${why}\n${await stateOf(client, namespace)}`);
 }
