@@ -199,14 +199,13 @@ export function createClient(initial: ClientOptions): Client {
     const limit = o.timeoutMs ?? TIMEOUT_MS;
     if (limit > 0) req.setTimeout(limit, () => req.destroy(new Error(`no answer within ${limit} ms: GET ${o.path}`)));
     req.on('error', reject);
-    req.on('response', (res) => {
-      req.setTimeout(0);
-      resolve(res);
-    });
+    req.on('response', resolve);
     req.end();
     const res = await promise;
     const code = res.statusCode ?? 500;
+    // An error is read whole, within the same time; a stream may be quiet.
     if (code >= 400) throw parseError(code, await readAll(res));
+    req.setTimeout(0);
     return res;
   }
 

@@ -237,6 +237,8 @@ class Connection {
     const { job } = this;
     if (!job) return this.gone(lost());
     const { method, path, timeoutMs } = job.request;
+    // Asking once more would make its time as long as there are connections.
+    job.again = false;
     this.gone(new Error(`no answer within ${timeoutMs} ms: ${method} ${path}`));
   }
 
@@ -267,8 +269,8 @@ class Connection {
     else if (job) {
       this.job = undefined;
       // The server had closed it before our question came: a read may be asked again, by another one.
-      if (job.again && !reading!.begun && job.request.method === 'GET' && !job.request.signal?.aborted)
-        this.pool.enqueue(job);
+      const unheard = job.again && !reading!.begun && !this.pool.destroyed;
+      if (unheard && job.request.method === 'GET' && !job.request.signal?.aborted) this.pool.enqueue(job);
       else job.reject(error);
     }
     this.socket.destroy();
@@ -298,6 +300,7 @@ class Pool implements Connections {
   private readonly free: Connection[] = [];
   private readonly waiting: Job[] = [];
   private retired = false;
+  destroyed = false;
 
   constructor(options: ConnectionsOptions) {
     this.options = options;
@@ -350,8 +353,12 @@ class Pool implements Connections {
     if (!this.open.delete(connection)) return;
     const i = this.free.indexOf(connection);
     if (i >= 0) this.free.splice(i, 1);
-    const next = this.waiting.shift();
-    if (next) this.enqueue(next);
+    // One that is refused takes no connection: the next one's turn has come.
+    while (this.open.size < this.options.max) {
+      const next = this.waiting.shift();
+      if (!next) return;
+      this.enqueue(next);
+    }
   }
 
   private abort(job: Job, error: Error): void {
@@ -369,7 +376,7 @@ class Pool implements Connections {
     for (const c of this.free.splice(0)) c.close();
   }
   destroy(): void {
-    this.retired = true;
+    this.retired = this.destroyed = true;
     for (const job of this.waiting.splice(0)) job.reject(lost());
     for (const c of this.open) c.fail(lost());
   }

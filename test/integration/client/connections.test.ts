@@ -141,6 +141,44 @@ describe('plain requests', function () {
     );
   });
 
+  it('are not asked again when the server is there and only late', async () => {
+    let silent = 0;
+    answer = (socket, head) => {
+      if (head.includes('/late')) silent++;
+      else socket.write(ok('"well"'));
+    };
+    // Two connections that have been used before.
+    assert.deepEqual(await Promise.all([get(), get()]), ['well', 'well']);
+    await assert.rejects(get('/late', { timeoutMs: 50 }), /no answer within 50 ms/);
+    assert.equal(silent, 1);
+  });
+
+  it('have their turn when the one before them is refused', async () => {
+    const { server: url } = client.options;
+    let mayWrite = true;
+    const one = createClient({ server: url, userAgent: 'test', maxSockets: 1, mayWrite: () => mayWrite });
+    try {
+      answer = (socket, head) => {
+        if (!head.includes('/lost')) return void socket.write(ok('"well"'));
+        mayWrite = false;
+        socket.destroy();
+      };
+      const write = (path: string) => one.request({ method: 'POST', path, body: {} });
+      const all = await Promise.allSettled([write('/lost'), write('/refused'), one.request({ path: '/read' })]);
+      assert.deepEqual(
+        all.map((r) => (r.status === 'fulfilled' ? r.value : r.status)),
+        ['rejected', 'rejected', 'well'],
+      );
+    } finally {
+      one.close();
+    }
+  });
+
+  it('of streams end when an error is not told to its end', async () => {
+    answer = (socket) => void socket.write('HTTP/1.1 500 Internal Server Error\r\nContent-Length: 9\r\n\r\nwhy');
+    await assert.rejects(client.stream({ path: '/x', timeoutMs: 50 }));
+  });
+
   it('never let a value become a line of its own', async () => {
     answer = (socket) => void socket.write(ok('{}'));
     await assert.rejects(get('/x', { accept: 'a\r\nX-Remote-User: admin' }), /Accept/);
