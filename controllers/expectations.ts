@@ -11,17 +11,27 @@ interface Pending {
   deletions: { informer: Informer<object>; namespace: string; name: string; uid: string }[];
 }
 
+const isSeen = (w: Pending['writes'][number]): boolean => Number(w.informer.resourceVersion) >= w.revision;
+function isGone(d: Pending['deletions'][number]): boolean {
+  const object = d.informer.get(d.name, d.namespace) as AnyObject | undefined;
+  return !object || meta(object).uid !== d.uid || isDeleting(object);
+}
+
 export interface Expectations {
   /** A write (creation or update) that the server has answered with `object`. */
   wrote(key: string, informer: Informer<object>, object: AnyObject): void;
   /** A deletion that the server has accepted. */
   deleted(key: string, informer: Informer<object>, object: AnyObject): void;
-  /** Whether the caches show all that was done for the key. Its next event will put it back into the queue. */
+  /**
+   * Whether the caches show all that was done for the key. If not, its next event puts it back into the queue, or time
+   * does: a cache that was read anew shows the outcome without any event (what was made may be gone already).
+   */
   satisfied(key: string): boolean;
   forget(key: string): void;
 }
 
-export function createExpectations(): Expectations {
+/** `later` puts a key back into the queue after a while. */
+export function createExpectations(later: (key: string) => void): Expectations {
   const pending = new Map<string, Pending>();
   const of = (key: string): Pending => {
     let p = pending.get(key);
@@ -44,13 +54,9 @@ export function createExpectations(): Expectations {
     satisfied(key) {
       const p = pending.get(key);
       if (!p) return true;
-      for (const w of p.writes) if (Number(w.informer.resourceVersion) < w.revision) return false;
-      for (const d of p.deletions) {
-        const object = d.informer.get(d.name, d.namespace) as AnyObject | undefined;
-        if (object && meta(object).uid === d.uid && !isDeleting(object)) return false;
-      }
-      pending.delete(key);
-      return true;
+      if (p.writes.every(isSeen) && p.deletions.every(isGone)) return pending.delete(key);
+      later(key);
+      return false;
     },
     forget: (key) => void pending.delete(key),
   };

@@ -111,6 +111,8 @@ export interface RunningController {
 
 /** A server that does not serve a resource keeps its controller from starting: that is worth a line. */
 const LATE_MS = 30_000;
+/** What the caches don't show yet is looked at again after this long, should no event have come for it. */
+const UNSEEN_MS = 5_000;
 
 /** Starts a controller: its informers, then, when they are in step, its queue. */
 export async function runController(
@@ -137,7 +139,7 @@ export async function runController(
     rand: run.rand,
     logger,
     recorder: run.recorder,
-    expectations: createExpectations(),
+    expectations: createExpectations((key) => queue.addAfter(key, UNSEEN_MS)),
     options,
     factory,
     enqueue: (key) => queue.add(key),

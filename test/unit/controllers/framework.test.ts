@@ -3,7 +3,10 @@ import { silentLogger } from '../../../base/log.ts';
 import type { KubeObject } from '../../../api/types.ts';
 import type { Informer } from '../../../client/informer.ts';
 import { createWorkQueue } from '../../../client/workqueue.ts';
+import { pods } from '../../../client/resources.ts';
 import { createExpectations } from '../../../controllers/expectations.ts';
+import type { InformerFactory } from '../../../controllers/factory.ts';
+import { defineController, runController, type RunOptions } from '../../../controllers/framework.ts';
 import { slowStart } from '../../../controllers/lib/podcontrol.ts';
 import { manualClock } from '../../support/clock.ts';
 
@@ -100,7 +103,7 @@ describe('expectations', () => {
 
   it('waits until the cache has reached what was written', () => {
     const informer = { resourceVersion: '10', get: () => undefined } as unknown as Informer<object>;
-    const e = createExpectations();
+    const e = createExpectations(() => {});
     assert.equal(e.satisfied('k'), true);
     e.wrote('k', informer, object('a', 'u', '12'));
     assert.equal(e.satisfied('k'), false);
@@ -112,7 +115,7 @@ describe('expectations', () => {
   it('waits until a deleted object is gone, going, or another one', () => {
     let cached: KubeObject | undefined = object('a', 'u', '5');
     const informer = { resourceVersion: '10', get: () => cached } as unknown as Informer<object>;
-    const e = createExpectations();
+    const e = createExpectations(() => {});
     for (const after of [undefined, object('a', 'u', '6', true), object('a', 'v', '7')]) {
       cached = object('a', 'u', '5');
       e.deleted('k', informer, cached);
@@ -120,6 +123,47 @@ describe('expectations', () => {
       cached = after;
       assert.equal(e.satisfied('k'), true);
     }
+  });
+});
+
+describe('a controller', () => {
+  it('goes on when its cache shows the outcome without any event', async () => {
+    const clock = manualClock();
+    const cache = {
+      resourceVersion: '10',
+      hasSynced: true,
+      synced: () => Promise.resolve(),
+      on() {},
+      get: () => undefined,
+    } as unknown as Informer<object>;
+    let made = 0;
+    const controller = defineController({
+      name: 'c',
+      account: 'c',
+      inputs: { pods },
+      outputs: [],
+      triggers: {},
+      seeds: () => ['k'],
+      async reconcile(key, { expectations }) {
+        if (!expectations.satisfied(key)) return;
+        expectations.wrote(key, cache, { metadata: { name: `p${++made}`, resourceVersion: `${10 + made}` } });
+        if (made === 1) return { requeueAfterMs: 1 };
+      },
+    });
+    const factory = { informer: () => cache } as unknown as InformerFactory;
+    const others = { client: {}, ids: {}, rand: {}, recorder: {}, options: {}, logger: silentLogger } as never;
+    const run = { ...(others as RunOptions), clock, factory };
+    const running = await runController(controller, run, new AbortController().signal);
+    await running.queue.idle();
+    await clock.advance(1000);
+    await running.queue.idle();
+    assert.equal(made, 1);
+    // The pod was made and removed again while the watch was broken: a new list shows neither.
+    (cache as { resourceVersion: string }).resourceVersion = '20';
+    await clock.advance(30_000);
+    await running.queue.idle();
+    assert.equal(made, 2);
+    await running.stop();
   });
 });
 
