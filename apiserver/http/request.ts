@@ -131,7 +131,10 @@ export class ApiRequest {
         resolve(whole);
       });
       native.once('error', () => reject(badRequest('the request body could not be read')));
-      native.once('aborted', () => reject(badRequest('the client went away')));
+      const gone = () => reject(badRequest('the client went away'));
+      native.once('aborted', gone);
+      // It may have gone while others were asked about the request: then nothing more is told.
+      if (native.destroyed && !native.readableEnded) gone();
     });
   }
 }
