@@ -280,7 +280,7 @@ export class Attempts {
     this.d.explanations.forget(info.uid);
     const now = clock.monotonic();
     metrics.attempt('scheduled', profile.schedulerName, (now - began) / 1000);
-    metrics.bound((clock.now() - queued.addedAt) / 1000, queued.attempts);
+    metrics.bound((now - queued.addedAt) / 1000, queued.attempts);
     recorder.event(
       profile.schedulerName,
       info.pod,

@@ -18,7 +18,7 @@ import { Nominator } from './nominator.ts';
 export interface QueuedPod extends Queued {
   info: PodInfo;
   timestamp: number;
-  /** When it was first seen, and when it was first tried. */
+  /** When it was first seen, in monotonic milliseconds as all its times. */
   readonly addedAt: number;
   attempts: number;
   /** How often in all it fitted nowhere, and how often in a row something else failed: each makes it wait longer. */
@@ -100,9 +100,12 @@ export class SchedulingQueue {
   /** Begins to look after pods that no event ever woke. */
   start(): void {
     this.flusher ??= this.options.clock.every(30_000, () => this.flushLeftovers(), { background: true });
+    this.arm();
   }
+  /** No timer wakes a pod until it is started again. */
   stop(): void {
     this.flusher?.cancel();
+    this.flusher = undefined;
     this.timer?.timer.cancel();
     this.timer = undefined;
   }
@@ -123,7 +126,7 @@ export class SchedulingQueue {
   /** A new pod. */
   add(info: PodInfo): void {
     if (this.byUid.has(info.uid)) return this.update(info);
-    const now = this.options.clock.now();
+    const now = this.now();
     const pod: QueuedPod = {
       info,
       timestamp: now,
@@ -223,7 +226,7 @@ export class SchedulingQueue {
     const missed = since === undefined ? [] : this.events.slice(Math.max(since - this.firstEvent, 0));
     this.endFlight(uid);
     if (this.byUid.get(uid) !== pod) return;
-    pod.timestamp = this.options.clock.now();
+    pod.timestamp = this.now();
     pod.plugins = why.plugins;
     pod.pendingPlugins = why.pendingPlugins;
     pod.failedByError = why.error;
@@ -337,6 +340,11 @@ export class SchedulingQueue {
     return verdict;
   }
 
+  /** Not wall time: pods must not wait longer because somebody sets the clock. */
+  private now(): number {
+    return this.options.clock.monotonic();
+  }
+
   private readyAt(pod: QueuedPod): number {
     const count = pod.failedByError ? pod.errorCount : pod.unschedulableCount;
     if (count === 0) return pod.timestamp;
@@ -346,7 +354,7 @@ export class SchedulingQueue {
   }
 
   private requeue(pod: QueuedPod, verdict: Verdict, label: string, notify = true): void {
-    if (verdict === 'now' || this.readyAt(pod) <= this.options.clock.now()) return this.activate(pod, label, notify);
+    if (verdict === 'now' || this.readyAt(pod) <= this.now()) return this.activate(pod, label, notify);
     this.backoff.push(pod);
     this.options.onIncoming?.('backoff', label);
     this.arm();
@@ -365,7 +373,7 @@ export class SchedulingQueue {
     }
     if (pod.gate) {
       pod.gate = undefined;
-      pod.timestamp = this.options.clock.now();
+      pod.timestamp = this.now();
     }
     this.unschedulable.delete(pod.info.uid);
     this.active.push(pod);
@@ -381,12 +389,12 @@ export class SchedulingQueue {
     if (this.timer && this.timer.at <= at) return;
     this.timer?.timer.cancel();
     const { clock } = this.options;
-    const timer = clock.after(Math.max(at - clock.now(), 1), () => this.endBackoffs(), { background: true });
+    const timer = clock.after(Math.max(at - this.now(), 1), () => this.endBackoffs(), { background: true });
     this.timer = { at, timer };
   }
   private endBackoffs(): void {
     this.timer = undefined;
-    const now = this.options.clock.now();
+    const now = this.now();
     for (let p = this.backoff.peek(); p && this.readyAt(p) <= now; p = this.backoff.peek()) {
       this.backoff.delete(p);
       this.activate(p, 'BackoffComplete', false);
@@ -395,7 +403,7 @@ export class SchedulingQueue {
     if (this.hasReady) this.options.onReady();
   }
   private flushLeftovers(): void {
-    const limit = this.options.clock.now() - (this.options.maxUnschedulableMs ?? 5 * 60_000);
+    const limit = this.now() - (this.options.maxUnschedulableMs ?? 5 * 60_000);
     for (const pod of this.unschedulable.values())
       if (!pod.gate && pod.timestamp < limit) {
         this.unschedulable.delete(pod.info.uid);

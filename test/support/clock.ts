@@ -8,6 +8,8 @@ export interface ManualClock extends Clock {
   advance(ms: number): void;
   /** Lets promises go on after each timer. */
   advanceAsync(ms: number): Promise<void>;
+  /** Sets the wall clock back; nothing else notices. */
+  setBack(ms: number): void;
   /** How many timers are set. */
   timers(): number;
 }
@@ -15,6 +17,7 @@ export interface ManualClock extends Clock {
 /** A clock that stands still until it is moved; `advance` runs what has come due, in order, and what that leads to. */
 export function manualClock(start = 1_700_000_000_000): ManualClock {
   let now = start;
+  let back = 0;
   const timers = new Set<{ at: number; every: number | undefined; fn: () => void }>();
   const add = (ms: number, every: number | undefined, fn: () => void): Timer => {
     const timer = { at: now + ms, every, fn };
@@ -32,7 +35,7 @@ export function manualClock(start = 1_700_000_000_000): ManualClock {
     return true;
   }
   return {
-    now: () => now,
+    now: () => now - back,
     monotonic: () => now - start,
     after: (ms, fn) => add(ms, undefined, fn),
     every: (ms, fn) => add(ms, ms, fn),
@@ -47,6 +50,7 @@ export function manualClock(start = 1_700_000_000_000): ManualClock {
       while (next(end)) for (let i = 0; i < TURNS; i++) await Promise.resolve();
       now = end;
     },
+    setBack: (ms) => void (back += ms),
     timers: () => timers.size,
   };
 }

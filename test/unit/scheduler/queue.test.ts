@@ -101,6 +101,34 @@ describe('the scheduling queue', () => {
     assert.equal(pop(), 'a');
   });
 
+  it('goes on with its back-offs after it was stopped, whatever the wall clock says', () => {
+    const { clock, queue, pop } = setUp();
+    const failed = () =>
+      queue.addUnschedulable(queue.pop()!, { plugins: new Set(), pendingPlugins: new Set(), error: true });
+    queue.add(pod({ name: 'a' }));
+    failed();
+    clock.setBack(3_600_000);
+    clock.advance(1000);
+    assert.equal(queue.sizes.active, 1);
+    failed();
+    queue.stop();
+    clock.advance(60_000);
+    assert.equal(pop(), undefined);
+    queue.start();
+    clock.advance(1);
+    assert.equal(pop(), 'a');
+  });
+
+  it('tries pods again that nothing ever woke, after it was stopped, too', () => {
+    const { clock, queue, pop, reject } = setUp();
+    queue.add(pod({ name: 'a' }));
+    reject('a');
+    queue.stop();
+    queue.start();
+    clock.advance(5 * 60_000 + 30_000);
+    assert.equal(pop(), 'a');
+  });
+
   it('holds gated pods, whatever happens, until their gates are gone', () => {
     const { clock, queue, pop, readies } = setUp();
     const gated = pod({ name: 'a', schedulingGates: [{ name: 'g' }] });
