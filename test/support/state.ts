@@ -1,6 +1,5 @@
 /** What a cluster looks like when a test has waited in vain: the next failure on a busy machine shall tell its cause. */
 import type { DeepReadonly, KubeObject } from '../../api/types.ts';
-import { systemClock } from '../../base/clock.ts';
 import type { Client } from '../../client/client.ts';
 import {
   deployments,
@@ -11,9 +10,6 @@ import {
   replicaSets,
   type ResourceRef,
 } from '../../client/resources.ts';
-
-/** How long a test waits for what shall come: far longer than it takes, for machines that do forty things at a time. */
-export const PATIENCE_MS = 60_000;
 
 /** Lines of each kind, and events, are this many at most. */
 const LIMIT = 40;
@@ -72,7 +68,7 @@ function waitingContainers(o: Seen): string {
 }
 
 /** The objects that most tests wait for, the last events, and the requests that wait; never rejects. */
-export async function stateOf(client: Client, namespace?: string): Promise<string> {
+async function stateOf(client: Client, namespace?: string): Promise<string> {
   const part = (title: string, lines: readonly string[]) =>
     lines.length === 0 ? [] : [`${title}:`, ...lines.slice(-LIMIT).map((l) => `  ${l}`)];
   const failed = (title: string) => (error: unknown) => [`${title}: ${(error as Error).message}`];
@@ -101,19 +97,11 @@ export async function stateOf(client: Client, namespace?: string): Promise<strin
   return parts.flat().join('\n');
 }
 
-/** Asks until the answer is true; an error is no. Rejects after `ms` with the state of the cluster. */
-export async function eventually(
-  client: Client,
-  is: () => Promise<unknown>,
-  namespace?: string,
-  ms = PATIENCE_MS,
-): Promise<void> {
-  const end = systemClock.monotonic() + ms;
-  let last: unknown;
-  do {
-    if (await is().catch((error: unknown) => void (last = error))) return;
-    await systemClock.sleep(50);
-  } while (systemClock.monotonic() < end);
-  const why = last === undefined ? '' : `; the last error: ${(last as Error).message}`;
-  throw new Error(`waited ${ms / 1000} s in vain${why}\n${await stateOf(client, namespace)}`);
+/** What a test waits for; when that fails, the state of the cluster goes with the failure. */
+export async function orState<T>(client: Client, namespace: string | undefined, wait: Promise<T>): Promise<T> {
+  try {
+    return await wait;
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\n${await stateOf(client, namespace)}`, { cause: error });
+  }
 }

@@ -2,7 +2,7 @@
 import { systemClock } from '../../base/clock.ts';
 
 /** Below the time that a test has, so that it ends with what is missing. */
-const BOUND_MS = 50_000;
+export const BOUND_MS = 50_000;
 const EVERY_MS = 20;
 
 /** Calls until nothing is thrown, and gives that answer; rejects with the last failure after its bound. */

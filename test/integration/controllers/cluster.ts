@@ -7,7 +7,8 @@ import { createInformer, type Informer } from '../../../client/informer.ts';
 import type { ResourceRef } from '../../../client/resources.ts';
 import { start, type ControllerManager, type ManagerOptions } from '../../../controllers/manager.ts';
 import { startTestServer, type TestServer } from '../apiserver/harness.ts';
-import { PATIENCE_MS, stateOf } from '../../support/state.ts';
+import { orState } from '../../support/state.ts';
+import { BOUND_MS } from '../../support/wait.ts';
 import { startHollowNodes, type HollowNodes } from './hollow.ts';
 
 export interface TestCluster {
@@ -86,9 +87,7 @@ export async function startCluster(
       const handlers = { added: check, updated: check, deleted: check };
       const timer = systemClock.after(ms, () => {
         informer.off(handlers);
-        void stateOf(server.client).then((state) =>
-          reject(new Error(`not within ${ms} ms; ${r.resource}: ${JSON.stringify(describe(informer))}\n${state}`)),
-        );
+        reject(new Error(`not within ${ms} ms; ${r.resource}: ${JSON.stringify(describe(informer))}`));
       });
       function check(): void {
         const found = look(informer);
@@ -107,19 +106,27 @@ export async function startCluster(
     client: server.client,
     manager,
     nodes,
-    until(r, namespace, name, is, ms = PATIENCE_MS) {
+    until(r, namespace, name, is, ms = BOUND_MS) {
       const look = (i: Informer<NonNullable<(typeof r)['_type']>>) => {
         const o = i.get(name, namespace);
         return o && is(o) ? o : undefined;
       };
-      return wait(r, look, (i) => i.get(name, namespace), ms);
+      return orState(
+        server.client,
+        namespace,
+        wait(r, look, (i) => i.get(name, namespace), ms),
+      );
     },
-    untilList(r, namespace, is, ms = PATIENCE_MS) {
+    untilList(r, namespace, is, ms = BOUND_MS) {
       const look = (i: Informer<NonNullable<(typeof r)['_type']>>) => {
         const list = i.list(namespace);
         return is(list) ? list : undefined;
       };
-      return wait(r, look, (i) => i.list(namespace), ms);
+      return orState(
+        server.client,
+        namespace,
+        wait(r, look, (i) => i.list(namespace), ms),
+      );
     },
     async stop() {
       for (const i of informers.values()) i.stop();

@@ -13,7 +13,8 @@ import {
 } from '../../../client/resources.ts';
 import type { ControllerManager } from '../../../controllers/manager.ts';
 import { startManager } from '../controllers/cluster.ts';
-import { eventually } from '../../support/state.ts';
+import { orState } from '../../support/state.ts';
+import { until } from '../../support/wait.ts';
 import { startHollowNodes, type HollowNodes } from '../controllers/hollow.ts';
 import {
   apply,
@@ -55,7 +56,7 @@ describe('autoscaling by metrics', function () {
     hollow = await startHollowNodes(client, ['n1', 'n2']);
     await manager.ready();
     await client.create(namespaces, { metadata: { name: 'shop' } });
-    await until(() => client.get(serviceAccounts, 'default', 'shop').then(() => true));
+    await comes(() => client.get(serviceAccounts, 'default', 'shop').then(() => true));
     // All kubelets are one here: what it tells of others' pods is passed over.
     c.report = () =>
       [
@@ -170,7 +171,7 @@ describe('autoscaling by metrics', function () {
     } as never);
   }
 
-  const until = (is: () => Promise<unknown>) => eventually(c.client, is, 'shop');
+  const comes = (is: () => Promise<unknown>) => orState(c.client, 'shop', until(is));
   async function target(name: string, metric: Metric, spec: object = {}, replicas = 1): Promise<void> {
     const container = (n: string) => ({
       name: n,
@@ -198,7 +199,7 @@ describe('autoscaling by metrics', function () {
   }
   const replicas = async (name: string) => (await c.client.get(deployments, name, 'shop')).spec!.replicas;
   const settled = (name: string, n: number) =>
-    until(
+    comes(
       async () =>
         (await replicas(name)) === n && (await c.client.get(deployments, name, 'shop')).status?.readyReplicas === n,
     );
@@ -209,7 +210,7 @@ describe('autoscaling by metrics', function () {
   const stop = async (name: string) => {
     await c.client.delete(horizontalPodAutoscalers, name, { namespace: 'shop' });
     await c.client.delete(deployments, name, { namespace: 'shop', propagationPolicy: 'Background' });
-    await until(
+    await comes(
       async () => (await c.client.list(pods, { namespace: 'shop', labelSelector: `app=${name}` })).items.length === 0,
     );
   };
@@ -321,7 +322,7 @@ describe('autoscaling by metrics', function () {
       {},
       2,
     );
-    await until(async () => (await conditions('blind'))['ScalingActive']?.status === 'False');
+    await comes(async () => (await conditions('blind'))['ScalingActive']?.status === 'False');
     const active = (await conditions('blind'))['ScalingActive']!;
     assert.equal(active.reason, 'FailedGetExternalMetric');
     assert.match(
@@ -341,7 +342,7 @@ describe('autoscaling by metrics', function () {
     const policies = [{ type: 'Pods', value: 2, periodSeconds: 600 }];
     await target('slow', steps, { behavior: { scaleUp: { policies } } });
     await settled('slow', 3);
-    await until(async () => (await conditions('slow'))['ScalingLimited']?.reason === 'ScaleUpLimit');
+    await comes(async () => (await conditions('slow'))['ScalingLimited']?.reason === 'ScaleUpLimit');
     assert.equal(await replicas('slow'), 3);
     await stop('slow');
 
@@ -357,7 +358,7 @@ describe('autoscaling by metrics', function () {
       },
       2,
     );
-    await until(async () => (await conditions('lazy'))['ScalingActive']?.status === 'True');
+    await comes(async () => (await conditions('lazy'))['ScalingActive']?.status === 'True');
     assert.equal(await replicas('lazy'), 2);
     values['steps'] = '31';
     await settled('lazy', 4);
@@ -379,13 +380,13 @@ describe('autoscaling by metrics', function () {
         metrics: [metric],
       },
     });
-    await until(async () => (await conditions('second'))['ScalingActive']?.reason === 'AmbiguousSelector');
+    await comes(async () => (await conditions('second'))['ScalingActive']?.reason === 'AmbiguousSelector');
     assert.equal(
       (await conditions('second'))['ScalingActive']!.message,
       'pods by selector app=shared are controlled by multiple HPAs: [shop/second shop/shared]',
     );
     await c.client.delete(horizontalPodAutoscalers, 'second', { namespace: 'shop' });
-    await until(async () => (await conditions('shared'))['ScalingActive']?.reason === 'ValidMetricFound');
+    await comes(async () => (await conditions('shared'))['ScalingActive']?.reason === 'ValidMetricFound');
     await stop('shared');
   });
 });

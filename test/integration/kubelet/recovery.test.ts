@@ -1,15 +1,16 @@
 /** What a kubelet makes good by itself: failures and changes that nothing else will ever tell it of again. */
 import assert from 'node:assert/strict';
-import { CODE } from '../../../base/grpc.ts';
+import { CODE, RpcError } from '../../../base/grpc.ts';
 import { systemClock, systemIds } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/log.ts';
 import type { Client } from '../../../client/client.ts';
 import { pods, serviceAccounts } from '../../../client/resources.ts';
-import { createHollowRuntime, RuntimeError } from '../../../kubelet/cri/hollow.ts';
+import { createHollowRuntime } from '../../../kubelet/cri/hollow.ts';
 import type { Runtime } from '../../../kubelet/cri/types.ts';
 import { createStatusManager } from '../../../kubelet/status/manager.ts';
 import { startTestServer } from '../apiserver/harness.ts';
-import { eventually, isReady, startTestNode } from './harness.ts';
+import { eventually } from '../../support/wait.ts';
+import { isReady, startTestNode } from './harness.ts';
 
 describe('a kubelet after a failure', function () {
   this.timeout(120_000);
@@ -23,7 +24,7 @@ describe('a kubelet after a failure', function () {
       stopSandbox(id) {
         if (well) return runtime.stopSandbox(id);
         failures++;
-        return Promise.reject(new RuntimeError(CODE.unavailable, 'the runtime is busy'));
+        return Promise.reject(new RpcError(CODE.unavailable, 'the runtime is busy'));
       },
     };
     // Nothing but the failure itself brings the kubelet back to the pod.
