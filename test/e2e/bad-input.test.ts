@@ -10,7 +10,6 @@ import { loadCluster, serverUrl } from '../../deploy/cluster/config.ts';
 import { CLUSTER, HOME, inNamespace, k8ts, Kubectl, ROOT, tryK8ts, withFolder } from './cluster.ts';
 
 describe('bad input', function () {
-  this.timeout(60_000);
   let k: Kubectl;
   before(async () => {
     k = await inNamespace('bad-input');

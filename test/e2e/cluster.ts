@@ -109,7 +109,7 @@ export async function inNamespace(name: string): Promise<Kubectl> {
 /** Waits until `check` resolves with undefined; what it resolves with else says what is missing. */
 export async function eventually(
   check: () => Promise<string | undefined>,
-  limitMs = 60_000,
+  limitMs = 120_000,
   everyMs = 200,
 ): Promise<void> {
   const until = performance.now() + limitMs;
@@ -140,7 +140,7 @@ export class Load {
       this.failures.push(`${new Date().toISOString()} ${url}: ${why}`);
     };
     // a connection each, so that every request is balanced anew
-    const req = http.get(url, { agent: false, timeout: 10_000 }, (res) => {
+    const req = http.get(url, { agent: false, timeout: 30_000 }, (res) => {
       let text = '';
       res.on('data', (c) => (text += String(c)));
       res.on('end', () => {
@@ -152,12 +152,12 @@ export class Load {
       });
       res.on('error', (e) => fail(e.message));
     });
-    req.on('timeout', () => req.destroy(new Error('no answer within 10 s')));
+    req.on('timeout', () => req.destroy(new Error('no answer within 30 s')));
     req.on('error', (e) => fail(e.message));
   }
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    await eventually(async () => (this.#open === 0 ? undefined : `${this.#open} requests open`), 15_000);
+    await eventually(async () => (this.#open === 0 ? undefined : `${this.#open} requests open`));
   }
 }
 

@@ -66,7 +66,6 @@ async function serveOutside(): Promise<() => Promise<void>> {
 const machineForwards = () => readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim();
 
 describe('clusters side by side', function () {
-  this.timeout(240_000);
   const link = () => `k8ts-${tagOf(NAME)}` in networkInterfaces();
   const config = join(HOME, NAME, 'kubeconfig');
   const first = new Kubectl('default');

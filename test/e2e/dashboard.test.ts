@@ -5,7 +5,6 @@ import { CLUSTER, inNamespace, k8ts, type Kubectl } from './cluster.ts';
 // Needs a browser, which is a large package: with the long matrices only.
 if (process.env['K8TS_FULL'])
   describe('dashboard in a browser', function () {
-    this.timeout(180_000);
     let kubectl: Kubectl;
     let page: Page;
     const shows = (text: string) => `document.body.innerText.includes(${JSON.stringify(text)})`;

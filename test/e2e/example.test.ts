@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { eventually, Kubectl, nodeAddress, ROOT } from './cluster.ts';
 
 describe('the shop example', function () {
-  this.timeout(150_000);
   const admin = new Kubectl('default');
   const k = new Kubectl('shop');
   after(async () => {

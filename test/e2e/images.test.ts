@@ -11,7 +11,6 @@ import { RECIPES } from '../../deploy/images/recipes.ts';
 import { CLUSTER, eventually, HOME, inNamespace, k8ts, Kubectl, tryK8ts, withFolder } from './cluster.ts';
 
 describe('images', function () {
-  this.timeout(120_000);
   const exec = createExec({ clock: systemClock, logger: silentLogger });
   let k: Kubectl;
   before(async () => {

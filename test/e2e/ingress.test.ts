@@ -41,7 +41,6 @@ spec:
 `;
 
 describe('an Ingress', function () {
-  this.timeout(180_000);
   let k: Kubectl;
   let ip = '';
   before(async () => {

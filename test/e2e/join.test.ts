@@ -15,7 +15,6 @@ import { CLUSTER, eventually, inNamespace, k8ts, Kubectl, ROOT } from './cluster
 const NAME = 'guest';
 
 describe('a machine from elsewhere', function () {
-  this.timeout(180_000);
   const exec = createExec({ clock: systemClock, logger: silentLogger });
   let cluster: Cluster;
   let agent: ChildProcess | undefined;

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { CLUSTER, eventually, inNamespace, k8ts, ROOT, tryK8ts, type Kubectl } from './cluster.ts';
 
 describe('logs of many pods', function () {
-  this.timeout(120_000);
   let kubectl: Kubectl;
 
   before(async () => {

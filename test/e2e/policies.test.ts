@@ -30,7 +30,6 @@ spec: ${spec}
 `;
 
 describe('network policies', function () {
-  this.timeout(240_000);
   let one: Kubectl;
   let two: Kubectl;
 

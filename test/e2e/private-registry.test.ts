@@ -49,7 +49,6 @@ describe('a private registry', () => {
   });
 
   it('opens to pods with its pull secret only, also when the image is on the node already', async function () {
-    this.timeout(240_000);
     const k = await inNamespace('private');
     const run = (name: string, more: string) =>
       k.apply(`

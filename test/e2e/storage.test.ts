@@ -17,7 +17,6 @@ const onNode = (node: string, path: string) => join(DIR, node, 'root', path);
 
 describe('storage', () => {
   it('keeps the data of a StatefulSet over restarts of its pods and of the kubelet, and removes them with the claim', async function () {
-    this.timeout(240_000);
     const k = await inNamespace('storage');
     await k.apply(`
 apiVersion: apps/v1
@@ -88,7 +87,6 @@ spec:
   });
 
   it('lets a privileged pod enter its node by process 1, as on a machine of its own', async function () {
-    this.timeout(120_000);
     const k = await inNamespace('storage-node');
     await k.apply(`
 apiVersion: v1
@@ -122,7 +120,6 @@ spec:
     });
 
     it('attaches, mounts, unmounts and detaches', async function () {
-      this.timeout(240_000);
       const k = await inNamespace('storage-csi');
       const [node] = (await cluster.run('get', 'nodes', '-o', 'name')).split('\n')[0]!.split('/').slice(-1);
       const state = '/var/lib/kubelet/csi-e2e';

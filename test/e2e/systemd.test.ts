@@ -7,8 +7,6 @@ import { unitText } from '../../deploy/systemd.ts';
 import { tryK8ts, withFolder } from './cluster.ts';
 
 describe('systemd units', function () {
-  this.timeout(60_000);
-
   for (const [role, args] of [
     ['server', ['--data-dir', '/var/lib/k8ts/a b', '--pod-cidr=10.0.0.0/8']],
     ['agent', ['--server', 'https://10.0.0.1:6443', '--token', 'abcdef.0123456789abcdef', '--node-name', '50%$HOME']],

@@ -8,7 +8,7 @@ import { eventually, inNamespace, Kubectl, kubectls, withFolder } from './cluste
 const get = (url: string) =>
   new Promise<string>((resolve, reject) => {
     http
-      .get(url, { agent: false, timeout: 5000 }, (res) => {
+      .get(url, { agent: false, timeout: 30_000 }, (res) => {
         let text = '';
         res.on('data', (c) => (text += String(c)));
         res.on('end', () => resolve(text));
@@ -18,7 +18,6 @@ const get = (url: string) =>
 
 for (const binary of kubectls())
   describe(`kubectl walk-through (${binary.split('/').slice(-3).join('/')})`, function () {
-    this.timeout(120_000);
     let k: Kubectl;
     before(async () => {
       k = new Kubectl((await inNamespace('walk')).namespace, binary);
@@ -87,7 +86,7 @@ for (const binary of kubectls())
       try {
         let said = '';
         forward.stdout!.on('data', (c) => (said += String(c)));
-        await eventually(async () => (/127\.0\.0\.1:(\d+)/.test(said) ? undefined : `not forwarding: ${said}`), 20_000);
+        await eventually(async () => (/127\.0\.0\.1:(\d+)/.test(said) ? undefined : `not forwarding: ${said}`));
         const port = /127\.0\.0\.1:(\d+)/.exec(said)![1];
         assert.match(await get(`http://127.0.0.1:${port}/`), /It works/);
         assert.match(await get(`http://127.0.0.1:${port}/`), /It works/);

@@ -38,7 +38,6 @@ spec:
 `;
 
 describe('workloads', function () {
-  this.timeout(240_000);
   let k: Kubectl;
   let urls: string[] = [];
   before(async () => {

@@ -9,7 +9,6 @@ const API = '/apis/flowcontrol.apiserver.k8s.io/v1';
 const BOUND_MS = 60_000;
 
 describe('priority and fairness', function () {
-  this.timeout(120_000);
   let server: TestServer;
   let user: Identity;
 
@@ -135,7 +134,6 @@ describe('priority and fairness', function () {
 });
 
 describe('priority and fairness with a short request timeout', function () {
-  this.timeout(120_000);
   it('refuses what has waited for a quarter of it', async () => {
     const server = await startTestServer({ requestTimeoutSeconds: 8 });
     try {

@@ -74,7 +74,6 @@ function ask2(s: ClientHttp2Session, headers: Record<string, string>, body?: Buf
 }
 
 describe('hostile clients', function () {
-  this.timeout(120_000);
   let dir: string;
   let server: BenchServer;
   let target: Target;
@@ -305,7 +304,6 @@ describe('requests that the parser refuses', () => {
 });
 
 describe('slow clients', function () {
-  this.timeout(60_000);
   let server: TestServer;
   let target: Target;
   before(async () => {

@@ -121,7 +121,6 @@ describe('lists and watches', () => {
   });
 
   it('shows bookmarks as rows where Tables are asked for, of every kind', async function () {
-    this.timeout(60_000);
     const documents = ['/api/v1'];
     const { json } = await ask(server, { path: '/apis' });
     for (const g of json['groups'] as { versions: { groupVersion: string }[] }[])

@@ -9,7 +9,6 @@ import { startTestServer, type TestServer } from './harness.ts';
 import { ask } from './http.ts';
 
 describe('a server whose etcd goes away', function () {
-  this.timeout(120_000);
   let etcd: Etcd;
   let store: ReturnType<typeof createEtcdStore>;
   let server: TestServer;

@@ -38,7 +38,6 @@ interface Span {
 }
 
 describe('tracing', function () {
-  this.timeout(120_000);
   const Request = protobuf.parse(PROTO).root.lookupType('Request');
   const spans: Span[] = [];
   let collector: grpc.Server;

@@ -34,7 +34,6 @@ const serving = (ca: Identity) =>
   });
 
 describe("the API server's files", function () {
-  this.timeout(120_000);
   const dir = mkdtempSync(join(tmpdir(), 'rotation-'));
   const put = (name: string, text: string) => {
     writeFileSync(join(dir, `${name}.new`), text);

@@ -5,7 +5,6 @@ import { createClient, type Client } from '../../../client/client.ts';
 
 /** A server that answers with bytes as they stand; each request's head is told with the bytes. */
 describe('plain requests', function () {
-  this.timeout(60_000);
   let server: Server;
   let client: Client;
   let answer: (socket: Socket, head: string, requests: number) => void;

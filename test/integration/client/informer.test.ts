@@ -8,8 +8,6 @@ import { startTestServer } from '../apiserver/harness.ts';
 import { until } from '../../support/wait.ts';
 
 describe('informers', function () {
-  this.timeout(30_000);
-
   it('go on after the API server was restarted and their place in history is gone', async () => {
     const store = createMemoryStore({ clock: systemClock });
     let server = await startTestServer({ store });

@@ -7,7 +7,6 @@ import { startTestServer } from '../apiserver/harness.ts';
 
 describe('a leader', () => {
   it('goes on when another touches or removes its lease, and yields when another takes it', async function () {
-    this.timeout(90_000);
     const server = await startTestServer();
     const { client } = server;
     let started = 0;

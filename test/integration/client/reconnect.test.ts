@@ -11,7 +11,6 @@ import { followKubeconfig, loadKubeconfig } from '../../../client/kubeconfig.ts'
 import { startTestServer, type TestServer } from '../apiserver/harness.ts';
 
 describe('a client of a kubeconfig', function () {
-  this.timeout(60_000);
   let server: TestServer;
   let dir: string;
   before(async () => {

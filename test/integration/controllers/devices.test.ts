@@ -14,7 +14,6 @@ import { startManager } from './cluster.ts';
 const DRIVER = 'gpu.example.com';
 
 describe('devices from claim to eviction', function () {
-  this.timeout(60_000);
   let c: SchedulingCluster;
   let manager: ControllerManager;
   before(async () => {

@@ -4,7 +4,6 @@ import { configMaps, namespaces, secrets } from '../../../client/resources.ts';
 import { startCluster, type TestCluster } from './cluster.ts';
 
 describe('garbage collection against our API server', function () {
-  this.timeout(30_000);
   let cluster: TestCluster;
   before(async () => {
     cluster = await startCluster({ controllers: ['garbage-collector-controller'] }, []);

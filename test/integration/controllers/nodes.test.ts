@@ -19,7 +19,6 @@ import { start } from '../../../controllers/manager.ts';
 import { startCluster, type TestCluster } from './cluster.ts';
 
 describe('controllers of nodes, certificates and the rest against our API server', function () {
-  this.timeout(60_000);
   let cluster: TestCluster;
   before(async () => {
     cluster = await startCluster({

@@ -23,7 +23,6 @@ const template = (app: string, image: string) => ({
 });
 
 describe('controllers against our API server', function () {
-  this.timeout(60_000);
   let cluster: TestCluster;
   before(async () => {
     cluster = await startCluster();

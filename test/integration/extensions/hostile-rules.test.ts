@@ -26,7 +26,6 @@ const definition = (name: string, properties: JsonObject): JsonObject => ({
 });
 
 describe('hostile rules', function () {
-  this.timeout(120_000);
   let server: TestServer;
   before(async () => {
     server = await startTestServer({

@@ -14,7 +14,6 @@ import { startTestServer, type TestServer } from '../apiserver/harness.ts';
 import { apply } from './harness.ts';
 
 describe('the way to insight', function () {
-  this.timeout(60_000);
   let server: TestServer;
   const publishers: { stop(): void }[] = [];
   before(async () => {

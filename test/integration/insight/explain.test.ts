@@ -38,7 +38,6 @@ const texts = (list: readonly Reason[]): string[] =>
   list.flatMap((r) => [r.fix ? `${r.message} [${r.fix}]` : r.message, ...texts(r.because ?? [])]);
 
 describe('explain.k8ts.io', function () {
-  this.timeout(120_000);
   let c: InsightCluster;
   let scheduler: Scheduler;
   let manager: ControllerManager;

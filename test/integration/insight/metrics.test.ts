@@ -15,7 +15,6 @@ interface Metrics {
 }
 
 describe('metrics.k8s.io', function () {
-  this.timeout(120_000);
   let c: InsightCluster;
   const started = Date.now() / 1000 - 3600;
 

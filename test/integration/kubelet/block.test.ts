@@ -10,7 +10,6 @@ import { silentLogger } from '../../../base/log.ts';
 import { isBlockDevice, mountDevice } from '../../../kubelet/volumes/block.ts';
 
 describe('a file system on a block device', function () {
-  this.timeout(60_000);
   const exec = createExec({ clock: systemClock, logger: silentLogger });
   const run = (command: string, ...args: string[]) => execFileSync(command, args, { encoding: 'utf8' }).trim();
   let dir = '';

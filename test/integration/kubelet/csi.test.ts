@@ -32,7 +32,6 @@ type View = DeepReadonly<Pod>;
 const DRIVER = 'test.csi.example.com';
 
 describe('kubelet with a CSI driver', function () {
-  this.timeout(90_000);
   let node: TestNode;
   let driver: CsiTestDriver;
   let dir: string;

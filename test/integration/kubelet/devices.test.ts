@@ -9,7 +9,7 @@ import type { ContainerConfig } from '../../../kubelet/cri/types.ts';
 import { DRA_HEALTH } from '../../../kubelet/dra/health.ts';
 import { connect, loadService } from '../../../kubelet/grpc.ts';
 import { serve } from '../../../kubelet/grpc-server.ts';
-import { eventually } from '../../support/wait.ts';
+import { BOUND_MS, eventually } from '../../support/wait.ts';
 import { isReady, onDisk, phaseIs, startTestNode, type TestNode } from './harness.ts';
 
 type View = DeepReadonly<Pod>;
@@ -18,7 +18,6 @@ const DRIVER = 'dra.example.com';
 const DRA = 'k8s.io.kubelet.pkg.apis.dra';
 
 describe('kubelet with device plugins and DRA drivers', function () {
-  this.timeout(90_000);
   let node: TestNode;
   let dir: string;
   const configs = new Map<string, ContainerConfig>();
@@ -146,15 +145,15 @@ describe('kubelet with device plugins and DRA drivers', function () {
     );
     const list = await caller.call<{
       pod_resources: { name: string; containers: { devices: { resource_name: string; device_ids: string[] }[] }[] }[];
-    }>('List', {}, 5000);
+    }>('List', {}, BOUND_MS);
     const mine = list.pod_resources.find((p) => p.name === 'one')!;
     assert.deepEqual(
       mine.containers[0]!.devices.map((d) => [d.resource_name, d.device_ids]),
       [[RESOURCE, ['b']]],
     );
-    const all = await caller.call<{ devices: unknown[] }>('GetAllocatableResources', {}, 5000);
+    const all = await caller.call<{ devices: unknown[] }>('GetAllocatableResources', {}, BOUND_MS);
     assert.equal(all.devices.length, 3);
-    await assert.rejects(caller.call('Get', { pod_name: 'no', pod_namespace: 'default' }, 5000), { code: 5 });
+    await assert.rejects(caller.call('Get', { pod_name: 'no', pod_namespace: 'default' }, BOUND_MS), { code: 5 });
     caller.close();
   });
 
@@ -375,7 +374,7 @@ describe('kubelet with device plugins and DRA drivers', function () {
       memory: { memory_type: string; size: number; topology: { nodes: { ID: number }[] } }[];
     }
     const mine = { pod_name: 'aligned', pod_namespace: 'default' };
-    const got = await caller.call<{ pod_resources: { containers: Memory[] } }>('Get', mine, 5000);
+    const got = await caller.call<{ pod_resources: { containers: Memory[] } }>('Get', mine, BOUND_MS);
     assert.deepEqual(
       got.pod_resources.containers[0]!.memory.map((m) => [
         m.memory_type,
@@ -384,7 +383,7 @@ describe('kubelet with device plugins and DRA drivers', function () {
       ]),
       [['memory', 32 * 2 ** 20, 0]],
     );
-    const all = await caller.call<Memory>('GetAllocatableResources', {}, 5000);
+    const all = await caller.call<Memory>('GetAllocatableResources', {}, BOUND_MS);
     assert.ok(all.memory.some((m) => m.memory_type === 'memory' && Number(m.size) > 32 * 2 ** 20));
     caller.close();
     // devices at a node that has none of the memory

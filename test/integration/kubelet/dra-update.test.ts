@@ -13,7 +13,6 @@ import { serve } from '../../../kubelet/grpc-server.ts';
 const DRIVER = 'dra.example.com';
 
 describe('a DRA driver that is updated', function () {
-  this.timeout(60_000);
   let dir: string;
   let manager: DraManager;
   const stops: (() => void)[] = [];

@@ -10,7 +10,6 @@ import { isReady, phaseIs, startTestNode, type TestNode } from './harness.ts';
 type View = DeepReadonly<Pod>;
 
 describe('kubelet that makes room', function () {
-  this.timeout(90_000);
   let node: TestNode;
   let dir: string;
   const real = () => ({ hollow: false, containerLogsDir: join(dir, 'containers'), evictionMs: 200 });

@@ -11,6 +11,7 @@ import { pods, serviceAccounts } from '../../../client/resources.ts';
 import { completeConfiguration } from '../../../kubelet/config.ts';
 import { createHollowRuntime, type HollowOptions, type HollowRuntime } from '../../../kubelet/cri/hollow.ts';
 import { start, type Kubelet, type KubeletOptions } from '../../../kubelet/start.ts';
+import { BOUND_MS } from '../../support/wait.ts';
 import { startTestServer, type TestServer, type TestServerOptions } from '../apiserver/harness.ts';
 
 type View = DeepReadonly<Pod>;
@@ -124,7 +125,7 @@ export async function startTestNode(options: TestNodeOptions = {}): Promise<Test
       }),
     until: <T extends View | undefined>(name: string, is: (pod: View | undefined) => boolean, namespace = 'default') =>
       new Promise<T>((resolve, reject) => {
-        const timer = systemClock.after(30_000, () => {
+        const timer = systemClock.after(BOUND_MS, () => {
           checks.delete(look);
           reject(
             new Error(

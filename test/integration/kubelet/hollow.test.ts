@@ -9,7 +9,6 @@ import { isReady } from './harness.ts';
 
 describe('hollow nodes', () => {
   it('register, run what is bound to them, and leave the rest alone', async function () {
-    this.timeout(60_000);
     const server = await startTestServer();
     const { client } = server;
     await client.create(serviceAccounts, {
@@ -57,7 +56,6 @@ describe('hollow nodes', () => {
   });
 
   it('write their status when it changed, not at every look, and put right what others wrote', async function () {
-    this.timeout(120_000);
     const server = await startTestServer();
     const { client } = server;
     const id = server.identity('system:node:quiet', 'system:nodes');

@@ -15,7 +15,6 @@ import { createLeftovers } from '../../../kubelet/network/leftovers.ts';
 const AGE_MS = 60_000;
 
 describe('what a killed runtime left', function () {
-  this.timeout(60_000);
   const realExec = createExec({ clock: systemClock, logger: silentLogger });
   let dir = '';
   let host = '';

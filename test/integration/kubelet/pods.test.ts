@@ -269,7 +269,6 @@ describe('kubelet with a hollow runtime', () => {
 
 describe('kubelet of a node that shuts down', () => {
   it('ends its pods by priority and takes no more', async function () {
-    this.timeout(60_000);
     const fields = {
       shutdownGracePeriodByPodPriority: [
         { priority: 0, shutdownGracePeriodSeconds: 20 },

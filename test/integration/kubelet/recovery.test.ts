@@ -13,8 +13,6 @@ import { eventually } from '../../support/wait.ts';
 import { isReady, startTestNode } from './harness.ts';
 
 describe('a kubelet after a failure', function () {
-  this.timeout(120_000);
-
   it('tries again to end a pod that the runtime could not stop', async () => {
     const runtime = createHollowRuntime({ clock: systemClock, ids: systemIds });
     let failures = 0;

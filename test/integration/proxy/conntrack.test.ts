@@ -51,7 +51,6 @@ const port = (ips: readonly string[]): ServicePort => ({
 });
 
 describe('UDP connections', function () {
-  this.timeout(60_000);
   let child: ChildProcess;
   let lines: AsyncIterator<string>;
   const node = {
@@ -77,7 +76,7 @@ describe('UDP connections', function () {
   }
   /** Sends on until the client hears this (a busy machine may answer late); what it heard last when it never does. */
   async function hears(want: string): Promise<string> {
-    const until = performance.now() + 20_000;
+    const until = performance.now() + 60_000;
     for (;;) {
       child.stdin!.write('x');
       const heard = await next();

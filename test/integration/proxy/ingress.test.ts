@@ -31,7 +31,6 @@ interface Reply {
 }
 
 describe('the Ingress controller', function () {
-  this.timeout(60_000);
   let api: TestServer;
   let controller: IngressController;
   let backend: http.Server;

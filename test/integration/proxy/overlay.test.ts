@@ -10,7 +10,7 @@ import { planNetwork, syncRoutes, type NetworkMode } from '../../../proxy/networ
 
 const TAG = `k8ts-it${process.pid}`;
 const ns = (name: string) => `${TAG}-${name}`;
-const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe', timeout: 20_000 });
+const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe', timeout: 60_000 });
 const inside = (name: string, ...args: string[]) =>
   execFileSync('ip', ['netns', 'exec', ns(name), ...args], { encoding: 'utf8', stdio: 'pipe', timeout: 60_000 });
 
@@ -56,7 +56,6 @@ function talk(address: string): string {
 }
 
 describe('the overlay between segments', function () {
-  this.timeout(120_000);
   before(() => {
     for (const h of HOSTS) {
       ip('netns', 'add', ns(h));

@@ -93,7 +93,6 @@ const blocks = (listing: string) =>
     .sort();
 
 describe('service rules in the kernel', function () {
-  this.timeout(120_000);
   for (const family of [4, 6] as const)
     it(`are the same by all ways (IPv${family})`, () => {
       const next = numbers(family);

@@ -6,6 +6,7 @@ import { events, namespaces, nodes, pods, serviceAccounts } from '../../../clien
 import { systemClock, systemRand } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/log.ts';
 import { start, type Scheduler, type SchedulerOptions } from '../../../scheduler/scheduler.ts';
+import { BOUND_MS } from '../../support/wait.ts';
 import { startTestServer, type TestServer } from '../apiserver/harness.ts';
 
 export interface SchedulingCluster {
@@ -53,7 +54,7 @@ export async function startCluster(options: Partial<SchedulerOptions> = {}): Pro
       const timer = setTimeout(() => {
         informer.off(handlers);
         reject(new Error(`waited too long for ${what}`));
-      }, 30_000);
+      }, BOUND_MS);
       const check = () => {
         const found = look();
         if (found === undefined) return;

@@ -6,7 +6,6 @@ import { startCluster, type SchedulingCluster } from './cluster.ts';
 const DRIVER = 'gpu.example.com';
 
 describe('scheduling with devices', function () {
-  this.timeout(60_000);
   let c: SchedulingCluster;
   before(async () => {
     c = await startCluster();

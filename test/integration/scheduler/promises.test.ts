@@ -4,7 +4,6 @@ import { pods, priorityClasses } from '../../../client/resources.ts';
 import { startCluster, type SchedulingCluster } from './cluster.ts';
 
 describe('a node promised to a pod', function () {
-  this.timeout(60_000);
   let c: SchedulingCluster;
   let extender: Server;
   let asked: (res: ServerResponse) => void;

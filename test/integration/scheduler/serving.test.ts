@@ -75,7 +75,7 @@ describe('schedulers side by side', () => {
       for (const path of ['/healthz', '/livez', '/readyz'])
         assert.deepEqual(await read(server.port, path), { code: 200, body: 'ok' });
       // as soon as the cluster's CA is known
-      for (let i = 0; guard.clientCa === undefined && i < 1000; i++) await systemClock.sleep(20);
+      for (let i = 0; guard.clientCa === undefined && i < 3000; i++) await systemClock.sleep(20);
       const stranger = await read(server.port, '/metrics');
       assert.equal(stranger.code, 403);
       assert.match(stranger.body, /forbidden: User \\"system:anonymous\\" cannot get path \\"\/metrics\\"/);

@@ -8,6 +8,7 @@ import {
   type StoreEvent,
   type WriteResult,
 } from '../../../apiserver/storage/store.ts';
+import { BOUND_MS } from '../../support/wait.ts';
 
 /** One engine under test; every store that `open` gives is empty. */
 export interface Engine {
@@ -44,7 +45,7 @@ export class Recorder {
     },
   };
 
-  async until(condition: () => boolean, ms = 10_000): Promise<void> {
+  async until(condition: () => boolean, ms = BOUND_MS): Promise<void> {
     const deadline = Date.now() + ms;
     while (!condition()) {
       const left = deadline - Date.now();
@@ -206,7 +207,7 @@ export function storeContract(engine: Engine): void {
         const got = await store.get(key, revision);
         assert.deepEqual(got && { value: got.value.toString(), revision: got.revision }, state.get(key));
       }
-      for (const end = Date.now() + 30_000; told.length < expected.length && Date.now() < end;)
+      for (const end = Date.now() + BOUND_MS; told.length < expected.length && Date.now() < end;)
         await new Promise((resolve) => setTimeout(resolve, 10));
       watch.close();
       assert.deepEqual(told, expected);
@@ -360,7 +361,7 @@ export function storeContract(engine: Engine): void {
       const c = written(await store.create('/events/c', bytes('c'), { ttlSeconds: 1 }));
       // Writing again without a time to live makes it stay.
       written(await store.update('/events/c', bytes('c2'), c));
-      await r.until(() => r.events.some((e) => e.type === 'delete'), 20_000);
+      await r.until(() => r.events.some((e) => e.type === 'delete'));
       assert.deepEqual(
         r.events.filter((e) => e.type === 'delete').map((e) => [e.key, e.value.toString()]),
         [['/events/a', 'a']],

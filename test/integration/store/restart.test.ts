@@ -47,8 +47,6 @@ function past(cache: ResourceCache, after: number): string[] {
 
 for (const [engine, make] of Object.entries(ENGINES))
   describe(`a restart on ${engine}`, function () {
-    this.timeout(60_000);
-
     it('loses no event of those that clients still have to hear of', async () => {
       const place = await make();
       let store = await place.open();

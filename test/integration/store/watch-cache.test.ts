@@ -570,8 +570,6 @@ describe('watch cache', () => {
 });
 
 describe('watch cache on etcd', function () {
-  this.timeout(60_000);
-
   it('moves on though others write in the same etcd, and outlives its absence', async () => {
     const etcd = await startEtcd();
     const store = createEtcdStore({ ...etcd.options, clock: systemClock });

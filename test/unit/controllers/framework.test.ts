@@ -155,12 +155,12 @@ describe('a controller', () => {
     const run = { ...(others as RunOptions), clock, factory };
     const running = await runController(controller, run, new AbortController().signal);
     await running.queue.idle();
-    await clock.advance(1000);
+    clock.advance(1000);
     await running.queue.idle();
     assert.equal(made, 1);
     // The pod was made and removed again while the watch was broken: a new list shows neither.
     (cache as { resourceVersion: string }).resourceVersion = '20';
-    await clock.advance(30_000);
+    clock.advance(30_000);
     await running.queue.idle();
     assert.equal(made, 2);
     await running.stop();
