@@ -3,16 +3,10 @@
  * What changed is told as events; each plugin that turned a pod away says whether the event may help it (KEP-4247).
  */
 import type { Clock, Timer } from '../../base/clock.ts';
-import {
-  Action,
-  type ClusterEvent,
-  type Failure,
-  type Plugin,
-  type Queued,
-  type Registration,
-} from '../core/framework.ts';
+import { Action, type ClusterEvent, type Failure, type Queued } from '../core/framework.ts';
 import type { PodInfo } from '../core/pod-info.ts';
 import { Heap } from './heap.ts';
+import { Hopes, type QueueProfile, type Verdict } from './hopes.ts';
 import { Nominator } from './nominator.ts';
 
 export interface QueuedPod extends Queued {
@@ -29,13 +23,6 @@ export interface QueuedPod extends Queued {
   pendingPlugins: ReadonlySet<string>;
   /** Set while a PreEnqueue plugin holds it back. */
   gate: Failure | undefined;
-}
-
-/** What the queue needs to know of a profile. */
-export interface QueueProfile {
-  readonly preEnqueue: readonly Plugin[];
-  /** All plugins, for what they say about events. */
-  readonly plugins: readonly Plugin[];
 }
 
 export interface QueueOptions {
@@ -61,7 +48,6 @@ interface HeldEvent {
 const NOBODY: ReadonlySet<string> = new Set();
 /** What was kept free for a pod is as free as if it had run there and gone. */
 const PROMISE_ENDED: ClusterEvent = { resource: 'Pod', action: Action.Delete, label: 'AssignedPodDelete' };
-type Verdict = 'skip' | 'backoff' | 'now';
 
 export class SchedulingQueue {
   private readonly options: QueueOptions;
@@ -73,9 +59,7 @@ export class SchedulingQueue {
   private readonly inFlight = new Map<string, number>();
   private events: HeldEvent[] = [];
   private firstEvent = 0;
-  private readonly registrations: ReadonlyMap<string, readonly { plugin: string; on: Registration }[]>;
-  /** What any plugin wants to hear of each resource, once worked out. */
-  private readonly wanted = new Map<string, number>();
+  private readonly hopes: Hopes;
   private timer: { at: number; timer: Timer } | undefined;
   private flusher: Timer | undefined;
   readonly nominator = new Nominator();
@@ -84,17 +68,7 @@ export class SchedulingQueue {
     this.options = options;
     this.active = new Heap((a, b) => options.less(a, b));
     this.backoff = new Heap((a, b) => this.readyAt(a) < this.readyAt(b));
-    const all = new Map<string, { plugin: string; on: Registration }[]>();
-    for (const [name, profile] of options.profiles) {
-      const list: { plugin: string; on: Registration }[] = [];
-      for (const p of profile.plugins) {
-        const anything: readonly Registration[] = [{ resource: '*', actions: -1 }];
-        const rejects = p.preEnqueue ?? p.preFilter ?? p.reserve ?? p.permit ?? p.preBind;
-        if (rejects) for (const on of p.events ?? anything) list.push({ plugin: p.name, on });
-      }
-      all.set(name, list);
-    }
-    this.registrations = all;
+    this.hopes = new Hopes(options.profiles);
   }
 
   /** Begins to look after pods that no event ever woke. */
@@ -171,7 +145,7 @@ export class SchedulingQueue {
       return;
     }
     for (const event of events) {
-      const verdict = this.judge(pod, event, old, info);
+      const verdict = this.hopes.judge(pod, event, old, info);
       if (verdict === 'skip') continue;
       this.unschedulable.delete(info.uid);
       this.requeue(pod, verdict, event.label);
@@ -240,7 +214,7 @@ export class SchedulingQueue {
     let verdict: Verdict = 'skip';
     let label = 'ScheduleAttemptFailure';
     for (const { event, before, after } of missed) {
-      const v = this.judge(pod, event, before, after);
+      const v = this.hopes.judge(pod, event, before, after);
       if (v === 'skip') continue;
       verdict = v;
       label = event.label;
@@ -254,12 +228,12 @@ export class SchedulingQueue {
 
   /** Something changed: wakes the pods that it may help. */
   move(event: ClusterEvent, before?: unknown, after?: unknown): void {
-    if (!this.interesting(event)) return;
+    if (!this.hopes.concern(event)) return;
     if (this.inFlight.size > 0) this.events.push({ event, before, after });
     if (this.unschedulable.size === 0) return;
     const woken: { pod: QueuedPod; verdict: Verdict }[] = [];
     for (const pod of this.unschedulable.values()) {
-      const verdict = this.judge(pod, event, before, after);
+      const verdict = this.hopes.judge(pod, event, before, after);
       if (verdict !== 'skip') woken.push({ pod, verdict });
     }
     for (const { pod, verdict } of woken) {
@@ -307,37 +281,6 @@ export class SchedulingQueue {
       this.events = this.events.slice(keep - this.firstEvent);
       this.firstEvent = keep;
     }
-  }
-
-  private interesting(event: ClusterEvent): boolean {
-    if (event.resource === '*') return true;
-    let actions = this.wanted.get(event.resource);
-    if (actions === undefined) {
-      actions = 0;
-      for (const list of this.registrations.values())
-        for (const { on } of list) if (on.resource === '*' || on.resource === event.resource) actions |= on.actions;
-      this.wanted.set(event.resource, actions);
-    }
-    return (actions & event.action) !== 0;
-  }
-
-  private judge(pod: QueuedPod, event: ClusterEvent, before: unknown, after: unknown): Verdict {
-    if (event.resource === 'WaitingPod' && (after as PodInfo | undefined)?.uid !== pod.info.uid) return 'skip';
-    if (pod.plugins.size === 0 && pod.pendingPlugins.size === 0) return 'backoff';
-    if (event.resource === '*') return 'backoff';
-    let verdict: Verdict = 'skip';
-    for (const { plugin, on } of this.registrations.get(pod.info.schedulerName) ?? []) {
-      const pending = pod.pendingPlugins.has(plugin);
-      if (!pending && (verdict !== 'skip' || !pod.plugins.has(plugin))) continue;
-      if (!matches(on, event)) continue;
-      if (on.hint && !on.hint(pod.info, before, after)) continue;
-      if (pending) return 'now';
-      verdict = 'backoff';
-      if (pod.pendingPlugins.size === 0) break;
-    }
-    // Extenders can't say what would help.
-    if (verdict === 'skip' && pod.plugins.has('Extender')) return 'backoff';
-    return verdict;
   }
 
   /** Not wall time: pods must not wait longer because somebody sets the clock. */
@@ -411,6 +354,3 @@ export class SchedulingQueue {
       }
   }
 }
-
-const matches = (on: Registration, event: ClusterEvent) =>
-  (on.resource === '*' || on.resource === event.resource) && (on.actions & event.action) !== 0;
