@@ -17,3 +17,16 @@ export const deployment = (name: string, spec: JsonObject = {}): JsonObject => (
   metadata: { name },
   spec: { selector: { matchLabels: { a: 'b' } }, template: template(), ...spec },
 });
+/** A container of a pod; `more` adds to it, or replaces parts. */
+export const container = (more: JsonObject = {}): JsonObject => ({ name: 'c', image: 'i', ...more });
+/** A pod of one container; `spec` adds to its spec, or replaces parts. */
+export const pod = (name: string, spec: JsonObject = {}, metadata: JsonObject = {}): JsonObject => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name, ...metadata },
+  spec: { containers: [container()], ...spec },
+});
+/** Writes of core resources, as policies name what they are for. */
+export const rules = (resources: string[], more: JsonObject = {}) => ({
+  resourceRules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE', 'UPDATE'], resources, ...more }],
+});
