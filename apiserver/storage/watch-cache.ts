@@ -7,6 +7,7 @@ import type { DeepReadonly, KubeObject } from '../../api/types.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { OwnWrite, ResourceCache, ResourceCacheOptions, WatchCache } from './cache.ts';
+import { EventLog, type EventLogOptions } from './cache/event-log.ts';
 import { Freshness, RevisionWaits } from './cache/freshness.ts';
 import type { History, LoggedEvent } from './cache/history.ts';
 import { CachedResource, type Feed } from './cache/resource.ts';
@@ -20,20 +21,12 @@ import {
   StoreUnavailableError,
 } from './store.ts';
 
-export interface WatchCacheOptions {
+export interface WatchCacheOptions extends EventLogOptions {
   store: Store;
   clock: Clock;
   logger: Logger;
   /** Between progress calls to one watcher; defaults to 60,000 ms. */
   bookmarkMs?: number;
-  /** How long events are kept for watches that resume; defaults to 300,000 ms. */
-  historyMs?: number;
-  /** Events kept over all resources; defaults to 100,000. */
-  historyEvents?: number;
-  /** Bytes of events kept over all resources; defaults to 128 MiB. */
-  historyBytes?: number;
-  /** Of these, how many may be older than 75 s; defaults to 32 MiB. */
-  oldHistoryBytes?: number;
   /** Changes from before the start that watches may resume from, at most; defaults to 5,000. */
   pastEvents?: number;
   /** How long a consistent read waits before the cache writes a key of its own to move on; defaults to 100 ms. */
@@ -48,8 +41,6 @@ export function createWatchCache(options: WatchCacheOptions): WatchCache {
   return new StoreWatchCache(options);
 }
 
-/** For so long clients can expect to resume a watch, as with kube-apiserver; older events are kept where they cost little. */
-const FRESH_MS = 75_000;
 /** What was encoded of an object is forgotten when nobody asked for it from one such time to the next. */
 const SWEEP_MS = 75_000;
 
@@ -61,20 +52,12 @@ interface Hint {
   readonly object: DeepReadonly<KubeObject>;
 }
 
-interface Logged {
-  readonly history: History;
-  readonly event: LoggedEvent;
-}
-
 class StoreWatchCache implements WatchCache, Feed {
   readonly store: Store;
   readonly bookmarkMs: number;
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #historyMs: number;
-  readonly #maxEvents: number;
-  readonly #maxBytes: number;
-  readonly #maxOldBytes: number;
+  readonly #log: EventLog;
   readonly #resources = new Map<string, CachedResource>();
   readonly #loads = new Map<string, Promise<ResourceCache>>();
   readonly #waits: RevisionWaits;
@@ -91,9 +74,6 @@ class StoreWatchCache implements WatchCache, Feed {
   readonly #pastEvents: number;
   /** What the cache begins with: the state some time before the start, so that clients can resume their watches. */
   #past: { readonly revision: number; readonly unclaimed: StoreEvent[] } | undefined;
-  #log: Logged[] = [];
-  #logHead = 0;
-  #logBytes = 0;
   #sequence = 0;
   #sweptAt = 0;
   #revision = 0;
@@ -106,10 +86,7 @@ class StoreWatchCache implements WatchCache, Feed {
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.bookmarkMs = options.bookmarkMs ?? 60_000;
-    this.#historyMs = options.historyMs ?? 300_000;
-    this.#maxEvents = options.historyEvents ?? 100_000;
-    this.#maxBytes = options.historyBytes ?? 128 * 1024 * 1024;
-    this.#maxOldBytes = options.oldHistoryBytes ?? 32 * 1024 * 1024;
+    this.#log = new EventLog(options);
     this.#pastEvents = options.pastEvents ?? 5000;
     const current = () => this.#revision;
     this.#waits = new RevisionWaits(this.#clock, current);
@@ -361,34 +338,12 @@ class StoreWatchCache implements WatchCache, Feed {
   }
 
   logged(history: History, event: LoggedEvent): void {
-    this.#log.push({ history, event });
-    this.#logBytes += event.entry.json.length;
-    this.#forget(event.at);
-  }
-
-  #forget(now: number): void {
-    for (;;) {
-      const oldest = this.#log[this.#logHead];
-      if (!oldest) break;
-      const count = this.#log.length - this.#logHead;
-      const age = now - oldest.event.at;
-      const bytes = age > FRESH_MS ? Math.min(this.#maxOldBytes, this.#maxBytes) : this.#maxBytes;
-      const keep = count <= this.#maxEvents && this.#logBytes <= bytes && age <= this.#historyMs;
-      if (keep) break;
-      this.#log[this.#logHead++] = undefined as unknown as Logged;
-      this.#logBytes -= oldest.event.entry.json.length;
-      // A resource that was read anew has dropped its events already.
-      if (oldest.history.oldest === oldest.event) oldest.history.shift();
-    }
-    if (this.#logHead > 1024 && this.#logHead * 2 > this.#log.length) {
-      this.#log = this.#log.slice(this.#logHead);
-      this.#logHead = 0;
-    }
+    this.#log.add(history, event);
   }
 
   #tick(): void {
     const now = this.now();
-    this.#forget(now);
+    this.#log.forget(now);
     if (now - this.#sweptAt >= SWEEP_MS) {
       this.#sweptAt = now;
       for (const r of this.#resources.values()) r.sweepViews();
