@@ -1,116 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { StatusError } from '../../../api/status.ts';
-import type { Json, KubeObject } from '../../../api/types.ts';
-import type { CacheEvent, CacheWatcher, Entry, ResourceCache, Scope } from '../../../apiserver/storage/cache.ts';
-import { createEtcdStore } from '../../../apiserver/storage/etcd/store.ts';
+import type { CacheEvent, Scope } from '../../../apiserver/storage/cache.ts';
 import { createMemoryStore } from '../../../apiserver/storage/memory/store.ts';
-import { openStore } from '../../../apiserver/storage/open.ts';
-import { CompactedError, type Store, StoreUnavailableError } from '../../../apiserver/storage/store.ts';
-import { createWatchCache, PROGRESS_KEY } from '../../../apiserver/storage/watch-cache.ts';
-import { type Clock, systemClock } from '../../../base/clock.ts';
+import { CompactedError } from '../../../apiserver/storage/store.ts';
+import { createWatchCache } from '../../../apiserver/storage/watch-cache.ts';
+import { systemClock } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/log.ts';
-import { eventually } from '../../support/wait.ts';
 import { manualClock } from '../../support/clock.ts';
+import { bytes, Follower, inside, pod, type Pod, pods, put, setup } from './cache-harness.ts';
 import { written } from './contract.ts';
-import { startEtcd } from './etcd.ts';
-import { faultyStore } from './faults.ts';
-
-type Pod = KubeObject & { spec: { nodeName: string; n: number } };
-
-const pods = {
-  prefix: '/pods/',
-  namespaced: true,
-  fields: (o: Json<KubeObject>) => ({ 'spec.nodeName': (o as Pod).spec.nodeName }),
-  indexedFields: ['spec.nodeName'],
-};
-
-function pod(namespace: string, name: string, app: string, nodeName = 'n0', n = 0): Pod {
-  return { kind: 'Pod', apiVersion: 'v1', metadata: { name, namespace, labels: { app } }, spec: { nodeName, n } };
-}
-const bytes = (o: object) => Buffer.from(JSON.stringify(o));
-const put = async (store: Store, p: Pod) =>
-  written(await store.create(`/pods/${p.metadata!.namespace}/${p.metadata!.name}`, bytes(p)));
-
-/** What a client sees that follows a scope: built from events alone. */
-class Follower {
-  readonly scope: Scope;
-  readonly state = new Map<string, string>();
-  readonly revisions: number[] = [];
-  readonly progress: number[] = [];
-  readonly mistakes: string[] = [];
-  ended: Error | undefined;
-  watcher: CacheWatcher | undefined;
-
-  constructor(scope: Scope) {
-    this.scope = scope;
-  }
-  follow(cache: ResourceCache, after: number): this {
-    this.watcher = cache.watch(after, this.scope, {
-      event: (e) => this.#take(e),
-      progress: (r) => void this.progress.push(r),
-      end: (e) => (this.ended = e),
-    });
-    return this;
-  }
-  load(cache: ResourceCache): number {
-    const list = cache.snapshot(this.scope);
-    this.state.clear();
-    for (const e of list.entries) this.state.set(e.key, e.json.toString());
-    return list.revision;
-  }
-  leave(): void {
-    this.watcher?.close();
-    this.watcher = undefined;
-  }
-  /** Where to go on. */
-  get last(): number {
-    return Math.max(this.revisions.at(-1) ?? 0, this.progress.at(-1) ?? 0);
-  }
-  #take(e: CacheEvent): boolean {
-    if (e.revision <= (this.revisions.at(-1) ?? 0)) this.mistakes.push(`${e.revision} after ${this.revisions.at(-1)}`);
-    this.revisions.push(e.revision);
-    if (e.type === 'put' && inside(this.scope, e.entry)) this.state.set(e.entry.key, e.entry.json.toString());
-    else this.state.delete(e.entry.key);
-    return true;
-  }
-}
-
-function inside(scope: Scope, e: Entry): boolean {
-  const o = e.object() as Pod;
-  return (
-    (scope.namespace === undefined || o.metadata?.namespace === scope.namespace) &&
-    (scope.name === undefined || o.metadata?.name === scope.name) &&
-    (!scope.label || o.metadata?.labels?.[scope.label.key] === scope.label.value) &&
-    (!scope.field || o.spec.nodeName === scope.field.value)
-  );
-}
-
-interface SetupOptions {
-  clock?: Clock;
-  lmdb?: boolean;
-  patienceMs?: number;
-  historyEvents?: number;
-  historyBytes?: number;
-  oldHistoryBytes?: number;
-}
-
-async function setup(options: SetupOptions = {}) {
-  const clock = options.clock ?? systemClock;
-  const dataDir = options.lmdb ? await mkdtemp(join(tmpdir(), 'k8ts-cache-')) : undefined;
-  const engine = await openStore({ backend: dataDir ? 'lmdb' : 'memory', dataDir, clock, logger: silentLogger });
-  const store = faultyStore(engine);
-  const cache = createWatchCache({ store, logger: silentLogger, ...options, clock });
-  const resource = await cache.resource(pods);
-  const close = async () => {
-    await cache.close();
-    await engine.close();
-    if (dataDir) await rm(dataDir, { recursive: true, force: true });
-  };
-  return { store, cache, resource, close };
-}
 
 function random(seed: number): (n: number) => number {
   return (n) => {
@@ -471,46 +369,6 @@ describe('watch cache', () => {
     await close();
   });
 
-  it('goes on after the watch broke, losing and repeating nothing', async () => {
-    const { store, resource, close } = await setup();
-    const f = new Follower({}).follow(resource, resource.revision);
-    const r = [await put(store, pod('a', 'p0', 'x'))];
-    store.pause();
-    r.push(await put(store, pod('a', 'p1', 'x')));
-    store.cut(new StoreUnavailableError('cut'));
-    store.resume();
-    r.push(await put(store, pod('a', 'p2', 'x')));
-    assert.ok(await resource.get('/pods/a/p2'));
-    assert.deepEqual(f.revisions, r);
-    assert.equal(f.ended, undefined);
-    await close();
-  });
-
-  it('reads anew and ends its watches when history is lost', async () => {
-    const { store, cache, resource, close } = await setup();
-    const f = new Follower({}).follow(resource, resource.revision);
-    await put(store, pod('a', 'p0', 'x'));
-    store.pause();
-    await put(store, pod('a', 'p1', 'x'));
-    const r = await put(store, pod('a', 'p2', 'x'));
-    await store.compact(r);
-    store.cut(new StoreUnavailableError('cut'));
-    store.resume();
-    const list = await resource.list();
-    assert.deepEqual(
-      list.entries.map((e) => e.name),
-      ['p0', 'p1', 'p2'],
-    );
-    assert.ok(f.ended instanceof CompactedError);
-    assert.equal(f.revisions.length, 1);
-    assert.equal(cache.ready, true);
-    assert.throws(() => new Follower({}).follow(resource, r - 1), CompactedError);
-    const again = new Follower({}).follow(resource, list.revision);
-    const r2 = await put(store, pod('a', 'p3', 'x'));
-    assert.deepEqual(again.revisions, [r2]);
-    await close();
-  });
-
   it('leaves out what is not JSON, and serves the rest', async () => {
     const { store, cache, close } = await setup();
     await store.create('/things/bad', Buffer.from('k8s\0not JSON'));
@@ -566,43 +424,5 @@ describe('watch cache', () => {
       ['a', 'b', 'c'],
     );
     await close();
-  });
-});
-
-describe('watch cache on etcd', function () {
-  it('moves on though others write in the same etcd, and outlives its absence', async () => {
-    const etcd = await startEtcd();
-    const store = createEtcdStore({ ...etcd.options, clock: systemClock });
-    const other = createEtcdStore({ ...etcd.options, prefix: '/elsewhere', clock: systemClock });
-    const cache = createWatchCache({ store, clock: systemClock, logger: silentLogger, patienceMs: 50 });
-    try {
-      const resource = await cache.resource(pods);
-      const f = new Follower({}).follow(resource, resource.revision);
-      const r = [await put(store, pod('a', 'p0', 'x'))];
-      written(await other.create('/x', Buffer.from('x')));
-      assert.equal((await resource.list()).entries.length, 1);
-      assert.ok(await store.get(PROGRESS_KEY), 'it did not have to move on');
-
-      await etcd.kill();
-      await assert.rejects(resource.list(), StoreUnavailableError);
-      assert.equal(resource.snapshot().entries.length, 1);
-      await etcd.start();
-      const written1 = await eventually(() => put(store, pod('a', 'p1', 'x')));
-      r.push(written1);
-      const deleted = written(await store.delete('/pods/a/p0', r[0]!));
-      r.push(deleted);
-      const list = await eventually(() => resource.list());
-      assert.deepEqual(
-        list.entries.map((e) => e.name),
-        ['p1'],
-      );
-      assert.deepEqual(f.revisions, r);
-      assert.equal(f.ended, undefined);
-    } finally {
-      await cache.close();
-      await store.close();
-      await other.close();
-      await etcd.close();
-    }
   });
 });
