@@ -43,6 +43,9 @@ export interface ProbeOptions {
   failed(pod: DeepReadonly<Pod>, container: string, kind: ProbeKind, r: CheckResult): void;
 }
 
+/** The shortest pause between two looks at the readiness of a container that has just begun, in ms. */
+const FIRST_PAUSE_MS = 1000;
+
 const probeOf = (c: DeepReadonly<Container>, kind: ProbeKind): ProbeSpec | undefined =>
   kind === 'startup' ? c.startupProbe : kind === 'liveness' ? c.livenessProbe : c.readinessProbe;
 
@@ -83,6 +86,11 @@ export function createProbeManager(options: ProbeOptions): ProbeManager {
     };
     const period = (spec.periodSeconds ?? 10) * 1000;
     const first = run.started_at / 1e6 + (spec.initialDelaySeconds ?? 0) * 1000 - clock.now();
+    // What has just begun may need a moment until it serves: it is asked again sooner, the sooner the younger it is.
+    const pause = () =>
+      kind === 'readiness' && results.readiness.get(run.id) !== true
+        ? Math.min(period, Math.max(FIRST_PAUSE_MS, clock.now() - run.started_at / 1e6))
+        : period;
     const schedule = (ms: number) => {
       if (w.stopped) return;
       w.timer = clock.after(Math.max(ms, 0), () => void tick(), { background: true });
@@ -103,7 +111,7 @@ export function createProbeManager(options: ProbeOptions): ProbeManager {
       w.running = false;
       if (w.stopped) return;
       settle(uid, info.pod, c, w, r);
-      schedule(period - (clock.monotonic() - began));
+      schedule(pause() - (clock.monotonic() - began));
     };
     nudges.set(w, () => {
       if (w.stopped || w.running || clock.now() < run.started_at / 1e6 + (spec.initialDelaySeconds ?? 0) * 1000) return;

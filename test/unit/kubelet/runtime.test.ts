@@ -305,6 +305,33 @@ describe('kubelet probes', () => {
     probes.remove('uid-1');
     assert.equal(clock.timers(), 0, 'no timer is left');
   });
+
+  it('asks a container that has just begun sooner whether it is ready, and later as often as it is told', async () => {
+    const clock = manualClock();
+    const began = clock.now();
+    const asked: number[] = [];
+    let answer = 1;
+    const runtime = {
+      ...createHollowRuntime({ clock, ids: systemIds }),
+      execSync: async () => {
+        asked.push(Math.round((clock.now() - began) / 1000));
+        return { exit_code: answer, stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
+      },
+    };
+    const p = pod({
+      containers: [{ name: 'c', image: 'x', readinessProbe: { exec: { command: ['a'] }, periodSeconds: 10 } }],
+    });
+    const run = ran(p.spec!.containers[0]!, { started_at: clock.now() * 1e6 });
+    const probes = createProbeManager({ runtime, clock, rand: systemRand, changed: () => {}, failed: () => {} });
+    probes.sync(p, state([run]), '10.0.0.5');
+    for (let s = 0; s < 40; s++) await clock.advanceAsync(1000);
+    assert.deepEqual(asked, [0, 1, 2, 4, 8, 16, 26, 36]);
+    answer = 0;
+    for (let s = 0; s < 40; s++) await clock.advanceAsync(1000);
+    assert.equal(probes.ready(p, run), true);
+    assert.deepEqual(asked.slice(8), [46, 56, 66, 76]);
+    probes.remove('uid-1');
+  });
 });
 
 describe('kubelet housekeeping', () => {
