@@ -59,7 +59,15 @@ export class WatchHub {
   #deliver(w: Watch, events: readonly StoreEvent[]): void {
     const all = (w.prefix === '' || w.prefix === '/') && events.length > 0 && events[0]!.revision > w.from;
     const mine = all ? events : events.filter((e) => e.revision > w.from && e.key.startsWith(w.prefix));
-    if (mine.length > 0 && !w.closed) w.handlers.events(mine);
+    if (mine.length === 0 || w.closed) return;
+    try {
+      w.handlers.events(mine);
+    } catch (error) {
+      // The others must hear of it, and whoever wrote it is not to blame.
+      w.closed = true;
+      this.#watches.delete(w);
+      w.handlers.error(error as Error);
+    }
   }
 
   watch(prefix: string, afterRevision: number, handlers: StoreWatchHandlers): StoreWatch {

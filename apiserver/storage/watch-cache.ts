@@ -157,14 +157,13 @@ class StoreWatchCache implements WatchCache, Feed {
     }
   }
 
-  /** Repeats something until it succeeds, with growing pauses, while the store can't be reached. */
+  /** Repeats something until it succeeds, with growing pauses: the store may be away, or have too much to do. */
   async #retry<T>(what: string, action: () => Promise<T>): Promise<T> {
     for (let pause = 50; ; pause = Math.min(pause * 2, 5000)) {
       this.#closing.signal.throwIfAborted();
       try {
         return await action();
       } catch (error) {
-        if (!(error instanceof StoreUnavailableError || error instanceof CompactedError)) throw error;
         this.#logger.warn(`the store can't ${what}, trying again`, { error, pause });
         await this.#clock.sleep(pause, this.#closing.signal);
       }

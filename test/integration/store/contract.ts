@@ -8,6 +8,7 @@ import {
   type StoreEvent,
   type WriteResult,
 } from '../../../apiserver/storage/store.ts';
+import { systemClock } from '../../../base/clock.ts';
 import { BOUND_MS } from '../../support/wait.ts';
 
 /** One engine under test; every store that `open` gives is empty. */
@@ -272,6 +273,25 @@ export function storeContract(engine: Engine): void {
       await now.until(() => now.events.length >= 3);
       assert.equal(past.events.length, 3);
       w2.close();
+    });
+
+    it('cuts off a watch that cannot take a change, and tells all others of it', async () => {
+      const from = await store.currentRevision();
+      let told: Error | undefined;
+      const broken = {
+        events() {
+          throw new Error('not this one');
+        },
+        error: (error: Error) => (told = error),
+      };
+      store.watch('/pods/', from, broken);
+      const other = new Recorder();
+      const w = store.watch('/pods/', from, other.handlers);
+      // Both have begun when the first change comes.
+      await systemClock.sleep(0);
+      for (const name of ['a', 'b']) written(await store.create(`/pods/a/${name}`, bytes('1')));
+      await other.until(() => other.events.length === 2 && told !== undefined);
+      w.close();
     });
 
     it('resumes a watch without losing or repeating events', async () => {

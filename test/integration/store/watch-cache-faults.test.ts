@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createEtcdStore } from '../../../apiserver/storage/etcd/store.ts';
-import { CompactedError, StoreUnavailableError } from '../../../apiserver/storage/store.ts';
+import { CompactedError, RequestTooLargeError, StoreUnavailableError } from '../../../apiserver/storage/store.ts';
 import { createWatchCache, PROGRESS_KEY } from '../../../apiserver/storage/watch-cache.ts';
 import { systemClock } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/log.ts';
@@ -22,6 +22,18 @@ describe('watch cache over a store that fails', () => {
     assert.ok(await resource.get('/pods/a/p2'));
     assert.deepEqual(f.revisions, r);
     assert.equal(f.ended, undefined);
+    await close();
+  });
+
+  it('goes on after the watch broke while the store has too much to do to say that it is there', async () => {
+    const { store, resource, close } = await setup();
+    const { ping } = store;
+    let refusals = 2;
+    store.ping = () =>
+      refusals-- > 0 ? Promise.reject(new RequestTooLargeError('etcdserver: too many requests')) : ping.call(store);
+    store.cut(new StoreUnavailableError('cut'));
+    await put(store, pod('a', 'p0', 'x'));
+    await eventually(async () => assert.ok(await resource.get('/pods/a/p0')));
     await close();
   });
 
