@@ -12,6 +12,8 @@ export function amounts(list: AmountTexts | undefined): Amounts {
   for (const [k, v] of Object.entries(list ?? {})) out.set(k, Quantity.tryParse(v) ?? Quantity.zero);
   return out;
 }
+
+/** Adds amounts up in place. */
 export function addTo(target: Amounts, more: Amounts): void {
   for (const [k, v] of more) target.set(k, target.get(k)?.add(v) ?? v);
 }

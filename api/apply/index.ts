@@ -50,6 +50,7 @@ function timeTexts(): (ms: number) => string {
   };
 }
 
+/** One manager for each type that is written, made when it is first needed. */
 export function createFieldManagers(options: FieldManagersOptions): FieldManagers {
   const managers = new WeakMap<ObjectType, Map<string, FieldManager>>();
   const timeText = timeTexts();

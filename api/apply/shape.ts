@@ -84,6 +84,8 @@ export class Plan {
 }
 
 const plans = new WeakMap<ObjectType, Plan>();
+
+/** The shape that apply works with, worked out once for each type. */
 export function planOf(type: ObjectType): Plan {
   let plan = plans.get(type);
   if (plan === undefined) plans.set(type, (plan = new Plan(type)));

@@ -11,6 +11,7 @@ import {
   type Value,
 } from './values.ts';
 
+/** `a.b`. Throws CelError when there is no such key. */
 export function getField(value: Value, field: string): Value {
   if (value instanceof MapValue) {
     const found = value.get(field);
@@ -29,6 +30,7 @@ function position(key: Value): number {
   throw new CelError(`unsupported index type '${show(key)}' in list`);
 }
 
+/** `a[i]`. Throws CelError when there is no such key or position. */
 export function getItem(value: Value, key: Value): Value {
   if (value instanceof ListValue) {
     const i = position(key);

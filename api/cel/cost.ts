@@ -20,6 +20,7 @@ export class CostLimitError extends Error {
   }
 }
 
+/** How much there is of a value: characters, bytes, elements; 1 for what has no parts. */
 export function sizeOf(value: Value): number {
   if (typeof value === 'string') return stringSize(value);
   if (typeof value !== 'object' || value === null) return 1;

@@ -81,6 +81,7 @@ const OPAQUE_TYPES = [
   'net.CIDR',
 ];
 
+/** An environment in which expressions with these variables and libraries compile. */
 export function createCelEnv(options: CelEnvOptions): CelEnv {
   const functions = mergeFunctions(STANDARD, STRINGS, LISTS, NET, ...KUBERNETES, ...(options.functions ?? []));
   const constants = new Map([...TYPE_CONSTANTS, ...OPAQUE_TYPES.map((n): [string, Value] => [n, new TypeValue(n)])]);

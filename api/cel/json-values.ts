@@ -65,6 +65,8 @@ export function escapeField(name: string): string {
     c === '__' ? '__underscores__' : c === '.' ? '__dot__' : c === '-' ? '__dash__' : '__slash__',
   );
 }
+
+/** The field that a name stands for: `a__dot__b` is `a.b`, `__in__` is `in`. */
 export function unescapeField(name: string): string {
   if (!name.includes('__')) return name;
   const keyword = /^__([a-z]+)__$/.exec(name)?.[1];

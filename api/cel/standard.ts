@@ -352,6 +352,7 @@ function unwrap(list: ListValue): ListValue {
   return new ArrayList(out);
 }
 
+/** Whether a value is the empty one of its type. */
 export function isZero(v: Value): boolean {
   if (v === null || v === false || v === '' || v === 0n || v === 0) return true;
   if (v instanceof UintValue) return v.value === 0n;

@@ -58,6 +58,7 @@ export function parseTimestamp(text: string): TimestampValue {
 const millisOf = ({ nanos }: TimestampValue): number =>
   Number((nanos - (((nanos % 1_000_000n) + 1_000_000n) % 1_000_000n)) / 1_000_000n);
 
+/** RFC 3339 in UTC, with as many decimals as it takes. */
 export function formatTimestamp(value: TimestampValue): string {
   const second = 1_000_000_000n;
   const rest = ((value.nanos % second) + second) % second;

@@ -34,6 +34,7 @@ export const optionalOf = (of: CelType): CelType => ({ kind: 'optional', of });
 /** Not known before evaluating. */
 export const isDyn = (t: CelType): boolean => t.kind === 'dyn' || t.kind === 'free';
 
+/** The type of a variable as it was declared. */
 export function fromDecl(decl: DeclType): CelType {
   switch (decl.kind) {
     case 'date':
@@ -52,6 +53,7 @@ export function fromDecl(decl: DeclType): CelType {
 }
 const sized = (max: number | undefined) => (max === undefined ? {} : { max });
 
+/** The type that a plain name stands for; elements of lists and maps may be anything. */
 export function fromName(name: TypeName): CelType {
   switch (name) {
     case 'any':
@@ -119,6 +121,7 @@ export function join(a: CelType, b: CelType): CelType | undefined {
   return a.kind === b.kind ? a : undefined;
 }
 
+/** A type as messages have it: `list(string)`. */
 export function showType(t: CelType): string {
   switch (t.kind) {
     case 'list':

@@ -17,6 +17,7 @@ export const INT_MIN = -(2n ** 63n);
 export const INT_MAX = 2n ** 63n - 1n;
 export const UINT_MAX = 2n ** 64n - 1n;
 
+/** An unsigned integer; a bigint alone is a signed one. */
 export class UintValue {
   readonly value: bigint;
   constructor(value: bigint) {
@@ -49,6 +50,8 @@ export abstract class ListValue {
     for (let i = 0; i < this.size; i++) yield this.get(i);
   }
 }
+
+/** A list that is all there. */
 export class ArrayList extends ListValue {
   readonly items: readonly Value[];
   constructor(items: readonly Value[]) {
@@ -89,6 +92,8 @@ export function keyText(key: Value): string {
       throw new CelError(`unsupported key type: ${typeOf(key).name}`);
   }
 }
+
+/** A map written out in an expression. Throws CelError for keys that are doubles or stand twice. */
 export class LiteralMap extends MapValue {
   readonly #entries: ReadonlyMap<string, readonly [Value, Value]>;
   constructor(entries: Iterable<readonly [Value, Value]>) {
@@ -132,6 +137,7 @@ export class TimestampValue {
   }
 }
 
+/** A value that may not be there (`optional.none()`). */
 export class OptionalValue {
   readonly value: Value | undefined;
   constructor(value: Value | undefined) {

@@ -44,6 +44,7 @@ const customSchemaName = (k: GroupVersionKind): string =>
 
 const upperFirst = (s: string): string => s.charAt(0).toUpperCase() + s.slice(1);
 
+/** What can be done with one version of a custom resource, path by path. */
 export function customOperations(custom: CustomKind): Operation[] {
   const { group, version, plural, namespaced } = custom;
   const kind = { group, version, kind: custom.kind };

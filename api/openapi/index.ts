@@ -58,6 +58,7 @@ const document = (bytes: Buffer): Document => ({
 });
 const json = (value: JsonObject): Document => document(Buffer.from(JSON.stringify(value)));
 
+/** The documents of what is served; they are made when somebody asks, and made anew after a change. */
 export function createOpenApi(options: OpenApiOptions): OpenApi {
   const { version } = options;
   let facts: { schemas: SchemaFacts; operations: Operation[] } | undefined;

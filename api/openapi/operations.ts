@@ -142,6 +142,7 @@ function operation(
   };
 }
 
+/** The schema of an action's body; undefined for actions without one. */
 export function requestOf(action: string | undefined, own: string | undefined): string | undefined {
   if (action === 'post' || action === 'put') return own;
   if (action === 'patch') return `${META}Patch`;

@@ -145,6 +145,7 @@ export function isPathSegmentName(value: string): string[] {
   return ['/', '%'].filter((c) => value.includes(c)).map((c) => `may not contain '${c}'`);
 }
 
+/** Letters, digits and '_', not starting with a digit. */
 export function isCIdentifier(value: string): string[] {
   if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(value)) return [];
   return [
@@ -157,6 +158,7 @@ export function isCIdentifier(value: string): string[] {
   ];
 }
 
+/** 1 to 65535. */
 export function isValidPortNum(port: number | bigint): string[] {
   return port >= 1 && port <= 65535 ? [] : [rangeMessage(1, 65535)];
 }
@@ -172,10 +174,12 @@ export function isValidPortName(value: string): string[] {
   return out;
 }
 
+/** Whole digits and a percent sign: `50%`. */
 export function isValidPercent(value: string): string[] {
   return /^[0-9]+%$/.test(value) ? [] : [pattern("a percentage is a number and '%'", '[0-9]+%', '1%', '93%')];
 }
 
+/** Letters, digits and '-'. */
 export function isHTTPHeaderName(value: string): string[] {
   return /^[-A-Za-z0-9]+$/.test(value)
     ? []

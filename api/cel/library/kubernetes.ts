@@ -11,6 +11,7 @@ import {
 import { type Functions, fn, method } from '../functions.ts';
 import { ArrayList, CelError, INT_MAX, INT_MIN, OpaqueValue, OptionalValue, type Value } from '../values.ts';
 
+/** A quantity as expressions have it; equal when the amounts are. */
 export class QuantityValue extends OpaqueValue {
   readonly typeName = 'kubernetes.Quantity';
   readonly quantity: Quantity;
@@ -160,6 +161,8 @@ class SemverValue extends OpaqueValue {
 }
 const SEMVER =
   /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(?:\.(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*))?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?$/;
+
+/** Undefined for what is no semantic version; `normalize` also takes `v1`, `1.2` and leading zeros. */
 export function parseSemver(text: string, normalize: boolean): SemverValue | undefined {
   let s = text;
   if (normalize) {
