@@ -51,6 +51,7 @@ export function choosePlugins(enable: readonly string[], disable: readonly strin
 
 const OPERATIONS: readonly Operation[] = ['CREATE', 'UPDATE', 'DELETE', 'CONNECT'];
 
+/** The chain of the plugins that are enabled; throws for names of plugins that don't exist. */
 export function createAdmission(options: AdmissionOptions): Admission {
   const deps = { ...options.deps, objects: createObjectFinder(options.caches), settings: options.settings ?? {} };
   const names = choosePlugins(options.enable ?? [], options.disable ?? []);

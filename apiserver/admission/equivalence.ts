@@ -30,6 +30,7 @@ export interface Equivalence {
 /** Subresources whose body is the object itself. */
 const WHOLE = new Set(['', 'status', 'finalize', 'approval', 'resize', 'ephemeralcontainers']);
 
+/** Finds the other versions and groups under which a resource of the catalog is served. */
 export function createEquivalence(catalog: Catalog): Equivalence {
   let generation = -1;
   const others = new Map<string, readonly ServedResource[]>();

@@ -34,6 +34,7 @@ export interface AdmissionMetrics {
   failedOpen(name: string, type: WebhookOutcome['type']): void;
 }
 
+/** Registers the families and gives what counts into them. */
 export function admissionMetrics(registry: MetricsRegistry): AdmissionMetrics {
   const labels = ['operation', 'rejected', 'type'];
   const times = (what: string, help: string, more: string[], bounds: readonly number[]) =>

@@ -1,3 +1,4 @@
+/** What admission plugins are: what they are told of a request, what they get when they are made. */
 import type { DeepReadonly, GroupVersionKind, GroupVersionResource, KubeObject } from '../../api/types.ts';
 import type { Clock, Ids } from '../../base/clock.ts';
 import type { UserInfo } from '../authentication/types.ts';

@@ -35,6 +35,7 @@ export function microTime(ms: number): string {
   return `${new Date(whole).toISOString().slice(0, -1)}${String(micros).padStart(3, '0')}Z`;
 }
 
+/** A user as events have it; fields without a value are left out. */
 export function userOf(user: UserInfo): JsonObject {
   return {
     ...(user.name === '' ? {} : { username: user.name }),

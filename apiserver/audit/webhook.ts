@@ -47,6 +47,7 @@ class SendError extends Error {
   }
 }
 
+/** A backend that sends by itself; `close` sends what is left, for three seconds at most. */
 export function createWebhookBackend(options: WebhookOptions): AuditBackend {
   const { clock, logger, target } = options;
   const bufferSize = options.bufferSize ?? 10_000;

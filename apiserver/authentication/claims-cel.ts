@@ -44,6 +44,7 @@ export interface ClaimsCompiler {
   ): Program | undefined;
 }
 
+/** Compiles expressions over `claims` and over `user`. */
 export function createClaimsCompiler(): ClaimsCompiler {
   const envs: Partial<Record<CelVariable, CelEnv>> = {};
   const envOf = (v: CelVariable) =>

@@ -103,6 +103,7 @@ function extraProblem(extra: WantedUser['extra']): string | undefined {
   return undefined;
 }
 
+/** Checks impersonation headers with this authorizer. */
 export function createImpersonator(authorizer: Authorizer): Impersonator {
   /** Requestor's name -> the mode that worked last, so that the common case asks once. */
   const last = new Map<string, Mode>();

@@ -52,6 +52,7 @@ export const agentFor = (target: RemoteTarget): https.Agent =>
     ...(target.serverName === undefined ? {} : { servername: target.serverName }),
   });
 
+/** A server that is asked for JSON; `close` ends its connections. */
 export function createRemote(o: { clock: Clock; target: RemoteTarget; timeoutMs: number }): Remote {
   const { target } = o;
   const agent = agentFor(target);

@@ -65,6 +65,7 @@ const text = (v: unknown): string => (typeof v === 'string' ? v : '');
 const strings = (v: unknown): string[] =>
   typeof v === 'string' ? [v] : Array.isArray(v) ? v.filter((s): s is string => typeof s === 'string') : [];
 
+/** Takes tokens that our keys signed and whose account, and bound object, still are. */
 export function createServiceAccountAuthenticator(options: ServiceAccountTokenOptions): TokenAuthenticator {
   const { clock, objects, keys } = options;
   const lookup = options.lookup ?? true;

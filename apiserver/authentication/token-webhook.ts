@@ -28,6 +28,7 @@ type Outcome = { readonly found: Authenticated | undefined; readonly error?: str
 const text = (v: unknown): string => (typeof v === 'string' ? v : '');
 const strings = (v: unknown): string[] => (Array.isArray(v) ? v.filter((s): s is string => typeof s === 'string') : []);
 
+/** Answers are kept for as long as the options say. */
 export function createTokenWebhook(options: TokenWebhookOptions): TokenAuthenticator & { close(): void } {
   const { clock, address } = options;
   const remote = createRemote({ clock, target: address, timeoutMs: TIMEOUT });

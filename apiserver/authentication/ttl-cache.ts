@@ -1,3 +1,4 @@
+/** A bounded cache of values that are good for some time. */
 import type { Clock } from '../../base/clock.ts';
 
 /** Values that are good for some time; the oldest goes when there are too many. */

@@ -91,6 +91,7 @@ function covers(p: AbacPolicy, a: AuthorizationAttributes): boolean {
   return matches(path, a.path) || (path.endsWith('*') && a.path.startsWith(path.slice(0, -1)));
 }
 
+/** Allows what a policy allows and has no opinion of the rest. */
 export function createAbac(policies: readonly AbacPolicy[]): Abac {
   return {
     authorize: (a) => (policies.some((p) => concerns(p, a.user) && covers(p, a)) ? ALLOW : NO_OPINION),

@@ -28,6 +28,7 @@ export function pathMatches(pattern: string, path: string): boolean {
   return pattern.endsWith('*') && path.startsWith(pattern.replace(/\*+$/, ''));
 }
 
+/** Whether a rule allows a verb on a path that is no resource. */
 export function ruleCoversPath(rule: PolicyRule, verb: string, path: string): boolean {
   return hasOrAll(rule.verbs, verb) && (rule.nonResourceURLs ?? []).some((p) => pathMatches(p, path));
 }

@@ -1,3 +1,4 @@
+/** What authorizers are asked, and what they answer. */
 import type { UserInfo } from '../authentication/types.ts';
 
 /** What is to be allowed. */

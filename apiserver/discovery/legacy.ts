@@ -5,6 +5,7 @@ import type { ApiRequest } from '../http/request.ts';
 import type { DiscoveryOverlay } from './overlay.ts';
 import type { Catalog, ServedResource } from '../registry/catalog.ts';
 
+/** APIVersions, the answer of /api. */
 export function coreVersions(request: ApiRequest): JsonObject {
   const address = `${request.socket.localAddress ?? '127.0.0.1'}:${request.socket.localPort ?? 443}`;
   return {
@@ -19,6 +20,7 @@ function groupJson(group: string, versions: readonly string[]): JsonObject {
   return { name: group, versions: list, preferredVersion: list[0]! };
 }
 
+/** APIGroupList, the answer of /apis. */
 export function groupList(catalog: Catalog, overlay: DiscoveryOverlay): JsonObject {
   return {
     kind: 'APIGroupList',
@@ -27,10 +29,12 @@ export function groupList(catalog: Catalog, overlay: DiscoveryOverlay): JsonObje
   };
 }
 
+/** APIGroup, the answer of /apis/GROUP. */
 export function groupOf(catalog: Catalog, overlay: DiscoveryOverlay, group: string): JsonObject {
   return { kind: 'APIGroup', apiVersion: 'v1', ...groupJson(group, overlay.groups(catalog).get(group) ?? []) };
 }
 
+/** APIResourceList, the answer of /apis/GROUP/VERSION. */
 export function resourceList(catalog: Catalog, group: string, version: string): JsonObject {
   const resources: JsonObject[] = [];
   for (const r of catalog.announced()) {

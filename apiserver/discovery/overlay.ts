@@ -20,6 +20,7 @@ export interface Priority {
 /** Groups that nobody gave a priority, as custom resources have it. */
 export const CUSTOM_PRIORITY: Priority = { group: 1000, version: 100 };
 
+/** `generation` tells whether anything has changed. */
 export class DiscoveryOverlay {
   /** Grows with each change. */
   generation = 0;

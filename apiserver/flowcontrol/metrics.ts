@@ -44,6 +44,7 @@ export interface FlowMetrics {
   fairFraction(value: number): void;
 }
 
+/** Registers the families and gives what counts into them. */
 export function flowMetrics(registry: MetricsRegistry): FlowMetrics {
   const counter = (name: string, help: string, more: string[] = []) =>
     registry.counter(P + name, help, [...SCHEMA, ...more]);

@@ -19,6 +19,7 @@ export interface FlowStartOptions {
   requestTimeoutMs: number;
 }
 
+/** Fair queues that follow the flow schemas and priority levels of the app. */
 export function startFlowControl(options: FlowStartOptions): FlowControl {
   const { clock, logger, cacheOf, paths } = options.parts;
   const { metrics, totalSeats, requestTimeoutMs } = options;

@@ -53,6 +53,7 @@ function scaleOf(sub: ServedSubresource, parent: DeepReadonly<KubeObject>): Scal
   };
 }
 
+/** Throws 404 when there is no such parent. */
 export async function getScale(
   request: ApiRequest,
   served: ServedResource,

@@ -157,6 +157,7 @@ export function checkedKind(
   return value;
 }
 
+/** The 422 for a patch whose outcome can't be: `shown` is the patch as the error cites it. */
 export function invalidPatch(shown: () => string, why: string): StatusError {
   const error = invalidObject({ group: '', kind: '' }, '', [invalid('patch', shown(), why)]);
   delete error.status.details!.kind;

@@ -21,6 +21,7 @@ export interface KubeletSettings {
 
 const DEFAULT_KUBELET_PORT = 10_250;
 
+/** By the first of the preferred types of address that the node has. Throws StatusErrors. */
 export function locateKubelet(reader: ObjectReader, nodeName: string, settings: KubeletSettings): Located {
   const node = reader.get<Node>('nodes', '', nodeName);
   if (!node) throw notFound({ group: '', resource: 'nodes' }, nodeName);
@@ -49,6 +50,7 @@ export function splitProxyName(id: string): { scheme: string; name: string; port
 
 const schemeOf = (scheme: string): 'http' | 'https' => (scheme === 'https' ? 'https' : 'http');
 
+/** `id` is `[scheme:]name[:port]`; the port defaults to the pod's first. Throws StatusErrors. */
 export function locatePod(reader: ObjectReader, namespace: string, id: string): Located {
   const { scheme, name, port } = splitProxyName(id);
   const pod = reader.get<Pod>('pods', namespace, name);

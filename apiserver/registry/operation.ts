@@ -89,6 +89,7 @@ export function strategyOf(request: WriteRequest): Strategy {
   return sub?.type === 'update' ? sub.strategy : request.served.definition.strategy;
 }
 
+/** What the hooks of a kind are told of a request. */
 export function strategyContext(deps: RegistryDeps, request: WriteRequest): StrategyContext {
   return {
     clock: deps.clock,

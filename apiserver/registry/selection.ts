@@ -15,6 +15,7 @@ export interface FieldTerm {
   readonly equal: boolean;
 }
 
+/** Undefined for a selector that selects everything. Throws 400. */
 export function parseLabelSelector(text: string): LabelSelection | undefined {
   const matcher = bad(() => parseLabels(text));
   if (matcher.isEverything) return undefined;
@@ -24,6 +25,7 @@ export function parseLabelSelector(text: string): LabelSelection | undefined {
   return { matches: (labels) => matcher.matches(labels), single: one && { key: one.key, value: one.values[0]! } };
 }
 
+/** Throws 400. */
 export function parseFieldSelector(text: string): FieldTerm[] {
   return bad(() => parseFields(text)).requirements.map((r) => ({
     field: r.field,

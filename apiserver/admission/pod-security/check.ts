@@ -30,6 +30,7 @@ export type AnyContainer = DeepReadonly<
   >
 >;
 
+/** Init, ordinary and ephemeral containers, in this order. */
 export function containersOf(spec: DeepReadonly<PodSpec>): AnyContainer[] {
   return [
     ...(spec.initContainers ?? []),

@@ -109,6 +109,7 @@ function rulesFor({ level, minor }: LevelVersion): readonly CheckPod[] {
   return made;
 }
 
+/** What of a pod breaks a level of the standard, in the order of the checks' ids. */
 export function evaluatePod(
   at: LevelVersion,
   spec: DeepReadonly<PodSpec>,

@@ -81,6 +81,7 @@ export type Expression =
   | { readonly source: string; readonly program: Program }
   | { readonly source: string; readonly error: string };
 
+/** An expression that doesn't compile is kept with its error, which evaluating it throws. */
 export function compileExpression(source: string): Expression {
   try {
     return { source, program: environment().compile(source.trim()) };
@@ -93,6 +94,7 @@ export function compileExpression(source: string): Expression {
 /** An expression had no value: its message says why. */
 export class EvaluationError extends Error {}
 
+/** Throws EvaluationError where the expression has no value. */
 export function evaluate(e: Expression, bindings: Readonly<Record<string, Binding>>): Value {
   if ('error' in e) throw new EvaluationError(e.error);
   try {

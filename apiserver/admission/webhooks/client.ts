@@ -40,6 +40,7 @@ export interface WebhookClient {
   close(): void;
 }
 
+/** Keeps a connection pool for each hook; `close` ends them. */
 export function createWebhookClient(o: { clock: Clock; resolve: ServiceResolver }): WebhookClient {
   const agents = new Map<string, https.Agent>();
 

@@ -28,6 +28,7 @@ const BUILT_IN: Readonly<Record<string, readonly [number, Readonly<Record<string
 /** Registered by the aggregator itself: it has no APIService, and comes first. */
 export const OWN_GROUP = 'apiregistration.k8s.io';
 
+/** Groups that aren't built in come after those that are. */
 export function builtinPriority(group: string, version: string): Priority {
   const known = BUILT_IN[group];
   return known ? { group: known[0], version: known[1][version] ?? 1 } : CUSTOM_PRIORITY;

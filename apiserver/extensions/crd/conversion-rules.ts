@@ -18,6 +18,7 @@ export interface ConversionDemands {
 const STRATEGIES = ['None', 'Webhook'];
 const REVIEWS = ['v1', 'v1beta1'];
 
+/** `preserve` is spec.preserveUnknownFields. */
 export function validateConversion(
   c: CrdConversion | undefined,
   preserve: boolean,

@@ -9,6 +9,7 @@ import { compileRules } from '../schema/rules.ts';
 import { SchemaValidator } from '../schema/validator.ts';
 import { validateEmbedded } from '../schema/walk.ts';
 
+/** `pruned` when unknown fields are taken away from objects; `inMeta` inside an embedded object's metadata. */
 export function validateDefaults(schema: SchemaProps, path: Path, pruned: boolean, inMeta = false): FieldError[] {
   const errors: FieldError[] = [];
   const embedded = schema['x-kubernetes-embedded-resource'] === true;

@@ -15,6 +15,7 @@ interface Total {
   expensive: { path: Path; cost: number }[];
 }
 
+/** Adds up what the rules of one schema may cost, too. */
 export class RuleChecker {
   readonly #root: boolean;
   /** How often a value can stand here; null: no limit is known. */

@@ -20,6 +20,7 @@ const META = { anyFinalizer: true };
 const SPEC = Path.root('spec');
 const STATUS = Path.root('status');
 
+/** What is wrong with a new definition. */
 export function validateDefinition(crd: Crd, _ctx: StrategyContext): FieldError[] {
   const errors: FieldError[] = [];
   const wanted = `${crd.spec?.names?.plural ?? ''}.${crd.spec?.group ?? ''}`;
@@ -38,6 +39,7 @@ export function validateDefinition(crd: Crd, _ctx: StrategyContext): FieldError[
   return errors;
 }
 
+/** What is wrong with a changed definition; demands that came later don't hold for what broke them before. */
 export function validateDefinitionUpdate(crd: Crd, old: DeepReadonly<Crd>, _ctx: StrategyContext): FieldError[] {
   const errors: FieldError[] = [];
   objectMetaUpdate(new Field<KubeObject>(crd, errors), old, META);
@@ -57,6 +59,7 @@ export function validateDefinitionUpdate(crd: Crd, old: DeepReadonly<Crd>, _ctx:
   return errors;
 }
 
+/** What is wrong with a definition's status. */
 export function validateDefinitionStatus(crd: Crd, old: DeepReadonly<Crd>): FieldError[] {
   const errors: FieldError[] = [];
   objectMetaUpdate(new Field<KubeObject>(crd, errors), old, META);

@@ -54,6 +54,7 @@ export function typeCheck(
   };
 }
 
+/** Undefined where the schema names no values. */
 export function enumCheck(
   values: SchemaProps['enum'],
 ): ((v: Value, path: string) => FieldError | undefined) | undefined {
@@ -73,6 +74,7 @@ function runes(text: string): number {
   return n;
 }
 
+/** Length, pattern and format; undefined where none is asked for. */
 export function stringCheck(
   schema: SchemaProps,
   format: string,
@@ -113,6 +115,7 @@ function fits(v: number | bigint, type: string, format: string): boolean {
   return true;
 }
 
+/** Bounds, multiples, and whether the number fits its type. */
 export function numberCheck(
   schema: SchemaProps,
   type: string,

@@ -27,6 +27,7 @@ type Check = (value: Value, path: string, old: Correlated | undefined) => Result
 
 const OK: Result = { errors: undefined, matches: 0 };
 
+/** A schema, ready to be held against values. */
 export class SchemaValidator {
   readonly #check: Check;
   readonly #schema: SchemaProps;

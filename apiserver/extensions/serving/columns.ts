@@ -20,6 +20,7 @@ export interface Columns {
   cells(object: DeepReadonly<KubeObject>, now: number): (string | number | boolean)[];
 }
 
+/** Name and age where a definition names no columns. */
 export function columnsOf(columns: readonly CrdColumn[] | undefined): Columns {
   const facts: ColumnFact[] = [
     { name: 'Name', type: 'string', format: 'name', priority: 0, description: 'The name of the object.' },

@@ -125,6 +125,7 @@ class ServedVersion implements ServedResource {
   }
 }
 
+/** All versions of one definition, as the registry serves them. */
 export class CustomResource {
   readonly group: string;
   readonly namespaced: boolean;

@@ -48,6 +48,7 @@ const BLOCKING = new Set([
 const asValue = (o: unknown) => o as Value;
 const fieldsOf = (o: unknown) => o as { [key: string]: Value | undefined };
 
+/** For objects, their status and their scale. */
 export function customStrategies(v: VersionRules): CustomStrategies {
   const validator = new SchemaValidator(v.schema);
   const statusSchema = v.schema.properties?.['status'];

@@ -39,6 +39,7 @@ const BATCH = 500;
 const KEPT = 5000;
 const REVIEW_VERSIONS = ['v1', 'v1beta1'];
 
+/** Throws StatusErrors (500) that name the webhook's failure. */
 export function createWebhookConverter(crd: Crd, deps: WebhookDeps): VersionConverter {
   return new WebhookConverter(crd, deps);
 }

@@ -42,6 +42,7 @@ function resources(f: Field<string[]>): void {
   f.check(!(single && list.includes('*')), "if '*' is present, must not specify other resources without subresources");
 }
 
+/** One rule: operations, groups, versions, resources, scope. */
 export function rule(f: Field<Rule>): void {
   wildcardAlone(f.get('operations') as Field<string[]>).each((o) => o.oneOf(OPERATIONS));
   wildcardAlone(f.get('apiGroups'));
@@ -72,6 +73,7 @@ export function matchResources(f: Field<MatchResources>): void {
   f.get('excludeResourceRules').each(namedRule);
 }
 
+/** Defaults that need more than the schema: selectors of everything, `Equivalent`. */
 export function matchDefaults(m: MatchResources | undefined): void {
   if (!m) return;
   m.matchPolicy ??= 'Equivalent';
@@ -89,6 +91,7 @@ export function onlyMutating(f: Field<MatchResources>): void {
   }
 }
 
+/** Names once each, and expressions that compile. */
 export function matchConditions(f: Field<MatchCondition[]>, scope: Scope): void {
   f.maxItems(64);
   f.each((c) => {

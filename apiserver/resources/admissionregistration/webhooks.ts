@@ -69,6 +69,7 @@ function webhookService(f: Field<Service>): void {
     });
 }
 
+/** Either a URL or a Service. */
 export function clientConfig(f: Field<ClientConfig>): void {
   const { url, service } = f.value ?? {};
   if ((url === undefined) === (service === undefined)) f.missing('exactly one of url or service is required');

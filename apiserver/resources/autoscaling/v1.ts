@@ -194,6 +194,7 @@ function parse<T>(text: string | undefined): T | undefined {
   }
 }
 
+/** As autoscaling/v1 shows it: what v1 has no fields for goes into annotations. */
 export function toV1(a: DeepReadonly<Autoscaler>): KubeObject {
   const { spec, status } = a as Autoscaler;
   const metadata = { ...a.metadata } as NonNullable<V1['metadata']>;
@@ -240,6 +241,7 @@ export function toV1(a: DeepReadonly<Autoscaler>): KubeObject {
   } as unknown as KubeObject;
 }
 
+/** The other way round; annotations of that kind become fields again. */
 export function fromV1(o: KubeObject): Autoscaler {
   const { metadata, spec, status } = o as V1;
   const text = (name: string) => metadata?.annotations?.[PREFIX + name];

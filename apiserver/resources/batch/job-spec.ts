@@ -105,6 +105,7 @@ export function countIndexes(text: string, completions: number): number | string
   return total;
 }
 
+/** `3` or `2-5`, both ends within; the text of the complaint for what is neither. */
 export function parseInterval(part: string, completions: number): [number, number] | string {
   const limits = part.split('-');
   if (limits.length > 2) return `the fragment ${JSON.stringify(part)} has more than two parts separated by '-'`;
@@ -179,6 +180,7 @@ export function jobTemplateDefaults(s: JobSpec): void {
   for (const r of s.podFailurePolicy?.rules ?? []) for (const c of r.onPodConditions ?? []) c.status ||= 'True';
 }
 
+/** Defaults that depend on other fields. */
 export function jobDefaults(job: Job): void {
   const s = (job.spec ??= {} as JobSpec);
   if (s.completions === undefined && s.parallelism === undefined) s.completions = 1;

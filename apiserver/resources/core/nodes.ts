@@ -15,6 +15,7 @@ import { resourceQuantity } from '../validation/values.ts';
 
 type Old = DeepReadonly<Node>;
 
+/** Keys and effects, each pair once. */
 export function taints(f: Field<Json<k8s.V1Taint>[]>): void {
   const seen = new Set<string>();
   f.each((t) => {

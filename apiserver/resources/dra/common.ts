@@ -31,6 +31,7 @@ export const driverName = csiDriverName;
 /** Names of devices, requests and counters. */
 export const label = (f: Field<string>) => f.formatAll(dns1123Label);
 
+/** Subdomains with slashes between. */
 export function poolName(f: Field<string>): void {
   if (!f.need()) return;
   f.maxLength(MAX.poolName);
@@ -52,11 +53,14 @@ export function attributeName(f: Field<string>): void {
   if (name === '') f.invalid('the name must not be empty', '');
   else identifier(f, name);
 }
+
+/** `DOMAIN/IDENTIFIER`; the domain must be there. */
 export function fullAttributeName(f: Field<string>): void {
   attributeName(f);
   f.check((f.value ?? '').includes('/'), 'a fully qualified name must be a domain and a name separated by a slash');
 }
 
+/** CEL expressions over a device; they must compile, and not cost too much. */
 export function selectors(f: Field<Json<k8s.V1DeviceSelector>[]>): void {
   bounded(f, MAX.selectors, (s) => {
     const cel = s.get('cel');
@@ -74,6 +78,7 @@ export function rawObject(f: Field<unknown>, max: number): void {
   else f.check(typeof f.value === 'object' && !Array.isArray(f.value), 'must be a valid JSON object');
 }
 
+/** A driver's own parameters, an object of limited size. */
 export function configuration(f: Field<{ opaque?: Json<k8s.V1OpaqueDeviceConfiguration> }>): void {
   const opaque = f.get('opaque');
   if (!opaque.isSet) return void opaque.missing();
@@ -83,12 +88,14 @@ export function configuration(f: Field<{ opaque?: Json<k8s.V1OpaqueDeviceConfigu
 
 const EFFECTS = ['NoExecute', 'NoSchedule', 'None'];
 
+/** A device's taint: key, value, effect. */
 export function taint(f: Field<Json<k8s.V1DeviceTaint>>): void {
   f.get('key').formatAll(qualifiedName);
   f.get('value').format(labelValue);
   f.get('effect').enumerated(EFFECTS);
 }
 
+/** What taints of devices a request puts up with. */
 export function toleration(f: Field<Json<k8s.V1DeviceToleration>>): void {
   f.get('key').format(qualifiedName);
   const operator = f.get('operator').enumerated(['Equal', 'Exists']);

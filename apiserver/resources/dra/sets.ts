@@ -4,6 +4,7 @@ import type { Field } from '../validation/field.ts';
 
 type Element<T> = T extends readonly (infer E)[] ? NonNullable<E> : never;
 
+/** Holds `rule` against each element; false when there are too many, and then against none. */
 export function bounded<T extends readonly unknown[]>(
   f: Field<T>,
   max: number,
@@ -16,6 +17,7 @@ export function bounded<T extends readonly unknown[]>(
   return true;
 }
 
+/** As bounded, and no two elements may have the same key. */
 export function set<T extends readonly unknown[]>(
   f: Field<T>,
   max: number,

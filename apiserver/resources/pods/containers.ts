@@ -101,6 +101,7 @@ function common(c: Field<Container>, scope: ContainerScope): void {
   containerSecurity(c.get('securityContext'), spec.hostUsers !== false);
 }
 
+/** Ordinary containers: at least one, each name once. */
 export function containers(list: Field<Container[]>, scope: ContainerScope): void {
   if (!list.need()) return;
   const grace = scope.spec.terminationGracePeriodSeconds;
@@ -116,6 +117,7 @@ export function containers(list: Field<Container[]>, scope: ContainerScope): voi
   hostPorts(list, list.value ?? []);
 }
 
+/** Init containers, those with restartPolicy Always (sidecars, KEP-753) among them. */
 export function initContainers(list: Field<Container[]>, scope: ContainerScope): void {
   const names = new Set((scope.spec.containers ?? []).map((c) => c.name));
   list.each((c) => {
@@ -153,6 +155,7 @@ const NOT_EPHEMERAL = [
   'restartPolicyRules',
 ] as const;
 
+/** Without ports, probes, hooks and resources (KEP-277). */
 export function ephemeralContainers(list: Field<Json<k8s.V1EphemeralContainer>[]>, scope: ContainerScope): void {
   const { spec } = scope;
   const others = new Set([...(spec.containers ?? []), ...(spec.initContainers ?? [])].map((c) => c.name));

@@ -1,3 +1,4 @@
+/** Rules for the containers of a pod, whatever list they are in. */
 import type { Container, PodSpec } from '../../../api/types.ts';
 import type { Field } from '../validation/field.ts';
 

@@ -25,6 +25,7 @@ const SOURCES: { [K in keyof Source]-?: Rule<NonNullable<Source[K]>> } = {
   },
 };
 
+/** Each variable has a value or one source. */
 export function env(list: Field<Json<k8s.V1EnvVar>[]>): void {
   list.each((e) => {
     e.get('name').requiredFormat(envVarName);
@@ -46,6 +47,7 @@ export function env(list: Field<Json<k8s.V1EnvVar>[]>): void {
   });
 }
 
+/** Whole ConfigMaps or Secrets as variables. */
 export function envFrom(list: Field<Json<k8s.V1EnvFromSource>[]>): void {
   list.each((e) => {
     e.get('prefix').format(envVarName);

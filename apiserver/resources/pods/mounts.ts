@@ -49,6 +49,7 @@ export function volumeMounts(c: Field<Container>, volumes: ReadonlyMap<string, V
   });
 }
 
+/** Raw block devices: of claims only, each volume and path once. */
 export function volumeDevices(c: Field<Container>, volumes: ReadonlyMap<string, Volume>): void {
   const mounts = c.value?.volumeMounts ?? [];
   const names = new Set<string>();

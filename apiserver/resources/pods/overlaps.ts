@@ -45,6 +45,7 @@ function projected(s: Projection): Place[] {
   ].filter((p) => p.path !== '');
 }
 
+/** One sentence for each pair. */
 export function overlapWarnings(volumes: PodSpec['volumes']): string[] {
   const out: string[] = [];
   for (const v of volumes ?? []) {

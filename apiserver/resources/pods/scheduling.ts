@@ -80,6 +80,7 @@ function labelKeys(
   });
 }
 
+/** Node affinity, pod affinity and anti-affinity. */
 export function affinity(f: Field<Json<k8s.V1Affinity>>, pod: PodOptions): void {
   const node = f.get('nodeAffinity');
   node

@@ -65,6 +65,7 @@ const windowsOptions: Rule<Json<k8s.V1WindowsSecurityContextOptions>> = (f) => {
   });
 };
 
+/** `hostUsers` is false in a user namespace of the pod's own. */
 export function containerSecurity(f: Field<Context>, hostUsers: boolean): void {
   const c = f.value;
   if (!c) return;

@@ -101,6 +101,7 @@ function addresses(list: Field<{ ip?: string }[]>, old: readonly { readonly ip?:
 
 const SYSTEM = ['PodScheduled', 'Ready', 'Initialized'];
 
+/** What a new status may say: among other things, containers don't come back from their end. */
 export function statusUpdate(pod: Field<Pod>, old: DeepReadonly<Pod>, options: PodOptions): void {
   objectMetaUpdate(pod as Field<KubeObject>, old);
   const notes = pod.get('metadata').get('annotations') as Field<Labels>;

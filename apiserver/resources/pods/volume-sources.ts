@@ -18,6 +18,7 @@ export const fileMode = (f: Field<number>) =>
     'must be a number between 0 and 0777 (octal), both inclusive',
   );
 
+/** A key and the relative path of its file. */
 export function keyToPath(item: Field<Json<k8s.V1KeyToPath>>): void {
   item.get('key').required();
   item.get('path').required().formatAll(localPath);

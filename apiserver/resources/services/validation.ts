@@ -220,6 +220,7 @@ function pair(
   if (primary) at(0).invalid('may not change once set');
 }
 
+/** What may not change: cluster IPs and families that are taken already. */
 export function serviceUpdate(f: Field<Service>, old: Old): void {
   const spec = f.get('spec') as Field<ServiceSpec>;
   const s = spec.value!;

@@ -15,6 +15,7 @@ export interface ClaimOptions {
   allowInvalidAPIGroup?: boolean;
 }
 
+/** Modes that exist; ReadWriteOncePod goes with no other. */
 export function accessModes(f: Field<string[]>): void {
   const modes = f.value ?? [];
   for (const m of modes) if (!ACCESS_MODES.includes(m)) f.notSupported(ACCESS_MODES, m);

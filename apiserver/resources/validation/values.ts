@@ -20,6 +20,7 @@ export function labels(f: Field<Labels>): void {
 
 const ANNOTATIONS_LIMIT = 256 * 1024;
 
+/** Keys are qualified names; all of them together are bounded, in bytes. */
 export function annotations(f: Field<Labels>): void {
   let size = 0;
   for (const [k, v] of Object.entries(f.value ?? {})) {
@@ -151,6 +152,7 @@ export function resourceName(f: Field<unknown>, name: string): boolean {
   return true;
 }
 
+/** Standard resources, huge pages, and extended resources with a domain. */
 export function containerResourceName(f: Field<unknown>, name: string): void {
   resourceName(f, name);
   if (!name.includes('/')) {

@@ -105,6 +105,7 @@ export interface Kms {
   close(): void;
 }
 
+/** Asks the plugin for its status from time to time; `close` ends that. */
 export function createKms(config: KmsConfig, deps: { clock: Clock; ids: Ids; logger: Logger }): Kms {
   const { clock, ids, logger } = deps;
   const client = new (kmsService())(config.endpoint, grpc.credentials.createInsecure()) as unknown as grpc.Client &

@@ -19,6 +19,7 @@ export interface LogRecord {
   readonly value: Buffer;
 }
 
+/** A fixed head, the key, the value. */
 export function encodeRecord(r: LogRecord): Buffer {
   const keyLength = Buffer.byteLength(r.key);
   const out = Buffer.allocUnsafe(HEADER + keyLength + r.value.length);
@@ -31,6 +32,7 @@ export function encodeRecord(r: LogRecord): Buffer {
   return out;
 }
 
+/** The value is a view into `b`. */
 export function decodeRecord(b: Buffer): LogRecord {
   const keyEnd = HEADER + b.readUInt16BE(13);
   return {
