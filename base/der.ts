@@ -55,6 +55,7 @@ export function readOne(bytes: Buffer): DerNode {
   return node;
 }
 
+/** One element: tag, length, content. */
 export function encode(tag: number, ...content: Uint8Array[]): Buffer {
   const length = content.reduce((n, c) => n + c.length, 0);
   let head: number[];
@@ -84,6 +85,7 @@ export function integer(bytes: Uint8Array): Buffer {
     : encode(TAG.integer, Buffer.from([0]), trimmed);
 }
 
+/** An object identifier from its dotted form. */
 export function oid(text: string): Buffer {
   const [a, b, ...rest] = text.split('.').map(Number);
   const bytes: number[] = [];
@@ -95,6 +97,7 @@ export function oid(text: string): Buffer {
   return encode(TAG.oid, Buffer.from(bytes));
 }
 
+/** The dotted form of an object identifier's content. */
 export function readOid(content: Buffer): string {
   const parts: number[] = [];
   let n = 0;
@@ -127,6 +130,7 @@ export function readPem(text: string): { label: string; der: Buffer }[] {
   return out;
 }
 
+/** Text between `-----BEGIN LABEL-----` and its end, in lines of 64 characters. */
 export function writePem(label: string, der: Uint8Array): string {
   const lines =
     Buffer.from(der)

@@ -101,6 +101,7 @@ function ipBytes(ip: string): Buffer {
   return out;
 }
 
+/** Undefined where there are none. */
 export function encodeAltNames(n: AltNames | undefined): Buffer | undefined {
   const names = [
     ...(n?.email ?? []).map((v) => der.encode(0x81, Buffer.from(v))),
@@ -173,6 +174,7 @@ export interface ParsedExtensions {
   subjectKeyId: Buffer | undefined;
 }
 
+/** Extensions that aren't known here are passed over. */
 export function parseExtensions(list: der.DerNode[]): ParsedExtensions {
   const out: ParsedExtensions = {
     altNames: { dns: [], ip: [], email: [], uri: [] },
@@ -217,6 +219,7 @@ export function parseExtensions(list: der.DerNode[]): ParsedExtensions {
   return out;
 }
 
+/** Milliseconds since the epoch, of both of X.509's forms of time. */
 export function parseTime(node: der.DerNode): number {
   let t = node.content.toString('latin1');
   if (node.tag === der.TAG.utcTime) t = (Number(t.slice(0, 2)) < 50 ? '20' : '19') + t;

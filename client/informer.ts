@@ -78,6 +78,7 @@ export function splitKey(key: string): { namespace?: string; name: string } {
 
 const PAGE = 5000;
 
+/** An informer that does nothing until it is started. */
 export function createInformer<T extends object>(resource: ResourceRef<T>, options: InformerOptions<T>): Informer<T> {
   const { client, clock, rand, logger } = options;
   type Obj = DeepReadonly<T>;

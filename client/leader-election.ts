@@ -40,6 +40,7 @@ export interface LeaderElector {
   holds(): boolean;
 }
 
+/** An elector that does nothing until it is started. */
 export function createLeaderElector(options: LeaderElectionOptions): LeaderElector {
   const { client, clock, rand, logger, identity } = options;
   const namespace = options.namespace ?? 'kube-system';

@@ -110,6 +110,7 @@ export function controlFrame(type: number, flags: number, body: Buffer): Buffer 
   return Buffer.concat([head, body]);
 }
 
+/** The eight bytes before a data frame's content, which is at most 16 MiB long. */
 export function dataHeader(stream: number, fin: boolean, length: number): Buffer {
   const head = Buffer.alloc(8);
   head.writeUInt32BE(stream & 0x7fffffff, 0);
