@@ -103,10 +103,12 @@ export function numberAnnotation(object: SetView, name: string): number | undefi
   return text !== undefined && /^[0-9]+$/.test(text) ? Number(text) : undefined;
 }
 
+/** How many pods a ReplicaSet is to have. */
 export function replicasOf(set: SetView): number {
   return set.spec?.replicas ?? 0;
 }
 
+/** What a Deployment says of its rollouts. */
 export function rolloutSpec(d: DeploymentView): RolloutSpec {
   const strategy = d.spec?.strategy;
   return {
@@ -117,6 +119,7 @@ export function rolloutSpec(d: DeploymentView): RolloutSpec {
   };
 }
 
+/** What sharing out replicas must know of a ReplicaSet. */
 export function sizeOf(set: SetView): SetSize {
   return {
     name: meta(set).name,

@@ -13,6 +13,7 @@ type StatusView = DeepReadonly<DeploymentStatus>;
 /** Progress deadlines of this and more mean: none. */
 const NO_DEADLINE = 2 ** 31 - 1;
 
+/** Whether a rollout may be found to make no progress. */
 export function hasDeadline(d: DeploymentView): boolean {
   const s = d.spec?.progressDeadlineSeconds;
   return s !== undefined && s !== NO_DEADLINE;
@@ -25,6 +26,7 @@ export function conditionOf(
   return status?.conditions?.find((c) => c.type === type);
 }
 
+/** `now` in milliseconds. */
 export function newCondition(
   type: string,
   status: 'True' | 'False' | 'Unknown',

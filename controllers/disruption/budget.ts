@@ -55,6 +55,7 @@ export function disrupted(
   return { pending, overdue, recheckAt };
 }
 
+/** Ready pods that nobody is about to delete; `pending` names those whose eviction was granted. */
 export function countHealthy(pods: readonly PodView[], pending: Readonly<Record<string, string>>): number {
   return pods.filter((p) => !isDeleting(p) && pending[meta(p).name] === undefined && isReady(p)).length;
 }

@@ -20,6 +20,7 @@ export function findPort(pod: PodView, port: ServicePort): number | undefined {
   return undefined;
 }
 
+/** Whether a Service has no address of its own. */
 export function isHeadless(service: ServiceView): boolean {
   const ip = service.spec?.clusterIP;
   return ip === undefined || ip === '' || ip === 'None';
@@ -117,6 +118,7 @@ export function desiredGroups(
   return out;
 }
 
+/** Addresses of all families, the primary one first. */
 export function podIPs(pod: PodView): string[] {
   const { podIP, podIPs: all } = pod.status ?? {};
   if (all?.length) return all.map((x) => x.ip).filter((ip) => ip !== '');

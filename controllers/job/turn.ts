@@ -52,6 +52,7 @@ export async function untrack(deps: D, key: string, pod: PodView): Promise<void>
   }
 }
 
+/** Deletes pods of the Job; `counted` ones keep their finalizer until the status holds them. */
 export async function removePods(t: Turn, doomed: readonly PodView[], counted: boolean): Promise<void> {
   await allDone(
     doomed.map(async (pod) => {

@@ -17,6 +17,7 @@ import {
 
 export type JobCondition = Json<k8s.V1JobCondition>;
 
+/** `now` in milliseconds. */
 export function condition(
   type: string,
   status: 'True' | 'False',
@@ -28,6 +29,7 @@ export function condition(
   return { type, status, lastProbeTime: time, lastTransitionTime: time, reason, message };
 }
 
+/** Undefined when the Job has none of that type that is True. */
 export function trueCondition(job: JobView, type: string): DeepReadonly<JobCondition> | undefined {
   return job.status?.conditions?.find((c) => c.type === type && c.status === 'True');
 }

@@ -63,6 +63,7 @@ interface Tools {
   readonly recorder: EventRecorder;
 }
 
+/** Tells the owner's events what came of it, unless the namespace goes away. */
 export async function createPod({ client, recorder }: Tools, owner: Owner, pod: Pod): Promise<Pod> {
   try {
     const made = await client.create(pods, pod);

@@ -28,6 +28,7 @@ export function podCondition(pod: PodView, type: string) {
   return pod.status?.conditions?.find((c) => c.type === type);
 }
 
+/** Whether the condition Ready is True. */
 export function isReady(pod: PodView): boolean {
   return podCondition(pod, 'Ready')?.status === 'True';
 }

@@ -25,6 +25,7 @@ function sortedKeys(value: unknown): unknown {
   return Object.fromEntries(entries.map(([k, v]) => [k, sortedKeys(v)]));
 }
 
+/** Whatever the order of keys. */
 export function sameData(a: unknown, b: unknown): boolean {
   return canonicalJson(a) === canonicalJson(b);
 }
@@ -39,6 +40,7 @@ export const byRevision = (a: RevisionView, b: RevisionView): number =>
         ? -1
         : 1);
 
+/** One more than the highest there is. */
 export function nextRevision(revisions: readonly RevisionView[]): number {
   return revisions.reduce((n, r) => Math.max(n, r.revision), 0) + 1;
 }

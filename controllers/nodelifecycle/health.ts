@@ -93,6 +93,7 @@ export function nodeTaints(node: NodeView, execute: string | undefined, now: num
   return out.length === have.length && kept.length === have.length ? undefined : out;
 }
 
+/** `REGION:ZONE`, as far as the labels say. */
 export function zoneOf(node: NodeView): string {
   const l = node.metadata?.labels ?? {};
   return `${l['topology.kubernetes.io/region'] ?? ''}:${l['topology.kubernetes.io/zone'] ?? ''}`;

@@ -24,6 +24,7 @@ function volumeClassOf(volume: VolumeView): string {
   return volume.metadata?.annotations?.[BETA_CLASS] ?? volume.spec?.storageClassName ?? '';
 }
 
+/** Whether binding of a claim has come to its end. */
 export function isBound(claim: ClaimView): boolean {
   return claim.metadata?.annotations?.[BIND_COMPLETED] !== undefined;
 }

@@ -22,6 +22,7 @@ export interface ReplicaSpec {
   templateLabels: Readonly<Record<string, string>> | undefined;
 }
 
+/** `terminating` is undefined where such pods aren't counted. */
 export function replicaSetStatus(
   old: DeepReadonly<ReplicaSetStatus> | undefined,
   spec: ReplicaSpec,

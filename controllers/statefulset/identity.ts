@@ -31,6 +31,7 @@ export function ordinalOf(set: SetView, pod: PodView): number {
   return m && m[1] === meta(set).name ? Number(m[2]) : -1;
 }
 
+/** Whether a member of that ordinal is wanted (`spec.ordinals.start`, KEP-3335). */
 export function inRange(set: SetView, ordinal: number): boolean {
   return ordinal >= startOrdinal(set) && ordinal < startOrdinal(set) + replicasOf(set);
 }

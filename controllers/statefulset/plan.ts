@@ -119,6 +119,7 @@ export interface Counts {
   updatedReplicas: number;
 }
 
+/** The numbers of the status. */
 export function countReplicas(set: SetView, pods: readonly PodView[], r: Revisions, now: number): Counts {
   const c: Counts = { replicas: 0, readyReplicas: 0, availableReplicas: 0, currentReplicas: 0, updatedReplicas: 0 };
   for (const pod of pods) {
