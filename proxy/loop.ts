@@ -22,6 +22,7 @@ export interface Loop {
   readonly waitingSince: number;
 }
 
+/** A loop that rests until it is woken. */
 export function createLoop(options: LoopOptions): Loop {
   const { clock } = options;
   let timer: Timer | undefined;

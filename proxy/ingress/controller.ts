@@ -55,6 +55,7 @@ function publishedAddresses(service: DeepReadonly<Service> | undefined): Address
   return out;
 }
 
+/** Resolves when it serves; the first table may still be empty. */
 export async function startIngress(options: IngressOptions): Promise<IngressController> {
   const { client, clock, rand, logger } = options;
   const common = { client, clock, rand, logger };

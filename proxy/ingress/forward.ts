@@ -19,6 +19,7 @@ export interface Forwarder {
   close(): void;
 }
 
+/** Connections to backends are kept open; those of HTTP/2 carry many requests at a time. */
 export function createForwarder(clock: Clock): Forwarder {
   const keeping = { keepAlive: true, maxFreeSockets: 256, scheduling: 'lifo' } as const;
   const agents = {

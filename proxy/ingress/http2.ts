@@ -30,6 +30,7 @@ const rawOf = (headers: IncomingHttpHeaders): string[] =>
   );
 const withoutHost = new Set(['host']);
 
+/** Over HTTP/2, one session to each backend. */
 export function createHttp2Forwarder(clock: Clock) {
   const sessions = new Map<string, Promise<ClientHttp2Session>>();
 

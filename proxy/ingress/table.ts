@@ -66,6 +66,7 @@ const targetOf = (namespace: string, backend: Backend): Target | undefined =>
     port: backend.service.port?.name ?? backend.service.port?.number ?? 0,
   };
 
+/** The oldest Ingress comes first where several want the same. */
 export function buildTable(own: readonly DeepReadonly<Ingress>[]): Table {
   const hosts = new Map<string, Host>();
   const certificates = new Map<string, string>();

@@ -134,6 +134,7 @@ function byHints(backends: readonly Backend[], node: string, zone: string): read
   return backends;
 }
 
+/** Those for traffic from anywhere, and those on this node, for policies that say Local. */
 export function chooseBackends(port: ServicePort, node: string, zone: string): Chosen {
   const here = port.backends.filter((b) => b.node === node);
   const ready = port.backends.filter((b) => b.ready);
