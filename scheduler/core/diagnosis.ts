@@ -24,6 +24,7 @@ export const newDiagnosis = (totalNodes: number): Diagnosis => ({
   pendingPlugins: new Set(),
 });
 
+/** Notes which plugin turned the pod away; errors are nobody's fault. */
 export function blame(d: Diagnosis, f: Failure): void {
   if (f.code === 'Error') return;
   (f.code === 'Pending' ? d.pendingPlugins : d.plugins).add(f.plugin);

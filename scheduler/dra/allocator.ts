@@ -59,6 +59,8 @@ export function allocate(node: Selectable, claims: readonly Claim[], deps: Alloc
 }
 
 const blocks = (effect: string) => effect === 'NoSchedule' || effect === 'NoExecute';
+
+/** Whether a request puts up with a device's taint. */
 export function tolerates(t: Toleration, taint: { key: string; value?: string; effect: string }): boolean {
   if (t.effect && t.effect !== taint.effect) return false;
   if (t.key && t.key !== taint.key) return false;

@@ -11,6 +11,7 @@ export interface TaintLike {
 
 const INTEGER = /^(0|-?[1-9][0-9]*)$/;
 
+/** Numbers may be compared with Lt and Gt, too. */
 export function tolerates(t: Toleration, taint: TaintLike): boolean {
   if (t.effect && t.effect !== taint.effect) return false;
   if (t.key && t.key !== taint.key) return false;

@@ -28,6 +28,8 @@ export function belongsTo(claim: Claim, pod: DeepReadonly<Pod>): boolean {
 
 /** May the volume be used on the node? */
 const matchers = new WeakMap<object, NodeMatcher>();
+
+/** Whether a volume can be had on a node. */
 export function reaches(volume: Volume, node: Selectable): boolean {
   const required = volume.spec?.nodeAffinity?.required;
   if (!required) return true;

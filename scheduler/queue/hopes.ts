@@ -19,6 +19,7 @@ export interface Rejected {
 /** No help; help, once the pod's back-off is over; what it waited for, so that it is to be tried at once. */
 export type Verdict = 'skip' | 'backoff' | 'now';
 
+/** Knows for all profiles which plugins listen to what. */
 export class Hopes {
   /** By profile: what each of its plugins wants to hear of. */
   private readonly registrations: ReadonlyMap<string, readonly { plugin: string; on: Registration }[]>;
