@@ -75,6 +75,7 @@ export function checkName(name: string): void {
     );
 }
 
+/** Undefined when there is no cluster of that name. */
 export function loadCluster(name: string): Cluster | undefined {
   const dir = join(homeDir(), name);
   const file = join(dir, 'cluster.json');
@@ -84,6 +85,7 @@ export function loadCluster(name: string): Cluster | undefined {
   return { ...later, ...(JSON.parse(readFileSync(file, 'utf8')) as Omit<ClusterConfig, keyof typeof later>), dir };
 }
 
+/** All clusters of this machine. */
 export function listClusters(): Cluster[] {
   if (!existsSync(homeDir())) return [];
   return readdirSync(homeDir())
@@ -91,6 +93,7 @@ export function listClusters(): Cluster[] {
     .filter((c) => c !== undefined);
 }
 
+/** Replaces cluster.json as a whole. */
 export function saveCluster(cluster: Cluster): void {
   const { dir, ...config } = cluster;
   mkdirSync(dir, { recursive: true });

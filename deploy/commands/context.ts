@@ -22,6 +22,7 @@ export interface Context {
 /** A mistake of the person or the machine: printed as one sentence, exit code 1, no stack. */
 export class UserError extends Error {}
 
+/** `verbose` logs every command that is run. */
 export function createContext(options: { verbose: boolean }): Context {
   const clock = systemClock;
   const began = clock.monotonic();
@@ -38,6 +39,7 @@ export function createContext(options: { verbose: boolean }): Context {
   };
 }
 
+/** Throws a UserError for anybody else. */
 export function requireRoot(what: string): void {
   if (process.getuid?.() !== 0)
     throw new UserError(`${what} makes network namespaces and mounts, which needs root: run it with sudo`);

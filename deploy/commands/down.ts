@@ -6,6 +6,7 @@ import { removeMountPoints } from '../cluster/machine.ts';
 import { hostsOf, removeNetwork } from '../cluster/network.ts';
 import { requireRoot, UserError, withLock, type Context } from './context.ts';
 
+/** Also of a cluster that was made by halves; says so when there is none. */
 export async function down(ctx: Context, options: { name: string; keepData?: boolean }): Promise<void> {
   checkName(options.name);
   requireRoot('k8ts down');

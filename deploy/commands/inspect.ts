@@ -95,6 +95,7 @@ export async function logs(
   for await (const chunk of createReadStream(file, { start })) process.stdout.write(chunk as Buffer);
 }
 
+/** Prints a bootstrap token that is good for `ttl` hours. */
 export async function tokenCreate(
   ctx: Context,
   options: { name: string; dataDir?: string; ttl: number },

@@ -59,6 +59,7 @@ export interface UpOptions {
 
 const cacheDir = () => join(homeDir(), '.cache');
 
+/** Makes what is missing of a cluster; resolves when its nodes and its name server are ready. */
 export async function up(ctx: Context, options: UpOptions): Promise<void> {
   checkName(options.name);
   requireRoot('k8ts up');

@@ -39,6 +39,7 @@ function longField(sink: Sink, type: 'L' | 'K', text: string): void {
   pad(sink, bytes.length);
 }
 
+/** Hands each piece to a sink as it is written; `end` closes the archive. */
 export class TarWriter {
   readonly #sink: Sink;
   constructor(sink: Sink) {

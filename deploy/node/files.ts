@@ -24,6 +24,7 @@ export interface NodeFiles {
   certDir: string;
 }
 
+/** Where the files lie. */
 export function nodeFiles(options: AgentOptions): NodeFiles {
   const at = (...p: string[]) => join(options.dataDir, ...p);
   return {
@@ -37,6 +38,7 @@ export function nodeFiles(options: AgentOptions): NodeFiles {
   };
 }
 
+/** Writes them, and says where they lie. */
 export function writeNodeFiles(options: AgentOptions, ca: string, settings: NodeSettings): NodeFiles {
   const files = nodeFiles(options);
   mkdirSync(files.cniDir, { recursive: true });

@@ -1,3 +1,4 @@
+/** A node's settings and the places that go with them. */
 import type { Replacements } from '../replace.ts';
 
 /** What `k8ts agent` needs to know. */

@@ -1,3 +1,4 @@
+/** A server's settings, its ports, and addresses that follow from its ranges. */
 import type { Replacements } from '../replace.ts';
 
 /** What `k8ts server` needs to know; everything has a default except the address. */

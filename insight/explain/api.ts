@@ -78,6 +78,7 @@ const KINDS: Record<string, KindInfo> = {
   },
 };
 
+/** The group explain.k8ts.io/v1. */
 export function explainGroup(sources: Sources): ApiGroup {
   return {
     group: EXPLAIN_GROUP,

@@ -90,6 +90,7 @@ function share(value: number | string | undefined, total: number, up: boolean): 
   return up ? Math.ceil(exact) : Math.floor(exact);
 }
 
+/** With its ReplicaSets, the limits of its strategy, pauses and deadlines. */
 export async function explainDeployment(s: Sources, d: Deployment): Promise<Explanation> {
   const { name, namespace, uid, generation } = d.metadata!;
   const wanted = d.spec?.replicas ?? 1;
@@ -168,6 +169,7 @@ async function budgets(s: Sources, d: Deployment): Promise<Reason[]> {
     }));
 }
 
+/** Of a workload that is no Deployment, by its pods. */
 export async function explainWorkload(s: Sources, kind: string, w: Workload): Promise<Explanation> {
   const { name, namespace, uid, generation } = w.metadata!;
   const status = (w.status ?? {}) as Record<string, number | undefined>;

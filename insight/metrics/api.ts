@@ -59,6 +59,7 @@ function select<T extends DeepReadonly<Node | Pod>>(list: readonly T[], r: ReadR
   }
 }
 
+/** The group metrics.k8s.io/v1beta1. */
 export function metricsGroup(sources: MetricsSources): ApiGroup {
   const { scraper } = sources;
 
