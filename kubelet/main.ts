@@ -2,7 +2,7 @@
 import os from 'node:os';
 import { systemClock } from '../base/clock.ts';
 import { parseFlagTable, usage, type FlagKind, type FlagTable, type FlagValue } from '../base/flags.ts';
-import { staySmall } from '../base/lean.ts';
+import { staySmall, tidyWhenQuiet } from '../base/lean.ts';
 import { createLogger } from '../base/log.ts';
 import { completeConfiguration, loadConfiguration, type KubeletConfiguration } from './config.ts';
 import { start, type KubeletOptions } from './start.ts';
@@ -112,6 +112,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     return;
   }
   const kubelet = await start(options);
+  tidyWhenQuiet(systemClock);
   const stop = () => {
     options.logger?.info('stopping');
     kubelet.stop().then(

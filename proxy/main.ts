@@ -1,6 +1,7 @@
 /** Starts the service proxy: `node proxy/main.ts --kubeconfig FILE --hostname-override NODE`. */
 import { hostname } from 'node:os';
 import { systemClock, systemRand } from '../base/clock.ts';
+import { tidyWhenQuiet } from '../base/lean.ts';
 import { createLogger } from '../base/log.ts';
 import { parseFlags } from './options.ts';
 import { start } from './proxy.ts';
@@ -10,6 +11,7 @@ async function main(): Promise<void> {
     const options = parseFlags(process.argv.slice(2), hostname());
     const logger = createLogger({ clock: systemClock, component: 'proxy', level: options.verbose ? 'debug' : 'info' });
     const running = await start(options, { clock: systemClock, rand: systemRand, logger });
+    tidyWhenQuiet(systemClock);
     for (const signal of ['SIGTERM', 'SIGINT'] as const)
       process.once(signal, () => void running.stop().then(() => process.exit(0)));
   } catch (error) {

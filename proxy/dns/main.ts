@@ -1,6 +1,7 @@
 /** The cluster's name server: runs as a pod, or beside the cluster with --kubeconfig. */
 import { parseArgs } from 'node:util';
 import { systemClock, systemRand } from '../../base/clock.ts';
+import { tidyWhenQuiet } from '../../base/lean.ts';
 import { createLogger } from '../../base/log.ts';
 import { createInformer } from '../../client/informer.ts';
 import { createPodClient } from '../../client/in-cluster.ts';
@@ -71,6 +72,7 @@ async function main(): Promise<void> {
   const reread = () => server.forwardTo(forwardingOf(settings.list()[0], resolvers, complain));
   settings.on({ added: reread, updated: reread, deleted: reread });
   for (const i of [...informers, settings]) i.start();
+  tidyWhenQuiet(clock);
   logger.info('listening', { port: server.port, upstreams: resolvers, domain: zone.domain });
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.once(signal, () => {
