@@ -21,14 +21,19 @@ export function follow(cache: ResourceCache, handlers: FollowHandlers): { close(
     }
   }
 
-  function start(): void {
+  function start(again = false): void {
     if (closed) return;
     const { entries, revision } = cache.snapshot();
     const gone = new Set(known);
     for (const entry of entries) {
       gone.delete(entry.key);
       known.add(entry.key);
-      handlers.put(entry);
+      try {
+        handlers.put(entry);
+      } catch (error) {
+        // One that can't be taken has ended the watch when it came; it must not hide all the others as well.
+        if (!again) throw error;
+      }
     }
     forget(gone);
     try {
@@ -47,7 +52,7 @@ export function follow(cache: ResourceCache, handlers: FollowHandlers): { close(
           },
           progress() {},
           // The history was lost: list again. Not at once, because the cache is still busy with its other watchers.
-          end: () => queueMicrotask(start),
+          end: () => queueMicrotask(() => start(true)),
         },
       );
     } catch {

@@ -1,6 +1,7 @@
 /** For versions whose conversion means asking somebody. */
 import type { DeepReadonly, KubeObject } from '../../api/types.ts';
 import type { CacheWatchHandlers, Entry } from '../storage/cache.ts';
+import { CompactedError } from '../storage/store.ts';
 import type { ServedResource } from './catalog.ts';
 
 /** To be awaited before stored objects are shown in a served version. */
@@ -36,7 +37,12 @@ export function sequenced(served: ServedResource, handlers: CacheWatchHandlers):
   };
   return {
     event(event) {
-      if (over || waiting > MAX_WAITING) return false;
+      if (over) return false;
+      if (waiting > MAX_WAITING) {
+        over = true;
+        handlers.end(new CompactedError(event.revision));
+        return false;
+      }
       next(async () => {
         await preparedEntries(served, event.previous ? [event.entry, event.previous] : [event.entry]);
         if (!handlers.event(event)) over = true;

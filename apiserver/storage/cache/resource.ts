@@ -174,7 +174,7 @@ export class CachedResource implements ResourceCache {
     }
   }
 
-  /** A watcher that fails is dropped; the others don't notice. */
+  /** A watcher that fails is told that its watch is over, so that it can begin anew; the others don't notice. */
   #guard(w: Watcher, call: () => void): void {
     try {
       call();
@@ -185,7 +185,9 @@ export class CachedResource implements ResourceCache {
 
   #failed(w: Watcher, error: unknown): void {
     this.#feed.handlerFailed(error);
+    const { open } = w;
     this.watchers.remove(w);
+    if (open) this.#guard(w, () => w.handlers.end(error as Error));
   }
 
   peek(key: string): Entry | undefined {

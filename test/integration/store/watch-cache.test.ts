@@ -158,10 +158,11 @@ describe('watch cache', () => {
     await close();
   });
 
-  it('drops watchers that are full or fail, and serves the others', async () => {
+  it('drops watchers that are full, ends those that fail, and serves the others', async () => {
     const { store, resource, close } = await setup();
     let slow = 0;
     let failing = 0;
+    const ends: string[] = [];
     const good = new Follower({}).follow(resource, resource.revision);
     resource.watch(resource.revision, {}, { event: () => ++slow < 2, progress() {}, end() {} });
     const failingHandler = {
@@ -170,11 +171,12 @@ describe('watch cache', () => {
         throw new Error('broken handler');
       },
       progress() {},
-      end() {},
+      end: (error: Error) => void ends.push(error.message),
     };
     resource.watch(resource.revision, {}, failingHandler);
     for (let i = 0; i < 5; i++) await put(store, pod('a', `p${i}`, 'x'));
     assert.deepEqual([slow, failing, good.revisions.length], [2, 1, 5]);
+    assert.deepEqual(ends, ['broken handler']);
     await close();
   });
 
