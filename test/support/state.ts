@@ -68,7 +68,7 @@ function waitingContainers(o: Seen): string {
 }
 
 /** The objects that most tests wait for, the last events, and the requests that wait; never rejects. */
-async function stateOf(client: Client, namespace?: string): Promise<string> {
+export async function stateOf(client: Client, namespace?: string): Promise<string> {
   const part = (title: string, lines: readonly string[]) =>
     lines.length === 0 ? [] : [`${title}:`, ...lines.slice(-LIMIT).map((l) => `  ${l}`)];
   const failed = (title: string) => (error: unknown) => [`${title}: ${(error as Error).message}`];
