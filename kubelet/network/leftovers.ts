@@ -15,6 +15,8 @@ import type { Runtime } from '../cri/types.ts';
 
 /** Names that containerd gives its namespaces. */
 const NAMESPACE = /^cni-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+/** An empty namespace may be one that another runtime is about to connect: it takes so many times as long until it is nobody's. */
+const UNMARKED = 5;
 /** Where libcni remembers what each ADD gave. */
 const RESULTS = '/var/lib/cni/results';
 
@@ -177,7 +179,9 @@ export function createLeftovers(options: LeftoverOptions): { look(): Promise<voi
         if (!there) continue;
         const addresses = await addressesIn(path);
         const ours = addresses.every((a) => own.check(a, isIP(a) === 6 ? 'ipv6' : 'ipv4'));
-        if (due.has(name) && ours && !pids.has(there.ino)) removed.push(path);
+        const age = clock.monotonic() - since.get(name)!;
+        const old = addresses.length > 0 || age >= ageMs * UNMARKED;
+        if (due.has(name) && ours && old && !pids.has(there.ino)) removed.push(path);
         else for (const a of addresses) busy.add(a);
       }
       const freed = lost.map((key) => held.get(key)!).filter((h) => due.has(`${h.sandbox}/${h.ifName}`));

@@ -188,7 +188,7 @@ async function main(): Promise<void> {
     const seconds = (systemClock.monotonic() - began) / 1000;
     let left: Record<string, number> = {};
     // what goes in the background gets its time
-    for (let tries = 0; tries < 36; tries++) {
+    for (let tries = 0; tries < 80; tries++) {
       const now = census(cluster);
       const spare = (k: string) => (k === 'kubeletFiles' ? 8 : 0);
       left = Object.fromEntries(
