@@ -22,7 +22,7 @@ describe('controllers of nodes, certificates and the rest against our API server
   let cluster: TestCluster;
   before(async () => {
     cluster = await startCluster({
-      nodeMonitorGracePeriodMs: 1500,
+      nodeMonitorGracePeriodMs: 4000,
       allocateNodeCIDRs: true,
       clusterCIDRs: ['10.244.0.0/16'],
       nodeEvictionRate: 100,
