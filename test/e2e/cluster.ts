@@ -28,7 +28,7 @@ function run(
     const child = execFile(
       command,
       [...args],
-      { timeout: options.timeoutMs ?? 60_000, maxBuffer: 64 << 20, env: { ...process.env, KUBECONFIG } },
+      { timeout: options.timeoutMs ?? 200_000, maxBuffer: 64 << 20, env: { ...process.env, KUBECONFIG } },
       (error, stdout, stderr) =>
         resolve({ code: error ? (typeof error.code === 'number' ? error.code : -1) : 0, stdout, stderr }),
     );

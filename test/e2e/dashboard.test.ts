@@ -34,7 +34,7 @@ spec:
   containers:
     - { name: main, image: busybox, resources: { requests: { cpu: 5k } } }
 `);
-      await kubectl.run('rollout', 'status', 'deployment/talker', '--timeout=90s');
+      await kubectl.run('rollout', 'status', 'deployment/talker', '--timeout=180s');
       page = await openBrowser();
     });
     after(async () => {
@@ -82,7 +82,7 @@ spec:
       await page.evaluate(`[...document.querySelectorAll('button')].find((b) => b.textContent === '+').click()`);
       await page.until(shows('2 replicas'));
       await page.until(`(document.body.innerText.match(/talker-[a-z0-9]+-[a-z0-9]+/g) ?? []).length >= 2`, 60_000);
-      await kubectl.run('rollout', 'status', 'deployment/talker', '--timeout=90s');
+      await kubectl.run('rollout', 'status', 'deployment/talker', '--timeout=180s');
       assert.deepEqual(page.errors, []);
     });
 

@@ -14,7 +14,7 @@ describe('the shop example', function () {
     // its objects name their namespace themselves
     await k.run('apply', '-k', join(ROOT, 'deploy/examples/shop'));
     for (const what of ['deployment/web', 'deployment/api', 'statefulset/store'])
-      await k.run('rollout', 'status', what, '--timeout=90s');
+      await k.run('rollout', 'status', what, '--timeout=180s');
     const url = `http://${await nodeAddress('node2')}:30080`;
     const items = async (): Promise<string[]> =>
       ((await (await fetch(`${url}/api/items`)).json()) as { items: string[] }).items;
@@ -26,7 +26,7 @@ describe('the shop example', function () {
     assert.ok((await items()).includes(mark));
     assert.match(await (await fetch(`${url}/`)).text(), /<h1>Shop<\/h1>/);
     await k.run('delete', 'pod', 'store-0', '--grace-period=1');
-    await k.run('rollout', 'status', 'statefulset/store', '--timeout=60s');
+    await k.run('rollout', 'status', 'statefulset/store', '--timeout=180s');
     await eventually(async () => ((await items()).includes(mark) ? undefined : 'the item is gone'));
   });
 });

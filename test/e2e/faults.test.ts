@@ -10,7 +10,7 @@ describe('faults', function () {
     k = await inNamespace('faults');
     await k.run('create', 'deployment', 'web', '--image=nginx', '--replicas=6');
     await k.run('expose', 'deployment', 'web', '--port=80', '--type=NodePort');
-    await k.run('rollout', 'status', 'deployment/web', '--timeout=120s');
+    await k.run('rollout', 'status', 'deployment/web', '--timeout=180s');
     const port = await k.path('service web', '{.spec.ports[0].nodePort}');
     urls = [];
     for (const n of ['node1', 'node2', 'node3']) urls.push(`http://${await nodeAddress(n)}:${port}/`);
@@ -73,18 +73,18 @@ describe('faults', function () {
 
   it('keeps resolving names when a name server is killed', async () => {
     const admin = new Kubectl('kube-system');
-    await admin.run('rollout', 'status', 'deployment/kube-dns', '--timeout=60s');
+    await admin.run('rollout', 'status', 'deployment/kube-dns', '--timeout=180s');
     const servers = programPids('/k8ts/proxy/dns/main.ts');
     assert.equal(servers.length, 2);
     await k.run('run', 'asker', '--image=busybox', '--image-pull-policy=IfNotPresent', '--', 'sleep', '3600');
-    await k.run('wait', '--for=condition=Ready', 'pod/asker', '--timeout=30s');
+    await k.run('wait', '--for=condition=Ready', 'pod/asker', '--timeout=180s');
     process.kill(servers[0]!, 'SIGKILL');
     for (let i = 0; i < 10; i++) {
       // the resolver of a client asks again, as every resolver does
       const r = await k.try(['exec', 'asker', '--', 'wget', '-q', '-O', '-', 'http://web.faults.svc.cluster.local']);
       assert.match(r.stdout, /It works/, r.stderr);
     }
-    await admin.run('rollout', 'status', 'deployment/kube-dns', '--timeout=60s');
+    await admin.run('rollout', 'status', 'deployment/kube-dns', '--timeout=180s');
     await eventually(async () => (programPids('/k8ts/proxy/dns/main.ts').length === 2 ? undefined : 'not both run'));
   });
 
@@ -105,7 +105,7 @@ spec:
         - { key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute, tolerationSeconds: 1 }
       containers: [{ name: c, image: busybox, imagePullPolicy: IfNotPresent, command: [sleep, "3600"] }]
 `);
-    await k.run('rollout', 'status', 'deployment/movers', '--timeout=60s');
+    await k.run('rollout', 'status', 'deployment/movers', '--timeout=180s');
     const supervisor = pidOf('node3', 'agent');
     process.kill(supervisor, 'SIGKILL');
     process.kill(pidOf('node3/agent', 'kubelet'), 'SIGKILL');

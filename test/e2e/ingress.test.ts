@@ -45,9 +45,9 @@ describe('an Ingress', function () {
   let ip = '';
   before(async () => {
     k = await inNamespace('ingressed');
-    await new Kubectl('kube-system').run('rollout', 'status', 'deployment/ingress', '--timeout=120s');
+    await new Kubectl('kube-system').run('rollout', 'status', 'deployment/ingress', '--timeout=180s');
     await k.apply(site('one'));
-    await k.run('rollout', 'status', 'deployment/web', '--timeout=90s');
+    await k.run('rollout', 'status', 'deployment/web', '--timeout=180s');
     await eventually(async () => {
       ip = await k.path('ingress web', '{.status.loadBalancer.ingress[0].ip}');
       return ip === '' ? 'the Ingress has no address' : undefined;
@@ -111,7 +111,7 @@ data: { tls.crt: ${b64(id.cert)}, tls.key: ${b64(id.key)} }
     const load = new Load([`http://${ip}/index.html`]);
     await eventually(async () => (load.answered > 50 ? undefined : 'no load yet'));
     await k.apply(site('two'));
-    await k.run('rollout', 'status', 'deployment/web', '--timeout=120s');
+    await k.run('rollout', 'status', 'deployment/web', '--timeout=180s');
     await eventually(async () => (load.answers.has('two') ? undefined : 'the new page is not seen'));
     await load.stop();
     assert.deepEqual(load.failures, []);

@@ -110,7 +110,7 @@ spec:
             - { weight: 100, preference: { matchExpressions: [{ key: kubernetes.io/hostname, operator: In, values: [${NAME}] }] } }
       containers: [{ name: c, image: nginx, imagePullPolicy: IfNotPresent, ports: [{ containerPort: 80 }] }]
 `);
-    await k.run('rollout', 'status', 'deployment/web', '--timeout=60s');
+    await k.run('rollout', 'status', 'deployment/web', '--timeout=180s');
     assert.equal(await k.path('pods', '{.items[*].spec.nodeName}'), `${NAME} ${NAME}`);
     // reachable from a pod of another node
     const ip = await k.path('pods', '{.items[0].status.podIP}');
@@ -134,8 +134,8 @@ spec:
   });
 
   it('is drained and removed, and its pods run elsewhere', async () => {
-    await admin.run('drain', NAME, '--ignore-daemonsets', '--delete-emptydir-data', '--force', '--timeout=60s');
-    await k.run('rollout', 'status', 'deployment/web', '--timeout=60s');
+    await admin.run('drain', NAME, '--ignore-daemonsets', '--delete-emptydir-data', '--force', '--timeout=180s');
+    await k.run('rollout', 'status', 'deployment/web', '--timeout=180s');
     assert.doesNotMatch(await k.path('pods -l app=web', '{.items[*].spec.nodeName}'), new RegExp(NAME));
     agent!.kill('SIGTERM');
     await admin.run('delete', 'node', NAME);

@@ -21,7 +21,7 @@ describe('load balancers', function () {
     k = await inNamespace('balanced');
     await k.run('create', 'deployment', 'web', '--image=nginx', '--replicas=1');
     await k.run('expose', 'deployment', 'web', '--port=80', '--type=LoadBalancer');
-    await k.run('rollout', 'status', 'deployment/web', '--timeout=90s');
+    await k.run('rollout', 'status', 'deployment/web', '--timeout=180s');
     await eventually(async () => {
       ip = await k.path('service web', '{.status.loadBalancer.ingress[0].ip}');
       return ip === '' ? 'no address' : undefined;

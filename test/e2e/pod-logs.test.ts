@@ -21,7 +21,7 @@ spec:
       terminationGracePeriodSeconds: 0
       containers: [{ name: voice, image: busybox, command: [sh, -c, 'echo hello from $HOSTNAME; sleep 3600'] }]
 `);
-    await kubectl.run('rollout', 'status', 'deployment/choir', '--timeout=90s');
+    await kubectl.run('rollout', 'status', 'deployment/choir', '--timeout=180s');
   });
   after(() => kubectl.run('delete', 'namespace', 'many-logs', '--wait=false'));
 

@@ -55,8 +55,8 @@ describe('network policies', function () {
       ['a:node1', 'b:node1', 'c:node2'].map((p) => server(...(p.split(':') as [string, string]))).join('---'),
     );
     await two.apply(server('d', 'node2'));
-    await one.run('wait', '--for=condition=Ready', 'pod', '--all', '--timeout=90s');
-    await two.run('wait', '--for=condition=Ready', 'pod', '--all', '--timeout=90s');
+    await one.run('wait', '--for=condition=Ready', 'pod', '--all', '--timeout=180s');
+    await two.run('wait', '--for=condition=Ready', 'pod', '--all', '--timeout=180s');
     for (const [k, names] of [
       [one, 'abc'],
       [two, 'd'],

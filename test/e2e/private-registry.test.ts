@@ -77,7 +77,7 @@ spec:
       await k.run('create', 'secret', 'generic', 'key', '--type=kubernetes.io/dockerconfigjson', file);
     });
     await run('friend', 'imagePullSecrets: [{name: key}]');
-    await k.run('wait', 'pod/friend', '--for=condition=Ready', '--timeout=90s');
+    await k.run('wait', 'pod/friend', '--for=condition=Ready', '--timeout=180s');
     await run('late-stranger', '');
     await refused('late-stranger');
     assert.equal(await k.path('pod late-stranger', '{.status.phase}'), 'Pending');

@@ -66,7 +66,7 @@ spec:
     );
 
     process.kill(pidOf(`${node}/agent`, 'kubelet'), 'SIGKILL');
-    await k.run('delete', 'pod', 'db-0', '--wait=true', '--timeout=120s');
+    await k.run('delete', 'pod', 'db-0', '--wait=true', '--timeout=180s');
     await ready('1');
     await eventually(async () => {
       const log = await k.run('exec', 'db-0', '--', 'cat', '/data/log');
@@ -81,7 +81,7 @@ spec:
     });
 
     await k.run('delete', 'statefulset', 'db', '--wait=true');
-    await k.run('delete', 'pvc', 'data-db-0', '--wait=true', '--timeout=120s');
+    await k.run('delete', 'pvc', 'data-db-0', '--wait=true', '--timeout=180s');
     await eventually(async () => (existsSync(onNode(node, path)) ? 'the data are still there' : undefined));
     await cluster.run('delete', 'namespace', 'storage');
   });
@@ -195,10 +195,10 @@ spec:
         { subresource: 'status' },
       );
       api.close();
-      await k.run('wait', 'pod/user', '--for=condition=Ready', '--timeout=60s');
+      await k.run('wait', 'pod/user', '--for=condition=Ready', '--timeout=180s');
       assert.equal(await k.run('exec', 'user', '--', 'cat', '/v/hello'), 'from the driver\n');
       await k.run('exec', 'user', '--', 'sh', '-c', 'echo more > /v/written');
-      await k.run('delete', 'pod', 'user', '--wait=true', '--timeout=60s');
+      await k.run('delete', 'pod', 'user', '--wait=true', '--timeout=180s');
       await eventually(async () => {
         const left = await cluster.try(['get', 'volumeattachment', attachment]);
         return left.code === 0 ? 'still attached' : undefined;

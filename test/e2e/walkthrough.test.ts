@@ -22,7 +22,7 @@ for (const binary of kubectls())
     before(async () => {
       k = new Kubectl((await inNamespace('walk')).namespace, binary);
       await k.run('create', 'deployment', 'web', '--image=nginx', '--replicas=2');
-      await k.run('rollout', 'status', 'deployment/web', '--timeout=90s');
+      await k.run('rollout', 'status', 'deployment/web', '--timeout=180s');
     });
     after(async () => {
       await new Kubectl('default').try(['delete', 'namespace', 'walk', '--wait=true'], { timeoutMs: 90_000 });
@@ -57,7 +57,7 @@ for (const binary of kubectls())
         await k.apply(
           'apiVersion: v1\nkind: Pod\nmetadata: {name: box}\nspec: {terminationGracePeriodSeconds: 0, containers: [{name: c, image: busybox, imagePullPolicy: IfNotPresent, command: [sleep, "3600"]}]}\n',
         );
-        await k.run('wait', '--for=condition=Ready', 'pod/box', '--timeout=60s');
+        await k.run('wait', '--for=condition=Ready', 'pod/box', '--timeout=180s');
         assert.ok(pod);
         await k.run('cp', join(dir, 'in.txt'), 'box:/tmp/there.txt');
         await k.run('cp', 'box:/tmp/there.txt', join(dir, 'back.txt'));
@@ -96,17 +96,17 @@ for (const binary of kubectls())
     });
     it('scales, labels, annotates, patches, edits', async () => {
       await k.run('scale', 'deployment/web', '--replicas=3');
-      await k.run('rollout', 'status', 'deployment/web', '--timeout=60s');
+      await k.run('rollout', 'status', 'deployment/web', '--timeout=180s');
       assert.equal(await k.path('deployment web', '{.status.readyReplicas}'), '3');
       await k.run('label', 'deployment', 'web', 'tier=front');
       assert.match(await k.run('get', 'deployments', '-l', 'tier=front'), /web/);
       await k.run('annotate', 'deployment', 'web', 'why=because');
       await k.run('patch', 'deployment', 'web', '-p', '{"spec":{"replicas":1}}');
       await k.run('set', 'env', 'deployment/web', 'COLOUR=blue');
-      await k.run('rollout', 'status', 'deployment/web', '--timeout=60s');
+      await k.run('rollout', 'status', 'deployment/web', '--timeout=180s');
       assert.match(await k.run('rollout', 'history', 'deployment/web'), /\n2\s/);
       await k.run('rollout', 'restart', 'deployment/web');
-      await k.run('rollout', 'status', 'deployment/web', '--timeout=60s');
+      await k.run('rollout', 'status', 'deployment/web', '--timeout=180s');
     });
     it('explains and lists resources', async () => {
       assert.match(await k.run('api-resources'), /deployments\s+deploy\s+apps\/v1\s+true\s+Deployment/);

@@ -43,7 +43,7 @@ describe('workloads', function () {
   before(async () => {
     k = await inNamespace('workloads');
     await k.apply(web(12, 'one'));
-    await k.run('rollout', 'status', 'deployment/web', '--timeout=120s');
+    await k.run('rollout', 'status', 'deployment/web', '--timeout=180s');
     const port = await k.path('service web', '{.spec.ports[0].nodePort}');
     urls = [];
     for (const n of ['node1', 'node2', 'node3']) urls.push(`http://${await nodeAddress(n)}:${port}/`);
@@ -144,7 +144,7 @@ spec:
       restartPolicy: Never
       containers: [{ name: c, image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, "echo $((6*7))"] }]
 `);
-    await k.run('wait', '--for=condition=complete', 'job/sums', '--timeout=60s');
+    await k.run('wait', '--for=condition=complete', 'job/sums', '--timeout=180s');
     assert.equal(await k.path('job sums', '{.status.succeeded}'), '3');
     assert.match(await k.run('logs', 'job/sums'), /42/);
   });

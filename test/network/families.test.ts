@@ -49,7 +49,7 @@ describe('a network of both families', function () {
   before(async () => {
     k = await inNamespace('families');
     await k.apply([server('node1'), server('node2'), service].join('---'));
-    await k.run('wait', '--for=condition=Ready', 'pod/node1', 'pod/node2', '--timeout=120s');
+    await k.run('wait', '--for=condition=Ready', 'pod/node1', 'pod/node2', '--timeout=180s');
   });
   after(async () => {
     await new Kubectl('default').try(['delete', 'namespace', 'families', '--wait=false']);

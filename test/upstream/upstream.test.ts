@@ -18,7 +18,7 @@ describe(`a cluster with ${replacements()
   before(async () => {
     k = await inNamespace('upstream');
     await k.run('create', 'deployment', 'web', '--image=nginx', '--replicas=3');
-    await k.run('rollout', 'status', 'deployment/web', '--timeout=120s');
+    await k.run('rollout', 'status', 'deployment/web', '--timeout=180s');
   });
   after(async () => {
     await new Kubectl('default').try(['delete', 'namespace', 'upstream', '--wait=false']);
@@ -110,10 +110,10 @@ spec:
 
   it('runs Jobs, CronJobs, StatefulSets and DaemonSets', async () => {
     await k.run('create', 'job', 'sums', '--image=busybox', '--', 'sh', '-c', 'echo $((6*7))');
-    await k.run('wait', '--for=condition=complete', 'job/sums', '--timeout=90s');
+    await k.run('wait', '--for=condition=complete', 'job/sums', '--timeout=180s');
     await k.run('create', 'cronjob', 'tick', '--image=busybox', '--schedule=0 0 1 1 *', '--', 'true');
     await k.run('create', 'job', '--from=cronjob/tick', 'tock');
-    await k.run('wait', '--for=condition=complete', 'job/tock', '--timeout=90s');
+    await k.run('wait', '--for=condition=complete', 'job/tock', '--timeout=180s');
     const template = `{ metadata: { labels: { app: NAME } }, spec: { terminationGracePeriodSeconds: 0, containers: [{ name: c, image: busybox, imagePullPolicy: IfNotPresent, command: [sleep, "3600"] }] } }`;
     await k.apply(`
 apiVersion: apps/v1
@@ -126,8 +126,8 @@ kind: DaemonSet
 metadata: { name: agent }
 spec: { selector: { matchLabels: { app: agent } }, template: ${template.replace('NAME', 'agent')} }
 `);
-    await k.run('rollout', 'status', 'statefulset/db', '--timeout=90s');
-    await k.run('rollout', 'status', 'daemonset/agent', '--timeout=90s');
+    await k.run('rollout', 'status', 'statefulset/db', '--timeout=180s');
+    await k.run('rollout', 'status', 'daemonset/agent', '--timeout=180s');
     assert.deepEqual(await lines('get', 'pods', '-l', 'app=db', '-o', 'name'), ['pod/db-0', 'pod/db-1']);
     const nodes = await new Kubectl('default').run('get', 'nodes', '-o', 'name');
     const agents = await lines('get', 'pods', '-l', 'app=agent', '-o', 'name');
@@ -149,7 +149,7 @@ spec: { selector: { matchLabels: { app: agent } }, template: ${template.replace(
   });
 
   it('ends a namespace with all that is in it', async () => {
-    await new Kubectl('default').run('delete', 'namespace', 'upstream', '--timeout=120s');
+    await new Kubectl('default').run('delete', 'namespace', 'upstream', '--timeout=180s');
     assert.equal((await k.try(['get', 'namespace', 'upstream'])).code, 1);
   });
 });
