@@ -1,5 +1,5 @@
 /** Brings pod statuses to the API server: the newest one per pod, one request per pod at a time. */
-import type { Clock } from '../../base/clock.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { StatusError } from '../../api/status.ts';
 import type { DeepReadonly, Pod, PodStatus } from '../../api/types.ts';
@@ -32,6 +32,9 @@ interface Entry {
   sentVersion: number;
   /** The API's object as it was last seen, to be judged when nothing is on its way. */
   observed: DeepReadonly<Pod> | undefined;
+  /** When what others had written was put right last; monotonic milliseconds. */
+  correctedAt: number;
+  correction: Timer | undefined;
   sentIps: string;
   sentConditions: NonNullable<PodStatus['conditions']>;
   busy: boolean;
@@ -57,6 +60,9 @@ const JUDGED_CONDITIONS = new Set([
   'PodReadyToStartContainers',
   ...PASSING_CONDITIONS,
 ]);
+
+/** Who writes over a status may have reasons to do so again (the node is taken for lost): that must not become a race. */
+const CORRECT_MS = 10_000;
 
 const comparable = (status: PodStatus): string => JSON.stringify(status);
 
@@ -145,14 +151,14 @@ export function createStatusManager(options: {
     }
     if (again) clock.after(again, () => void (entries.get(uid) === e && send(uid, e)), { background: true });
     else if (entries.get(uid) === e) {
-      judge(e);
+      judge(uid, e);
       await send(uid, e);
     }
     if (busy === 0) for (const f of idlers.splice(0)) f();
   }
 
   /** Whether the API's object, newer than our last request, says something else: then ours is to be sent again. */
-  function judge(e: Entry): boolean {
+  function judge(uid: string, e: Entry): boolean {
     const target = e.observed;
     // while a request is on its way nobody can tell which of the two is the newer one
     if (!target || e.busy || e.deleted || e.sent === undefined) return false;
@@ -162,6 +168,20 @@ export function createStatusManager(options: {
     if (!(version > e.sentVersion)) return false;
     e.target = target;
     if (essence(target.status) === essence(e.status)) return false;
+    const wait = e.correctedAt + CORRECT_MS - clock.monotonic();
+    if (wait > 0) {
+      e.observed = target;
+      e.correction ??= clock.after(
+        wait,
+        () => {
+          e.correction = undefined;
+          if (entries.get(uid) === e && judge(uid, e)) void send(uid, e);
+        },
+        { background: true },
+      );
+      return false;
+    }
+    e.correctedAt = clock.monotonic();
     e.sent = undefined;
     e.sentVersion = version;
     return true;
@@ -182,6 +202,8 @@ export function createStatusManager(options: {
             sent: target?.status ? comparable(target.status as PodStatus) : undefined,
             sentVersion: 0,
             observed: undefined,
+            correctedAt: -Infinity,
+            correction: undefined,
             sentIps: JSON.stringify([target?.status?.podIPs, target?.status?.hostIPs]),
             sentConditions: [],
             busy: false,
@@ -204,7 +226,7 @@ export function createStatusManager(options: {
       const e = entries.get(uid);
       if (!e) return;
       e.observed = target;
-      if (judge(e)) void send(uid, e);
+      if (judge(uid, e)) void send(uid, e);
     },
     finish(uid, target) {
       const e = entries.get(uid);
@@ -216,6 +238,8 @@ export function createStatusManager(options: {
           sent: comparable(status),
           sentVersion: 0,
           observed: undefined,
+          correctedAt: -Infinity,
+          correction: undefined,
           sentIps: '',
           sentConditions: [],
           busy: false,

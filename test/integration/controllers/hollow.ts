@@ -165,10 +165,31 @@ export async function startHollowNodes(
     );
   }
 
+  /** As a kubelet puts right what the node controller made of its pods while the node was taken for lost. */
+  async function restore(node: string): Promise<void> {
+    const lost = (p: View) =>
+      p.spec?.nodeName === node &&
+      p.status?.phase === 'Running' &&
+      !p.metadata?.deletionTimestamp &&
+      fate(p) === 'run' &&
+      p.status.conditions?.some((c) => c.type === 'Ready' && c.status === 'False');
+    for (const { metadata: m } of informer.list().filter(lost))
+      await client.patch(
+        pods,
+        m!.name!,
+        'strategic',
+        { metadata: { uid: m!.uid }, status: { conditions: [{ type: 'Ready', status: 'True' }] } },
+        { namespace: m!.namespace, subresource: 'status' },
+      );
+  }
+
   /** Each node by itself: one that can't be told of must not keep the others from being heard. */
   async function live(name: string): Promise<void> {
     while (!stopping.signal.aborted) {
-      if (!silent.has(name)) await beat(name).catch(() => {});
+      if (!silent.has(name))
+        await beat(name)
+          .then(() => restore(name))
+          .catch(() => {});
       await systemClock.sleep(beatMs, stopping.signal).catch(() => {});
     }
   }
