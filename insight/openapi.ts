@@ -102,7 +102,16 @@ function common(g: ApiGroup, r: Read): JsonObject {
     'x-kubernetes-group-version-kind': gvk(g, r.resource.kind),
   };
 }
-const variables = (path: string) => [...path.matchAll(/\{(\w+)\}/g)].map((m) => m[1]!);
+/** What stands for the variables of a path. An empty list would not survive a client that reads and writes it again. */
+function variables(path: string, type: JsonObject): JsonObject {
+  const parameters = [...path.matchAll(/\{(\w+)\}/g)].map((m) => ({
+    name: m[1]!,
+    in: 'path',
+    required: true,
+    ...type,
+  }));
+  return parameters.length === 0 ? {} : { parameters };
+}
 
 /** References with the place where a document keeps its definitions. */
 function placed(value: JsonValue | undefined, prefix: string): JsonValue | undefined {
@@ -128,7 +137,7 @@ export function buildV2(groups: readonly ApiGroup[]): JsonObject {
           schemes: ['https'],
           responses: { 200: { description: 'OK', schema: { $ref: schemaOf(g, r) } } },
         },
-        parameters: variables(r.path).map((name) => ({ name, in: 'path', required: true, type: 'string' })),
+        ...variables(r.path, { type: 'string' }),
       };
   const definitions = Object.assign({}, SHARED, ...groups.map(definitionsOf)) as JsonObject;
   return placed({ swagger: '2.0', info: INFO, paths, definitions }, '#/definitions/') as JsonObject;
@@ -144,12 +153,7 @@ function buildV3(g: ApiGroup): JsonObject {
           200: { description: 'OK', content: { [PRODUCES]: { schema: { $ref: schemaOf(g, r) } } } },
         },
       },
-      parameters: variables(r.path).map((name) => ({
-        name,
-        in: 'path',
-        required: true,
-        schema: { type: 'string' },
-      })),
+      ...variables(r.path, { schema: { type: 'string' } }),
     };
   const schemas: JsonObject = { ...SHARED, ...definitionsOf(g) };
   return placed(
