@@ -174,6 +174,7 @@ export function testImages(programs: Programs): Record<string, Recipe> {
       { Entrypoint: ['/consumer'] },
       program('consumer', file['resource-consumer']),
       program('consume-cpu/consume-cpu', file['consume-cpu']),
+      { packages: ['stress', 'libc6'] },
     ),
     'regression-issue-74839': image(
       'regression-issue-74839:1.4',
