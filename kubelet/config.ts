@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { getCiphers } from 'node:tls';
 import { parseYaml } from '../base/yaml.ts';
+import { checkEnforced } from './cgroups/reserved.ts';
 import type { VerificationPolicy } from './images/pulled.ts';
 import type { TopologyPolicy } from './topology/hints.ts';
 
@@ -109,6 +110,8 @@ export interface KubeletConfiguration {
   systemReserved: Record<string, string>;
   kubeReserved: Record<string, string>;
   enforceNodeAllocatable: string[];
+  systemReservedCgroup?: string;
+  kubeReservedCgroup?: string;
   allowedUnsafeSysctls: string[];
   providerID?: string;
   seccompDefault: boolean;
@@ -249,6 +252,7 @@ export function completeConfiguration(given: Record<string, unknown>): KubeletCo
   if (config.mergeDefaultEvictionSettings)
     config.evictionHard = { ...defaultConfiguration().evictionHard, ...config.evictionHard };
   cipherNames(config.tlsCipherSuites ?? []);
+  checkEnforced(config);
   for (const [key, value] of Object.entries(config)) if (DURATIONS.has(key)) parseDuration(value as string);
   if (config.imageGCHighThresholdPercent < config.imageGCLowThresholdPercent)
     throw new Error('imageGCHighThresholdPercent must not be less than imageGCLowThresholdPercent');

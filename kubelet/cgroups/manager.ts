@@ -28,6 +28,8 @@ export interface CgroupManager {
   /** Writes the pod's limits again for a resize: 'grow' takes its bounds away so that containers may be changed in any order. */
   updatePod(pod: DeepReadonly<Pod>, how: 'grow' | 'exact'): Promise<void>;
   podParent(pod: DeepReadonly<Pod>): string;
+  /** Bounds a cgroup of others; rejects when it isn't there or does not take it. */
+  bound(path: string, limits: CgroupLimits): Promise<void>;
   removePod(uid: string): Promise<void>;
   /** UIDs of the pods that have a cgroup. */
   listPods(): Promise<string[]>;
@@ -234,6 +236,10 @@ export function createCgroupManager(options: {
       await limit(base, limits);
       for (const d of levelDirs().slice(1)) await make(d);
       for (const d of levelDirs().slice(1)) if (d.includes('besteffort')) await limit(d, { cpuShares: 2 });
+    },
+    async bound(path, limits) {
+      if (!existsSync(join(ROOT, lookIn, path))) throw new Error(`there is no cgroup ${path}`);
+      await limit(path, limits, true);
     },
     podParent: (pod) => podCgroupPath(cgroupRoot, driver, qosClass(pod), pod.metadata!.uid!),
     async ensurePod(pod) {

@@ -10,6 +10,7 @@ import type { EventRecorder } from '../../client/events.ts';
 import type { Informer } from '../../client/informer.ts';
 import { runtimeClasses, serviceAccounts } from '../../client/resources.ts';
 import { createCgroupManager } from '../cgroups/manager.ts';
+import { enforceReserved } from '../cgroups/reserved.ts';
 import { parseDuration, type KubeletConfiguration } from '../config.ts';
 import type { Runtime } from '../cri/types.ts';
 import { createImageManager } from '../images/manager.ts';
@@ -191,6 +192,7 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
           logger,
         });
   await cgroups?.prepare(health.nodeLimits());
+  if (cgroups) await enforceReserved(config, cgroups);
   const swap = input.hollow ? 0 : swapCapacity();
   if (swap > 0 && config.failSwapOn)
     throw new Error('running with swap on is not supported: turn it off, or set failSwapOn to false');

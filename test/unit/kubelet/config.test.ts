@@ -199,6 +199,24 @@ describe('fields of the configuration', () => {
     assert.deepEqual([merged['memory.available'], merged['nodefs.available']], ['5%', '10%']);
   });
 
+  it('knows what is to be bounded', () => {
+    const check = (fields: Record<string, unknown>) => completeConfiguration(fields);
+    check({ enforceNodeAllocatable: ['none'] });
+    check({ enforceNodeAllocatable: ['pods', 'kube-reserved'], kubeReservedCgroup: '/kube' });
+    for (const [fields, what] of [
+      [{ enforceNodeAllocatable: ['pods', 'toString'] }, /"toString" is none of/],
+      [{ enforceNodeAllocatable: ['none', 'pods'] }, /none stands alone/],
+      [{ enforceNodeAllocatable: ['system-reserved'] }, /needs systemReservedCgroup/],
+      [{ enforceNodeAllocatable: ['pods', 'pods'] }, /comes twice/],
+      [
+        { enforceNodeAllocatable: ['kube-reserved', 'kube-reserved-compressible'], kubeReservedCgroup: '/k' },
+        /comes twice/,
+      ],
+      [{ reservedSystemCPUs: '0', kubeReservedCgroup: '/k' }, /can not be used/],
+    ] as const)
+      assert.throws(() => check(fields), what);
+  });
+
   it('names cipher suites as Go does', () => {
     const names = [
       'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256',
