@@ -1,11 +1,12 @@
 /**
  * Sends the same requests to kube-apiserver and to this API server and reports what was answered differently:
  *
- *     node test/parity/differ.ts [--only REGEX] [--field REGEX] [--ops create,update,status,patch,read] [--max N]
+ *     node test/parity/differ.ts [--only REGEX] [--field REGEX] [--ops create,mix,update,status,patch,read] [--max N]
  *                                [--json OUT] [--peer URL --peer-pki DIR] [--ours URL --ours-pki DIR]
  *
  * Objects come from the recorded corpus beside the project, their variations from the schema: every field of every
- * kind in turn removed, emptied, given values of the wrong form and at the bounds. Nothing is kept: dryRun=All.
+ * kind in turn removed, emptied, given values of the wrong form and at the bounds (`mix`: three fields at once).
+ * Nothing is kept: dryRun=All.
  * The programs of the peer lie in $PEER/bin (default ~/.cache/k8ts-peer/bin).
  */
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,7 +18,7 @@ import { builtinSchemas } from '../../api/schema/builtin.ts';
 import { parseApiVersion, type JsonObject } from '../../api/types.ts';
 import { serverAt, type Send, type Server } from './differ/client.ts';
 import { differences } from './differ/compare.ts';
-import { changed, mutations, type Mutation } from './differ/mutate.ts';
+import { changed, mixed, mutations, type Mutation } from './differ/mutate.ts';
 import { reads } from './differ/reads.ts';
 import { NAMESPACE, readSeeds, type Seed } from './differ/seeds.ts';
 import { startPeer } from './differ/servers.ts';
@@ -86,6 +87,14 @@ async function casesOf(seed: Seed, index: number, peer: Server, ours: Server): P
   if (ops.has('create'))
     for (const m of varied(mutations(seed.object, type)))
       same(id('create', m.label), { method: 'POST', path: seed.path + DRY, body: changed(seed.object, m) });
+  if (ops.has('mix'))
+    for (const { label, object } of mixed(
+      seed.object,
+      [...mutations(seed.object, type)].filter((m) => field.test(m.label)),
+      most,
+      index,
+    ))
+      same(id('mix', label), { method: 'POST', path: seed.path + DRY, body: object });
   if (['update', 'status', 'patch', 'read'].every((op) => !ops.has(op))) return { cases: out };
   const item = `${seed.path}/${named(seed.object)}`;
   const post = { method: 'POST', path: seed.path, body: seed.object };

@@ -3,7 +3,9 @@
  * then to this API server, and reports what was answered differently:
  *
  *     node test/parity/scenarios.ts [--only REGEX] [--peer URL --peer-pki DIR] [--ours URL --ours-pki DIR] [--full]
+ *                                   [--manifests DIR ...]
  *
+ * With `--manifests` it plays the objects in the YAML files of those folders instead.
  * The steps are told in `scenarios/`; the players and their comparison are those of the recorded corpus.
  */
 import { copyFileSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,6 +15,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startPeer } from './differ/servers.ts';
 import { scenarios } from './scenarios/index.ts';
+import { manifests } from './scenarios/manifests.ts';
 import type { Scenario } from './scenarios/step.ts';
 import { startPeerLikeServer } from './server.ts';
 
@@ -28,6 +31,7 @@ const { values: flags } = parseArgs({
     'ours-pki': { type: 'string' },
     full: { type: 'boolean', default: false },
     keep: { type: 'string' },
+    manifests: { type: 'string', multiple: true },
   },
 });
 const corpus = realpathSync(join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..', 'shared', 'parity'));
@@ -56,7 +60,8 @@ async function main(): Promise<void> {
   const player = (await import(join(corpus, 'parity.mjs'))) as Player;
   const dir = mkdtempSync(join(tmpdir(), 'k8ts-scenarios-'));
   const only = new RegExp(flags.only);
-  const waiting = scenarios().filter((s) => only.test(`${s.group}.${s.name}`));
+  const told = flags.manifests?.map(manifests) ?? scenarios();
+  const waiting = told.filter((s) => only.test(`${s.group}.${s.name}`));
   const given = (url: string | undefined, pki: string | undefined) =>
     url === undefined ? undefined : { url, pki: pki!, async stop() {} };
   const theirs = given(flags.peer, flags['peer-pki']) ?? (await startPeer(dir, join(corpus, 'pki.sh')));
@@ -72,10 +77,10 @@ async function main(): Promise<void> {
     await player.record({ server: theirs.url, pki: theirs.pki }, [asked], (line) => lines.push(line));
     writeFileSync(answered, lines.join(''));
     if (flags.keep !== undefined) copyFileSync(answered, join(flags.keep, `${s.group}-${s.name}.jsonl`));
-    const told: string[] = [];
-    await player.replay({ server: mine.url, pki: mine.pki, full: flags.full }, [answered], (line) => told.push(line));
+    const heard: string[] = [];
+    await player.replay({ server: mine.url, pki: mine.pki, full: flags.full }, [answered], (line) => heard.push(line));
     steps += s.steps.length;
-    const differ = failures(told);
+    const differ = failures(heard);
     failed += differ.length;
     console.log([`== ${s.group}.${s.name}: ${differ.length} of ${s.steps.length} differ`, ...differ].join('\n'));
   };

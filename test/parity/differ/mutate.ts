@@ -147,3 +147,31 @@ export function* mutations(root: JsonObject, type: ObjectType, within?: string):
   }
   yield* visit([], { form: 'object', type, mapType: 'granular' }, root);
 }
+
+/** So many objects with three variations each; the same `seed` gives the same ones. */
+export function* mixed(
+  root: JsonObject,
+  all: readonly Mutation[],
+  count: number,
+  seed: number,
+): Generator<{ label: string; object: JsonObject }> {
+  let state = seed + 1;
+  const next = (below: number) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+  for (let i = 0; i < count && all.length > 0; i++) {
+    const labels: string[] = [];
+    let object = root;
+    for (let n = 0; n < 3; n++) {
+      const m = all[next(all.length)]!;
+      try {
+        object = changed(object, m);
+        labels.push(m.label);
+      } catch {
+        // an earlier one has taken the place away
+      }
+    }
+    yield { label: labels.join(' + '), object };
+  }
+}
