@@ -20,7 +20,7 @@ import { Aggregation } from './http/aggregation.ts';
 import { pageNotFound, PathRoutes } from './http/paths.ts';
 import type { ApiRequest, Reply } from './http/request.ts';
 import { handleResource, type ResourceHandlerDeps } from './http/resource-handler.ts';
-import { resolveTarget } from './http/target.ts';
+import { kindUnknown, namesNoKind, resolveTarget } from './http/target.ts';
 import { refuseUpgrade, serveUpgrade } from './http/upgrade.ts';
 import { openApiRoutes } from './discovery/openapi.ts';
 import { DiscoveryOverlay } from './discovery/overlay.ts';
@@ -259,7 +259,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     },
   };
 
-  registerComponentStatuses(special, store);
+  registerComponentStatuses(special, store, catalog);
   registerPodHandlers(special, registry, stores, writer);
   options.handlers?.(parts);
   const route = (request: ApiRequest, reply: Reply): Promise<void> | void => {
@@ -268,6 +268,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     if (elsewhere) return elsewhere.handle(request, reply);
     if (!request.info.isResourceRequest) return paths.serve(request, reply);
     const { apiGroup, apiVersion, resource } = request.info;
+    if (namesNoKind(request.info)) return kindUnknown(request, reply);
     if (!catalog.get(apiGroup, apiVersion, resource) && !catalog.hasBuiltinGroup(apiGroup)) return pageNotFound(reply);
     return handleResource(resources, request, reply, resolveTarget(catalog, request));
   };

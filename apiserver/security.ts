@@ -20,6 +20,7 @@ import { createImpersonator, wantedUser } from './authentication/impersonation.t
 import { createAuthorization, type Authorization, type AuthorizationMode } from './authorization/authorization.ts';
 import type { AuthorizerEntry } from './authorization/config.ts';
 import { loadBootstrapFacts, nodeRules } from './bootstrap/facts.ts';
+import { demandAccepted, MethodPaths } from './http/paths.ts';
 import { registerAuthHandlers } from './bootstrap/handlers.ts';
 import type { AppParts, Security } from './app.ts';
 import { attributesOf } from './http/chain.ts';
@@ -138,12 +139,15 @@ export function createSecurity(options: SecurityOptions): (parts: AppParts) => S
             keys: authentication.tokenKeys,
           });
     if (documents) {
+      const get = new MethodPaths(paths, ['GET']);
       for (const slash of ['', '/']) {
-        paths.exact(`/.well-known/openid-configuration${slash}`, (_request, reply) => {
+        get.exact(`/.well-known/openid-configuration${slash}`, (request, reply) => {
+          demandAccepted(request, ['application/json']);
           reply.header('cache-control', documents.cacheControl);
           reply.send(200, 'application/json', documents.configuration);
         });
-        paths.exact(`/openid/v1/jwks${slash}`, (_request, reply) => {
+        get.exact(`/openid/v1/jwks${slash}`, (request, reply) => {
+          demandAccepted(request, ['application/jwk-set+json']);
           reply.header('cache-control', documents.cacheControl);
           reply.send(200, 'application/jwk-set+json', documents.keys);
         });

@@ -9,6 +9,7 @@ export { decodeManagedFields } from './managed.ts';
 export { mergeTyped, TypedConfigError } from './overlay.ts';
 export { keepTimesOfNoop } from './noop.ts';
 export { scaleEntries, parentEntries } from './scale.ts';
+export { FieldPathError } from './shape.ts';
 
 /** A write as the registry has it. */
 export interface ManagedWrite {

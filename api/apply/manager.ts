@@ -43,11 +43,16 @@ export interface OtherVersion {
   convert(object: DeepReadonly<KubeObject>): DeepReadonly<KubeObject>;
   /** And back. */
   convertBack(object: DeepReadonly<KubeObject>): KubeObject;
+  /** Converting drops nothing, so that an object may hold what this version doesn't declare, which is an error then. */
+  readonly strict?: boolean;
 }
 
 export interface FieldManagerOptions {
   readonly kind: GroupVersionKind;
-  /** Looks up another served version of the kind; undefined: gone, entries of it are dropped. */
+  /**
+   * Looks up another served version of the kind; undefined: gone, entries of it are dropped. Throws FieldPathError where
+   * nothing can be tracked for it.
+   */
   readonly version?: (this: void, apiVersion: string) => OtherVersion | undefined;
 }
 
@@ -221,7 +226,7 @@ export class FieldManager {
     manager: string,
   ): void {
     const reset = resetSet(write.resetFields);
-    this.#reconcileAll(owners);
+    this.#reconcileAll(owners, live);
     const { changed } = this.#compareFor(owners, live as Fields, object as Fields, reset, CURRENT, true);
     const fields = difference(changed, STRIP);
     if (isEmpty(fields)) return;
@@ -240,7 +245,7 @@ export class FieldManager {
   ): JsonObject | undefined {
     const attemptOnce = (force: boolean): { merged: JsonObject | undefined; owners: Owners } => {
       const draft: Owners = new Map(owners);
-      this.#reconcileAll(draft);
+      this.#reconcileAll(draft, live as DeepReadonly<KubeObject>);
       const last = draft.get(key);
       const reset = resetSet(write.resetFields);
       const set = recursiveDifference(fieldSetOf(this.#plan, config), reset);
@@ -270,17 +275,20 @@ export class FieldManager {
     return result.merged;
   }
 
-  #reconcileAll(owners: Owners): void {
+  #reconcileAll(owners: Owners, live: DeepReadonly<KubeObject>): void {
+    const plans = new Map<string, Plan | undefined>([[this.#apiVersion, this.#plan]]);
     for (const [key, owner] of owners) {
-      const plan = owner.apiVersion === this.#apiVersion ? this.#plan : this.#planAt(owner.apiVersion);
+      if (!plans.has(owner.apiVersion)) plans.set(owner.apiVersion, this.#planAt(owner.apiVersion, live));
+      const plan = plans.get(owner.apiVersion);
       if (plan === undefined) continue;
       const fields = reconcile({ kind: 'object', plan }, owner.fields);
       if (fields !== owner.fields) owners.set(key, { ...owner, fields });
     }
   }
 
-  #planAt(apiVersion: string): Plan | undefined {
+  #planAt(apiVersion: string, live: DeepReadonly<KubeObject>): Plan | undefined {
     const other = this.#options.version?.(apiVersion);
+    if (other !== undefined && live !== this.#plan.zero) converted(other, live);
     return other && planOf(other.type);
   }
 
@@ -323,9 +331,17 @@ export class FieldManager {
     const other = this.#options.version?.(apiVersion);
     if (other === undefined) return undefined;
     const plan = planOf(other.type);
-    const before = live === this.#plan.zero ? plan.zero : (other.convert(live as DeepReadonly<KubeObject>) as Fields);
-    return filter(compare(plan, before, other.convert(object as DeepReadonly<KubeObject>) as Fields), reset);
+    const before = live === this.#plan.zero ? plan.zero : converted(other, live as DeepReadonly<KubeObject>);
+    return filter(compare(plan, before, converted(other, object as DeepReadonly<KubeObject>)), reset);
   }
+}
+
+/** An object at another version. */
+function converted(other: OtherVersion, object: DeepReadonly<KubeObject>): Fields {
+  const fields = other.convert(object) as JsonObject;
+  const errors = other.strict ? validateConfig(planOf(other.type), fields) : [];
+  if (errors.length > 0) throw new FieldPathError(joinErrors(errors));
+  return fields;
 }
 
 const filter = (c: Comparison, reset: FieldSet | undefined): Comparison =>

@@ -3,11 +3,12 @@
  * turned into the JSON value it stands for. https://yaml.org/spec/1.1/
  */
 import { createRequire } from 'node:module';
-import type { Composer, Document, Node, Scalar, Tags } from 'yaml';
+import type { Composer, Document, Node, Scalar } from 'yaml';
 import type { JsonObject, JsonValue } from '../types.ts';
 import { DecodeError } from './errors.ts';
 import { integerValue } from './json-parser.ts';
 import { decodeJson, type Decoded } from './json.ts';
+import { writeYaml } from './yaml-encode.ts';
 
 /** The parser is loaded with the first text that needs it: most clients send JSON, and programs start sooner. */
 let parser: typeof import('yaml') | undefined;
@@ -262,30 +263,7 @@ function plainScalar(text: string): JsonValue {
 }
 
 /** Writes a value as YAML with sorted keys, as Kubernetes does. */
-export function encodeYaml(value: unknown): string {
-  const doc = new (lib().Document)(value, {
-    version: '1.1',
-    sortMapEntries: true,
-    aliasDuplicateObjects: false,
-    customTags: withoutLonePoint,
-  });
-  lib().visit(doc, {
-    Scalar(_key, node) {
-      // Whatever a reader of these rules would take for something else than a text is quoted.
-      if (typeof node.value === 'string' && !isPlainText(node.value)) node.type = lib().Scalar.QUOTE_DOUBLE;
-    },
-  });
-  return doc.toString({ lineWidth: 0, indentSeq: false });
-}
-
-/** A point alone is a text (managed fields are full of them), though the library takes it for a number. */
-function withoutLonePoint(tags: Tags): Tags {
-  return tags.map((t) =>
-    typeof t === 'object' && 'test' in t && t.test?.test('.')
-      ? { ...t, test: /^[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9_]+)$/ }
-      : t,
-  );
-}
+export const encodeYaml = (value: unknown): string => writeYaml(value as JsonValue, isPlainText);
 
 function isPlainText(text: string): boolean {
   return text !== '<<' && !NOT_JSON.test(text) && plainScalar(text) === text;

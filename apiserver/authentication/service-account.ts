@@ -80,7 +80,7 @@ export function createServiceAccountAuthenticator(options: ServiceAccountTokenOp
     const jwt = parseJwt(token);
     const issuer = jwt && text(jwt.claims['iss']);
     if (!jwt || (issuer !== LEGACY_ISSUER && !options.issuers.includes(issuer!))) return undefined;
-    if (!verifyJwt(jwt, keys)) throw new AuthenticationError('the token is signed by an unknown key');
+    if (!verifyJwt(jwt, keys)) throw new AuthenticationError('go-jose/go-jose: error in cryptographic primitive');
     // The oldest goes; a token in use comes back at the price of one verification.
     if (verified.size >= CACHED_TOKENS) verified.delete(verified.keys().next().value!);
     const entry: Verified = { jwt, user: undefined };
@@ -205,7 +205,7 @@ export function createServiceAccountAuthenticator(options: ServiceAccountTokenOp
       const audiences = wanted.filter((a) => own.includes(a));
       if (wanted.length && audiences.length === 0) {
         throw new AuthenticationError(
-          `token audiences ${JSON.stringify(own)} is invalid for the target audiences ${JSON.stringify(wanted)}`,
+          `token audiences ${quoted(own)} is invalid for the target audiences ${quoted(wanted)}`,
         );
       }
       const user = isLegacy ? await legacy(entry, token) : await bound(entry);
@@ -213,3 +213,6 @@ export function createServiceAccountAuthenticator(options: ServiceAccountTokenOp
     },
   };
 }
+
+/** A list as Go's %q shows it. */
+const quoted = (list: readonly string[]) => `[${list.map((s) => JSON.stringify(s)).join(' ')}]`;

@@ -43,6 +43,7 @@ interface Bound {
 /** The handler to register as `serviceaccounts/token`. */
 export function createTokenRequestHandler(o: TokenRequestOptions): ObjectHandler {
   async function get<T extends KubeObject>(resource: string, namespace: string, name: string): Promise<T> {
+    if (name === '') throw badRequest('Name parameter required.');
     const found = await o.objects.find<T>(resource, namespace, name);
     if (!found) throw notFound({ group: '', resource }, name);
     return found as T;
@@ -50,7 +51,7 @@ export function createTokenRequestHandler(o: TokenRequestOptions): ObjectHandler
 
   async function resolve(ref: BoundRef, account: string, namespace: string): Promise<Bound> {
     const name = ref.name ?? '';
-    const core = (ref.apiVersion ?? '') === 'v1' || (ref.apiVersion ?? '') === '';
+    const core = !ref.apiVersion?.includes('/');
     let bound: Bound;
     let uid: string | undefined;
     if (core && ref.kind === 'Pod') {

@@ -1,6 +1,9 @@
 /** SubjectAccessReview and its relatives: questions about permissions, answered and never stored. */
 import type * as k8s from '@kubernetes/client-node';
-import { Path, invalid, invalidObject, required, type FieldError } from '../../api/field-errors.ts';
+import { Path, forbiddenField, invalid, invalidObject, required, type FieldError } from '../../api/field-errors.ts';
+import { parseFieldSelector } from '../../api/field-selectors.ts';
+import { parseLabelSelector } from '../../api/selectors.ts';
+import { isLabelValue, isQualifiedName } from '../../api/validation/names.ts';
 import { badRequest } from '../../api/status.ts';
 import type { Json, KubeObject } from '../../api/types.ts';
 import type { UserInfo } from '../authentication/types.ts';
@@ -16,25 +19,44 @@ type Kind = 'SubjectAccessReview' | 'SelfSubjectAccessReview' | 'LocalSubjectAcc
 
 const GROUP = 'authorization.k8s.io';
 
+interface Requirement {
+  readonly key?: string;
+  readonly operator?: string;
+  readonly values?: readonly string[];
+}
+interface Selector {
+  readonly rawSelector?: string;
+  readonly requirements?: readonly Requirement[];
+}
+
 /** Checks one selector of the attributes; operators that newer clients know are let through. */
-function validateSelector(
-  selector: { rawSelector?: string; requirements?: readonly unknown[] } | undefined,
-  path: Path,
-): FieldError[] {
+function validateSelector(selector: Selector | undefined, path: Path, ofLabels: boolean): FieldError[] {
   if (!selector) return [];
   const raw = selector.rawSelector ?? '';
-  const count = selector.requirements?.length ?? 0;
-  if (raw !== '' && count > 0)
-    return [invalid(path.child('rawSelector'), raw, 'may not specified at the same time as requirements')];
-  if (raw === '' && count === 0) {
-    return [
-      required(
-        path.child('requirements'),
-        `when ${String(path)} is specified, requirements or rawSelector is required`,
-      ),
-    ];
+  const requirements = selector.requirements ?? [];
+  const errors: FieldError[] = [];
+  if (raw !== '' && requirements.length > 0)
+    errors.push(invalid(path.child('rawSelector'), raw, 'may not specified at the same time as requirements'));
+  if (raw === '' && requirements.length === 0) {
+    const why = `when ${String(path)} is specified, requirements or rawSelector is required`;
+    errors.push(required(path.child('requirements'), why));
   }
-  return [];
+  for (const [i, r] of requirements.entries()) {
+    const at = path.child('requirements').index(i);
+    const many = r.values?.length ?? 0;
+    if (!ofLabels && !r.key) errors.push(required(at.child('key'), 'must be specified'));
+    if ((r.operator === 'In' || r.operator === 'NotIn') && many === 0)
+      errors.push(required(at.child('values'), "must be specified when `operator` is 'In' or 'NotIn'"));
+    if ((r.operator === 'Exists' || r.operator === 'DoesNotExist') && many > 0)
+      errors.push(
+        forbiddenField(at.child('values'), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"),
+      );
+    if (!ofLabels) continue;
+    for (const why of isQualifiedName(r.key ?? '')) errors.push(invalid(at.child('key'), r.key ?? '', why));
+    for (const [n, v] of (r.values ?? []).entries())
+      for (const why of isLabelValue(v)) errors.push(invalid(at.child('values').index(n), v, why));
+  }
+  return errors;
 }
 
 function validate(kind: Kind, review: Review): FieldError[] {
@@ -63,8 +85,8 @@ function validate(kind: Kind, review: Review): FieldError[] {
     errors.push(invalid(path.child('user'), spec.user ?? '', 'at least one of user or group must be specified'));
   }
   const attributes = spec.resourceAttributes;
-  errors.push(...validateSelector(attributes?.fieldSelector, path.child('resourceAttributes', 'fieldSelector')));
-  errors.push(...validateSelector(attributes?.labelSelector, path.child('resourceAttributes', 'labelSelector')));
+  errors.push(...validateSelector(attributes?.fieldSelector, path.child('resourceAttributes', 'fieldSelector'), false));
+  errors.push(...validateSelector(attributes?.labelSelector, path.child('resourceAttributes', 'labelSelector'), true));
   const { managedFields: _, creationTimestamp: __, namespace, ...meta } = review.metadata ?? {};
   if (Object.keys(meta).length || (namespace && kind !== 'LocalSubjectAccessReview')) {
     errors.push(
@@ -94,30 +116,61 @@ function validate(kind: Kind, review: Review): FieldError[] {
   return errors;
 }
 
-/** The field selector as text; requirements with other operators than equality are dropped, which asks for more. */
-function fieldSelector(r: ResourceAttributes): string | undefined {
-  const s = r.fieldSelector;
-  if (!s) return undefined;
-  if (s.rawSelector) return s.rawSelector;
-  const terms: string[] = [];
-  for (const q of s.requirements ?? []) {
-    if (q.values?.length !== 1 || (q.operator !== 'In' && q.operator !== 'NotIn')) continue;
-    terms.push(`${q.key}${q.operator === 'In' ? '=' : '!='}${q.values[0]!.replace(/[\\,=]/g, '\\$&')}`);
-  }
-  return terms.length ? terms.join(',') : undefined;
+/** A selector as text, and what to say of the parts that can't be used: leaving them out asks for more. */
+interface Selection {
+  readonly text: string | undefined;
+  readonly ignored?: 'ignored' | 'partially ignored';
 }
-function labelSelector(r: ResourceAttributes): string | undefined {
-  const s = r.labelSelector;
-  if (!s) return undefined;
-  if (s.rawSelector) return s.rawSelector;
-  const terms: string[] = [];
-  for (const q of s.requirements ?? []) {
-    if (q.operator === 'Exists') terms.push(q.key);
-    if (q.operator === 'DoesNotExist') terms.push(`!${q.key}`);
-    if (q.operator === 'In') terms.push(`${q.key} in (${(q.values ?? []).join(',')})`);
-    if (q.operator === 'NotIn') terms.push(`${q.key} notin (${(q.values ?? []).join(',')})`);
+
+function selection(
+  s: Selector | undefined,
+  term: (r: Requirement) => string | undefined,
+  parse: (text: string) => unknown,
+): Selection {
+  if (!s) return { text: undefined };
+  if (s.rawSelector) {
+    try {
+      parse(s.rawSelector);
+      return { text: s.rawSelector };
+    } catch {
+      return { text: undefined, ignored: 'ignored' };
+    }
   }
-  return terms.length ? terms.join(',') : undefined;
+  const all = s.requirements ?? [];
+  const terms = all.map(term).filter((t) => t !== undefined);
+  const text = terms.length > 0 ? terms.join(',') : undefined;
+  return terms.length === all.length ? { text } : { text, ignored: text ? 'partially ignored' : 'ignored' };
+}
+
+/** Only equality can be asked of fields. */
+const fieldSelection = (r: ResourceAttributes): Selection =>
+  selection(
+    r.fieldSelector,
+    ({ key, operator, values }) =>
+      values?.length === 1 && (operator === 'In' || operator === 'NotIn')
+        ? `${key}${operator === 'In' ? '=' : '!='}${values[0]!.replace(/[\\,=]/g, '\\$&')}`
+        : undefined,
+    parseFieldSelector,
+  );
+
+const labelSelection = (r: ResourceAttributes): Selection =>
+  selection(
+    r.labelSelector,
+    ({ key, operator, values = [] }) => {
+      if (operator === 'Exists') return key;
+      if (operator === 'DoesNotExist') return `!${key}`;
+      if (operator === 'In') return `${key} in (${values.join(',')})`;
+      return operator === 'NotIn' ? `${key} notin (${values.join(',')})` : undefined;
+    },
+    parseLabelSelector,
+  );
+
+/** What a review's answer says of selectors that could not be used. */
+function selectorComplaints(r: ResourceAttributes | undefined): string[] {
+  if (!r) return [];
+  return Object.entries({ fieldSelector: fieldSelection(r), labelSelector: labelSelection(r) }).flatMap(([name, s]) =>
+    s.ignored ? [`spec.resourceAttributes.${name} ${s.ignored} due to parse error`] : [],
+  );
 }
 
 /** The attributes that a review asks about. */
@@ -149,8 +202,8 @@ function reviewAttributes(spec: Spec, user: UserInfo): AuthorizationAttributes {
     resource: r.resource ?? '',
     subresource: r.subresource ?? '',
     name: r.name ?? '',
-    fieldSelector: fieldSelector(r),
-    labelSelector: labelSelector(r),
+    fieldSelector: fieldSelection(r).text,
+    labelSelector: labelSelection(r).text,
   };
 }
 
@@ -174,11 +227,15 @@ export function createAccessReviewHandler(kind: Kind, authorizer: Authorizer): O
       let status: Json<k8s.V1SubjectAccessReviewStatus>;
       try {
         const d = await authorizer.authorize(reviewAttributes(spec, user));
+        const complaints = [
+          ...(d.error === undefined ? [] : [d.error]),
+          ...selectorComplaints(spec.resourceAttributes),
+        ];
         status = {
           allowed: d.decision === 'allow',
           ...(d.decision === 'deny' ? { denied: true } : {}),
           ...(d.reason ? { reason: d.reason } : {}),
-          ...(d.error === undefined ? {} : { evaluationError: d.error }),
+          ...(complaints.length > 0 ? { evaluationError: complaints.join('; ') } : {}),
         };
       } catch (error) {
         status = { allowed: false, evaluationError: error instanceof Error ? error.message : String(error) };

@@ -2,20 +2,19 @@
 import { type Document, type OpenApi, V2_PROTOBUF, V2_PROTOBUF_TYPE } from '../../api/openapi/index.ts';
 import { notAcceptable } from '../../api/status.ts';
 import { gzipIfWanted } from '../http/compress.ts';
-import { MethodPaths, type PathRoutes } from '../http/paths.ts';
+import type { PathRoutes } from '../http/paths.ts';
 import type { ApiRequest, Reply } from '../http/request.ts';
 
 const JSON_TYPES = new Set(['application/json', 'application/*', '*/*']);
 const YEAR = 365 * 24 * 3600;
 
 export function openApiRoutes(paths: PathRoutes, openapi: OpenApi): void {
-  const get = new MethodPaths(paths, ['GET', 'HEAD']);
-  get.exact('/openapi/v2', (request, reply) => {
+  paths.exact('/openapi/v2', (request, reply) => {
     if (wantsProtobuf(request)) serve(request, reply, openapi.v2Protobuf(), V2_PROTOBUF_TYPE);
     else serve(request, reply, openapi.v2(), 'application/json');
   });
-  get.exact('/openapi/v3', (request, reply) => serve(request, reply, openapi.v3Index(), 'text/plain; charset=utf-8'));
-  get.prefix('/openapi/v3/', (request, reply) => {
+  paths.exact('/openapi/v3', (request, reply) => serve(request, reply, openapi.v3Index(), 'text/plain; charset=utf-8'));
+  paths.prefix('/openapi/v3/', (request, reply) => {
     const path = request.path.slice('/openapi/v3/'.length);
     const document = openapi.v3(path);
     if (document === undefined) return reply.send(404, '', Buffer.alloc(0));

@@ -1,9 +1,9 @@
 /** Discovery in both forms, the index and /version. */
 import { KUBERNETES_MAJOR, KUBERNETES_MINOR, KUBERNETES_VERSION } from '../../api/version.ts';
 import type { JsonObject } from '../../api/types.ts';
-import { notAcceptable, pathNotFound } from '../../api/status.ts';
-import { MethodPaths, pageNotFound, type PathRoutes } from '../http/paths.ts';
-import { negotiate } from '../http/negotiate.ts';
+import { pathNotFound, StatusError } from '../../api/status.ts';
+import { demandAccepted, MethodPaths, methodRefused, pageNotFound, type PathRoutes } from '../http/paths.ts';
+import { negotiate, type View } from '../http/negotiate.ts';
 import { contentType, encodeObject } from '../http/render.ts';
 import { gzipIfWanted } from '../http/compress.ts';
 import type { ApiRequest, Reply } from '../http/request.ts';
@@ -30,22 +30,37 @@ export const VERSION = {
 };
 
 const OFFER = { transforms: false, protobuf: true } as const;
+const TYPES = ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf'];
+
+/** What upstream's router demands of a document's path. */
+function routed(request: ApiRequest): void {
+  if (request.method !== 'GET') throw methodRefused();
+  demandAccepted(request, TYPES);
+}
+
+function plainly(request: ApiRequest): View {
+  try {
+    return negotiate(request, OFFER);
+  } catch (error) {
+    if (error instanceof StatusError) delete error.status.details;
+    throw error;
+  }
+}
 
 export function discoveryRoutes(paths: PathRoutes, catalog: Catalog, overlay: DiscoveryOverlay): void {
   const aggregated = new AggregatedDiscovery(catalog, overlay);
-  const get = new MethodPaths(paths, ['GET', 'HEAD']);
+  const get = new MethodPaths(paths, ['GET']);
   const answer = (request: ApiRequest, reply: Reply, object: JsonObject) => {
-    const view = negotiate(request, OFFER);
+    const view = plainly(request);
     gzipIfWanted(request, reply, 200, contentType(view), encodeObject(object, view));
   };
   for (const slash of ['', '/']) {
     get.exact(`/version${slash}`, (request, reply) => {
-      // JSON only, also when a client would rather have protobuf
-      if (negotiate(request, { ...OFFER, protobuf: false }).media !== 'json')
-        throw notAcceptable('only the following media types are accepted: application/json');
+      demandAccepted(request, ['application/json']);
       reply.send(200, 'application/json', Buffer.from(JSON.stringify(VERSION, null, 2)));
     });
     get.exact(`/api${slash}`, (request, reply) => {
+      demandAccepted(request, TYPES);
       if (!aggregated.serve(request, reply, true)) answer(request, reply, coreVersions(request));
     });
     // Any method will do here, as upstream.
@@ -56,12 +71,13 @@ export function discoveryRoutes(paths: PathRoutes, catalog: Catalog, overlay: Di
   get.prefix('/version/', () => {
     throw pathNotFound();
   });
-  get.prefix('/api/', (request, reply) => {
+  paths.prefix('/api/', (request, reply) => {
     const [version, ...rest] = segments(request.path, '/api/');
     if (rest.length > 0 || !version || !catalog.hasGroup('', version)) throw pathNotFound();
+    routed(request);
     answer(request, reply, resourceList(catalog, '', version));
   });
-  get.prefix('/apis/', (request, reply) => {
+  paths.prefix('/apis/', (request, reply) => {
     const [group, version, ...rest] = segments(request.path, '/apis/');
     if (
       rest.length > 0 ||
@@ -71,6 +87,8 @@ export function discoveryRoutes(paths: PathRoutes, catalog: Catalog, overlay: Di
       if (group !== undefined && !catalog.hasBuiltinGroup(group)) return pageNotFound(reply);
       throw pathNotFound();
     }
+    // A group answers any method, too.
+    if (version !== undefined) routed(request);
     answer(
       request,
       reply,
@@ -78,7 +96,7 @@ export function discoveryRoutes(paths: PathRoutes, catalog: Catalog, overlay: Di
     );
   });
   for (const index of ['/', '/index.html']) {
-    get.exact(index, (_request, reply) => {
+    paths.exact(index, (_request, reply) => {
       const list = new Set(
         paths
           .paths()

@@ -1,6 +1,6 @@
 /** The dumps below /debug/api_priority_and_fairness/: what waits and what is executed, as comma-separated tables. */
 import type { ApiRequest, Reply } from '../http/request.ts';
-import { MethodPaths, type PathRoutes } from '../http/paths.ts';
+import type { PathRoutes } from '../http/paths.ts';
 import type { FlowControl } from './flow-control.ts';
 import type { Arrival, PriorityLevel } from './level.ts';
 
@@ -30,9 +30,8 @@ export function flowDebugRoutes(
       ...[...control.config.levels.values()].map((s) => ({ level: s.level, quiescing: false })),
       ...[...control.quiescing].map((level) => ({ level, quiescing: true })),
     ].sort((a, b) => (a.level.name < b.level.name ? -1 : 1));
-  const get = new MethodPaths(paths, ['GET', 'HEAD']);
   const dump = (name: string, rows: (request: ApiRequest) => string[][]) =>
-    get.exact(`/debug/api_priority_and_fairness/${name}`, (request: ApiRequest, reply: Reply) => {
+    paths.exact(`/debug/api_priority_and_fairness/${name}`, (request: ApiRequest, reply: Reply) => {
       reply.header('x-content-type-options', 'nosniff');
       reply.send(200, 'text/plain; charset=utf-8', Buffer.from(table(rows(request))));
     });

@@ -144,6 +144,8 @@ export function createChain(options: ChainOptions): Chain {
         return;
       }
     }
+    if (/^\s*bearer {2}/i.test(request.header('authorization') ?? ''))
+      request.warn('the provided Authorization header contains extra space before the bearer token, and is ignored');
     const found = await options.authenticator.authenticate(credentialsOf(request, socket));
     if (!found) {
       if (!anonymous || headers['authorization'] !== undefined) throw unauthorized();

@@ -33,8 +33,9 @@ export function sendError(request: ApiRequest, reply: Reply, error: StatusError)
   }
   const retry = error.status.details?.retryAfterSeconds;
   if (retry !== undefined && retry > 0) reply.header('retry-after', String(retry));
-  // Refused before anything is known about what is asked for.
-  if (error.code === 406 || (error.code === 415 && request.method === 'PATCH')) request.warnings = undefined;
+  // Refused before anything is known about what is asked for; a later 406 has no details.
+  if ((error.code === 406 && error.status.details) || (error.code === 415 && request.method === 'PATCH'))
+    request.warnings = undefined;
   const view = negotiateError(request);
   let body: Buffer;
   let type: string;

@@ -10,10 +10,14 @@ import type { ApiRequest } from './request.ts';
 
 const MAX_UNSIGNED = (1n << 64n) - 1n;
 
-/** A resource version of a get or a watch: its text must be a number (upstream answers 500 without a reason). */
-export function parseReadVersion(text: string): number {
+/**
+ * A resource version of a get or a watch: its text must be a number (upstream's cache answers 500 without a reason, the
+ * store behind it 400).
+ */
+export function parseReadVersion(text: string, uncached = false): number {
   if (text === '') return 0;
   if (!/^[0-9]+$/.test(text) || BigInt(text) > MAX_UNSIGNED) {
+    if (uncached) return parseListVersion(text);
     const why = `strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`;
     throw new StatusError(500, '', `invalid resource version ${JSON.stringify(text)}: ${why}`);
   }
@@ -98,7 +102,7 @@ export async function listEntries(
     list = cache.snapshot(scope);
   }
   if (selectsConverted(o, served)) await preparedEntries(served, list.entries);
-  const answer = page(store.prefix, list, match, o, start);
+  const answer = page(store.prefix, list, match, o, start, served.definition.uncached);
   cache.counts.lists++;
   cache.counts.fetched += list.entries.length;
   cache.counts.returned += answer.entries.length;
@@ -134,6 +138,7 @@ function page(
   match: ((e: Entry) => boolean) | undefined,
   o: ListOptions,
   start: string | undefined,
+  uncached = false,
 ): ListAnswer {
   const meta: ListMeta = { resourceVersion: String(list.revision) };
   const all = list.entries;
@@ -147,7 +152,8 @@ function page(
     }
   }
   // A list from the cache (resourceVersion=0) comes whole, as upstream's does.
-  const limit = o.limit > 0 && !(o.resourceVersion === '0' && o.continueToken === '') ? o.limit : 0;
+  const whole = o.resourceVersion === '0' && o.continueToken === '' && !uncached;
+  const limit = o.limit > 0 && !whole ? o.limit : 0;
   if (limit === 0) {
     const rest = from === 0 ? all : all.slice(from);
     return { entries: match ? rest.filter(match) : rest, meta };

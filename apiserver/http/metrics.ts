@@ -10,7 +10,7 @@ import {
 import { VERSION } from '../discovery/routes.ts';
 import type { Catalog } from '../registry/catalog.ts';
 import type { ChainSeams } from './chain.ts';
-import { MethodPaths, type PathRoutes } from './paths.ts';
+import type { PathRoutes } from './paths.ts';
 import type { ApiRequest } from './request.ts';
 import { isLongRunning } from './request-info.ts';
 
@@ -116,8 +116,7 @@ export function serverMetrics(
     ['result'],
     SHORT,
   );
-  const get = new MethodPaths(paths, ['GET', 'HEAD']);
-  get.exact('/metrics', (_request, reply) =>
+  paths.exact('/metrics', (_request, reply) =>
     reply.send(200, 'text/plain; version=0.0.4; charset=utf-8', Buffer.from(registry.text())),
   );
 

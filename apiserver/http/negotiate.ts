@@ -126,14 +126,15 @@ export function negotiate(request: ApiRequest, offer: Offer): View {
   throw error;
 }
 
-/** Errors go out in whatever of the usual forms the client can read. */
+/** Errors go out in a plain form that the client reads; where it names none they are indented, as upstream does. */
 export function negotiateError(request: ApiRequest): View {
-  try {
-    const view = negotiate(request, { transforms: true, protobuf: true });
-    return view.as === '' ? view : { ...view, as: '', key: view.media };
-  } catch {
-    return JSON_VIEW;
+  const pretty = wantsPretty(request);
+  for (const c of parseAccept(request.header('accept') || '*/*')) {
+    const media = mediaOf(c);
+    if (media === undefined || c.params['as'] || c.params['stream']) continue;
+    return { ...JSON_VIEW, media, pretty, key: pretty ? `${media}+pretty` : media };
   }
+  return { ...JSON_VIEW, pretty: true, key: 'json+pretty' };
 }
 
 function wantsPretty(request: ApiRequest): boolean {

@@ -1,5 +1,5 @@
 /** Paths that aren't resources: health, metrics, version, documents. Others may add theirs. */
-import { StatusError } from '../../api/status.ts';
+import { notAcceptable, StatusError } from '../../api/status.ts';
 import type { ApiRequest, Reply } from './request.ts';
 
 /** 405 for a path that exists. */
@@ -34,6 +34,17 @@ export class MethodPaths {
       return handler(request, reply);
     };
   }
+}
+
+/**
+ * Refuses a request that accepts none of these types, whatever parameters it names: what upstream's router says before
+ * any handler is asked.
+ */
+export function demandAccepted(request: ApiRequest, types: readonly string[]): void {
+  const accept = request.header('accept') || '*/*';
+  const accepted = accept.split(',').map((c) => c.split(';')[0]!.trim());
+  if (accepted.some((a) => a === '*/*' || types.includes(a))) return;
+  throw notAcceptable(`406: Not Acceptable\n\nAvailable representations: ${types.join(', ')}`);
 }
 
 const PAGE_NOT_FOUND = Buffer.from('404 page not found\n');

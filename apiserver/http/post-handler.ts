@@ -44,6 +44,7 @@ export async function handlePost(
   const meta = (object.metadata ??= {});
   if (served.namespaced && meta.namespace && meta.namespace !== write.namespace)
     throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
+  if (!served.namespaced) delete meta.namespace;
   const { admission, fields } = deps.registry;
   if (fields && expected.type)
     object = fields.update({

@@ -191,7 +191,7 @@ export function renderList(
       kind: 'PartialObjectMetadataList',
       apiVersion: `meta.k8s.io/${view.asVersion}`,
       metadata: meta,
-      items: entries.map((e) => partialMetadata(e.object(), view.asVersion, served)),
+      items: entries.length === 0 ? null : entries.map((e) => partialMetadata(e.object(), view.asVersion, served)),
     } as unknown as JsonObject,
     view,
   );

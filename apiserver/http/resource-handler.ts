@@ -96,7 +96,7 @@ const handleGet: Handler = async (deps, request, reply, served) => {
   const rv = request.rawQuery === '' ? '' : (request.query.get('resourceVersion') ?? '');
   if (rv === '') entry = await store.get(namespace, info.name);
   else {
-    const version = parseReadVersion(rv);
+    const version = parseReadVersion(rv, served.definition.uncached);
     if (version > 0) await store.cache.waitFor(version);
     entry = store.cache.peek(store.key(namespace, info.name));
   }

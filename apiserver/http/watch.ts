@@ -164,7 +164,10 @@ const isOneObject = (scope: Scope, o: ListOptions): boolean =>
 /** An object of this kind that says nothing but its metadata; fields that are always written are there. */
 function emptyObject(served: ServedResource, metadata: JsonObject): DeepReadonly<KubeObject> {
   const object: JsonObject = { kind: served.kind, apiVersion: served.apiVersion, metadata };
-  return (served.type?.native ? normalize(object, served.type).object : object) as unknown as DeepReadonly<KubeObject>;
+  if (!served.type?.native) return object as unknown as DeepReadonly<KubeObject>;
+  const filled = normalize(object, served.type).object as unknown as KubeObject;
+  served.definition.fillEmpty?.(filled);
+  return filled as DeepReadonly<KubeObject>;
 }
 
 /** Serves one watch until the client leaves, time is up, or history is gone. Errors before the first frame are thrown. */

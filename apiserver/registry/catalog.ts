@@ -79,6 +79,8 @@ export interface VersionConversion {
   toStorage(object: KubeObject): KubeObject;
   /** Changes when the same stored object may look different from now on (another schema). */
   readonly generation?: number;
+  /** For custom resources: the type at any version that the definition names, served or not. */
+  typeAt?(apiVersion: string): ObjectType | undefined;
   /** Where converting means asking somebody: to be awaited before `fromStorage` of these objects. */
   prepare?(objects: readonly DeepReadonly<KubeObject>[]): Promise<void>;
   /** The same before `toStorage`. */

@@ -137,6 +137,12 @@ export interface ResourceDefinition<T extends KubeObject = KubeObject> {
   moreFinalizers?(object: DeepReadonly<T>): readonly string[];
   /** The garbage collector has nothing to do with it: deletion adds no finalizers, whatever propagation is asked for. */
   readonly uncollected?: boolean;
+  /** Upstream reads it past its cache: lists honour their limit at resourceVersion 0, versions are checked as the store does. */
+  readonly uncached?: boolean;
+  /** Whether objects of one version may be selected by a field; defaults to yes for all that `selectableFields` has. */
+  selectsBy?(field: string, apiVersion: string): boolean;
+  /** What the kind's conversion writes into an object that holds nothing: bookmarks show it. */
+  fillEmpty?(object: T): void;
   /** Changes an object that is marked for deletion (a namespace's phase becomes Terminating). */
   onDeleting?(object: T): void;
   /** Annotations that stand for fields of the spec: metadata that is shown alone doesn't have them. */

@@ -120,7 +120,7 @@ function selectableFieldNames(served: ServedResource): ReadonlySet<string> {
 function checkFields(terms: readonly FieldTerm[], served: ServedResource): void {
   const names = selectableFieldNames(served);
   for (const t of terms)
-    if (!names.has(t.field)) {
+    if (!names.has(t.field) || served.definition.selectsBy?.(t.field, served.apiVersion) === false) {
       const text = `${t.field}${t.equal ? '=' : '!='}${t.value}`;
       throw badRequest(
         `Unable to find ${JSON.stringify(`${served.group === '' ? '' : `${served.group}/`}${served.version}, Resource=${served.resource}`)} that match label selector "", field selector ${JSON.stringify(text)}: field label not supported: ${t.field}`,

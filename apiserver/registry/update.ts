@@ -114,6 +114,13 @@ async function tryUpdate(
   const meta = (object.metadata ??= {});
   if (!served.namespaced) delete meta.namespace;
   const version = meta.resourceVersion;
+  const before = old.metadata!;
+  if (source.checkUid && meta.uid && meta.uid !== before.uid)
+    throw conflict(
+      served,
+      request.name,
+      `Precondition failed: UID in precondition: ${meta.uid}, UID in object meta: ${before.uid}`,
+    );
   if (!version || version === '0') {
     if (source.requireVersion)
       throw invalidObject({ group: served.group, kind: served.resource }, request.name, [
@@ -124,22 +131,16 @@ async function tryUpdate(
         },
       ]);
   } else if (checked(version) !== String(current.revision)) throw conflict(served, request.name, MODIFIED);
-  const before = old.metadata!;
   meta.resourceVersion = String(current.revision);
-  if (source.checkUid && meta.uid && meta.uid !== before.uid)
-    throw conflict(
-      served,
-      request.name,
-      `Precondition failed: UID in precondition: ${meta.uid}, UID in object meta: ${before.uid}`,
-    );
-  // What clients may leave out comes from the stored object.
+  // What clients may leave out comes from the stored object, and times that they can't change.
   if (served.namespaced) meta.namespace ||= request.namespace;
   meta.uid ||= before.uid;
-  meta.creationTimestamp ||= before.creationTimestamp;
-  meta.deletionTimestamp ??= before.deletionTimestamp;
+  if (before.creationTimestamp) meta.creationTimestamp = before.creationTimestamp;
+  if (before.deletionTimestamp) meta.deletionTimestamp = before.deletionTimestamp;
   meta.deletionGracePeriodSeconds ??= before.deletionGracePeriodSeconds;
   meta.generation = before.generation;
-  delete meta.selfLink;
+  // Only storing drops it.
+  if (!ctx.dryRun) delete meta.selfLink;
   const claimed = request.subresource === '' ? await definition.allocate?.(object, old, ctx) : undefined;
   try {
     const outcome = await prepared(deps, request, object, old, current, attributes, admitting);

@@ -50,8 +50,12 @@ interface Parts {
 }
 const parts = (object: unknown) => object as Parts;
 
-/** The status endpoint's usual rule: everything but the status (and some metadata) comes from the stored object. */
+/**
+ * The status endpoint's usual rule: everything but the status (and some metadata) comes from the stored object. Where
+ * the metadata is reset, what clients may write of it stays, too.
+ */
 export function statusEndpoint<T extends KubeObject>(strategy: Strategy<T> = {}): SubresourceDefinition<T> {
+  const resetsMetadata = strategy.resetFields?.some((path) => path.join('.') === 'metadata');
   return {
     type: 'update',
     strategy: {
@@ -59,6 +63,10 @@ export function statusEndpoint<T extends KubeObject>(strategy: Strategy<T> = {})
       ...strategy,
       prepareForUpdate(object, old, ctx) {
         parts(object).spec = deepCopy(parts(old).spec);
+        if (resetsMetadata) {
+          const { labels, annotations, finalizers, ownerReferences } = old.metadata ?? {};
+          Object.assign((object.metadata ??= {}), deepCopy({ labels, annotations, finalizers, ownerReferences }));
+        }
         strategy.prepareForUpdate?.(object, old, ctx);
       },
     },

@@ -89,12 +89,12 @@ export const nodeRestriction: PluginFactory = (deps) => {
   const { reader } = deps;
   const getPod = async (a: AdmissionAttributes, name: string): Promise<DeepReadonly<Pod>> => {
     const pod = reader.get<Pod>('pods', a.namespace, name) ?? (await deps.objects.find<Pod>('pods', a.namespace, name));
-    if (!pod) throw notFound({ group: '', resource: 'pods' }, name);
+    if (!pod) throw notFound({ group: '', resource: 'pod' }, name);
     return pod;
   };
   const getNode = (name: string): DeepReadonly<Node> => {
     const node = reader.get<Node>('nodes', '', name);
-    if (!node) throw notFound({ group: '', resource: 'nodes' }, name);
+    if (!node) throw notFound({ group: '', resource: 'node' }, name);
     return node;
   };
 
@@ -239,7 +239,7 @@ export const nodeRestriction: PluginFactory = (deps) => {
       );
     if (getNode(me).metadata?.uid !== spec.nodeUID) throw wrong('node UID');
     const pod = reader.get<Pod>('pods', a.namespace, spec.podName ?? '');
-    if (!pod) throw notFound({ group: '', resource: 'pods' }, spec.podName ?? '');
+    if (!pod) throw notFound({ group: '', resource: 'pod' }, spec.podName ?? '');
     if (pod.metadata?.uid !== spec.podUID) throw wrong('pod UID');
     if (pod.spec?.nodeName !== me) throw wrong('node');
     if (pod.metadata?.annotations?.[MIRROR] !== undefined)

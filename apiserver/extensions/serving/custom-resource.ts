@@ -70,6 +70,7 @@ class ServedVersion implements ServedResource {
       },
       fromStorage: (object) => of.read(object, apiVersion),
       toStorage: (object) => of.toStorage(object),
+      typeAt: (other) => of.typeAt(other),
       get prepare() {
         return of.preparation(apiVersion);
       },
@@ -171,6 +172,10 @@ export class CustomResource {
 
   version(name: string): Version | undefined {
     return this.#versions.get(name);
+  }
+  typeAt(apiVersion: string): ObjectType | undefined {
+    const { group, version } = parseApiVersion(apiVersion);
+    return group === this.group ? this.#versions.get(version)?.type : undefined;
   }
   get storageVersion(): string {
     return this.#storage;

@@ -69,6 +69,7 @@ function defaults(d: DaemonSet): void {
 const base = specAndStatus<DaemonSet>();
 
 export const daemonSets = define<DaemonSet>('apps', 'daemonsets', 'DaemonSet', 'Namespaced', {
+  fillEmpty: (o) => void ((o.metadata!.annotations ??= {})['deprecated.daemonset.template.generation'] = '0'),
   specAnnotations: [TEMPLATE_GENERATION],
   strategy: {
     ...base,

@@ -69,6 +69,7 @@ function deploymentDefaults(d: Deployment): void {
 const base = specAndStatus<Deployment>();
 
 export const deployments = define<Deployment>('apps', 'deployments', 'Deployment', 'Namespaced', {
+  fillEmpty: (o) => void (o.spec!.replicas = 0),
   strategy: {
     ...base,
     defaults: deploymentDefaults,
@@ -131,6 +132,7 @@ function replicaSetSpec(f: Field<ReplicaSet>): void {
 }
 
 export const replicaSets = define<ReplicaSet>('apps', 'replicasets', 'ReplicaSet', 'Namespaced', {
+  fillEmpty: (o) => void (o.spec!.replicas = 0),
   strategy: {
     ...specAndStatus<ReplicaSet>({ prepareForCreate: (r) => void (r.status = { replicas: 0 }) }),
     defaults(r) {

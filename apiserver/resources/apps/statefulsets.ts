@@ -140,6 +140,7 @@ function defaults(set: StatefulSet): void {
 const base = specAndStatus<StatefulSet>();
 
 export const statefulSets = define<StatefulSet>('apps', 'statefulsets', 'StatefulSet', 'Namespaced', {
+  fillEmpty: (o) => void (o.spec!.replicas = 0),
   strategy: {
     ...base,
     defaults,

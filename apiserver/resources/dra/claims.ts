@@ -241,8 +241,6 @@ export const resourceClaims = define<Claim>(GROUP, 'resourceclaims', 'ResourceCl
       },
       resetFields: [['metadata'], ['spec']],
       prepareForUpdate(c, old) {
-        const { labels: l, annotations: a, finalizers, ownerReferences } = old.metadata ?? {};
-        Object.assign((c.metadata ??= {}), { labels: l, annotations: a, finalizers, ownerReferences });
         // What is no longer allocated has no status.
         const now = new Set((c.status?.allocation?.devices?.results ?? []).map(deviceId));
         const gone = new Set((old.status?.allocation?.devices?.results ?? []).map(deviceId).filter((d) => !now.has(d)));

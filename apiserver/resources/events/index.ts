@@ -121,6 +121,7 @@ export const events = define<CoreEvent>('', 'events', 'Event', 'Namespaced', {
   allowCreateOnUpdate: true,
   ttlSeconds: () => TTL_SECONDS,
   uncollected: true,
+  uncached: true,
   strategy: {
     validate(e, ctx) {
       const f = new Field<CoreEvent>(e, []);
@@ -162,6 +163,10 @@ export const events = define<CoreEvent>('', 'events', 'Event', 'Namespaced', {
     },
   ],
   selectableFields: selectable,
+  selectsBy: (field, apiVersion) =>
+    apiVersion === 'v1'
+      ? !/^(regarding\.|reportingController$)/.test(field)
+      : !/^(involvedObject\.|reportingComponent$|source$)/.test(field),
   indexedFields: ['involvedObject.uid', 'involvedObject.name'],
   table: {
     cells(shown, now) {

@@ -135,7 +135,10 @@ export const flowSchemas = define<Schema>(GROUP, 'flowschemas', 'FlowSchema', 'C
     ...rules<Schema>({ scope: 'Cluster', always: flowSchema }),
   },
   subresources: {
-    status: statusEndpoint<Schema>(statusRules((f) => conditions(f.get('status').get('conditions') as never))),
+    status: statusEndpoint<Schema>({
+      ...statusRules((f) => conditions(f.get('status').get('conditions') as never)),
+      resetFields: [['metadata'], ['spec']],
+    }),
   },
   table: {
     cells(s, now) {
@@ -257,7 +260,10 @@ export const priorityLevelConfigurations = define<Level>(
       ...rules<Level>({ scope: 'Cluster', always: level }),
     },
     subresources: {
-      status: statusEndpoint<Level>(statusRules((f) => conditions(f.get('status').get('conditions') as never))),
+      status: statusEndpoint<Level>({
+        ...statusRules((f) => conditions(f.get('status').get('conditions') as never)),
+        resetFields: [['metadata'], ['spec']],
+      }),
     },
     table: {
       cells(l, now) {

@@ -70,10 +70,6 @@ export const serviceCIDRs = define<Range>(GROUP, 'servicecidrs', 'ServiceCIDR', 
     status: statusEndpoint<Range>({
       ...statusRules<Range>(),
       resetFields: [['metadata'], ['spec']],
-      prepareForUpdate(r, old) {
-        const { labels, annotations, finalizers, ownerReferences } = old.metadata ?? {};
-        Object.assign((r.metadata ??= {}), { labels, annotations, finalizers, ownerReferences });
-      },
     }),
   },
   table: { cells: (r, now) => [nameOf(r), (r.spec?.cidrs ?? []).join(','), age(r, now)] },

@@ -1,7 +1,7 @@
 /** What a service gets when it is created or changed: families, addresses, node ports. */
 import { semanticEqual } from '../../../api/meta.ts';
 import { invalid, invalidObject, type FieldError } from '../../../api/field-errors.ts';
-import { internalError } from '../../../api/status.ts';
+import { internalError, StatusError } from '../../../api/status.ts';
 import type { DeepReadonly, Service } from '../../../api/types.ts';
 import type { Allocation } from '../../registry/definition.ts';
 import { Field } from '../validation/field.ts';
@@ -159,6 +159,7 @@ class Claims {
   /** `field` is where a complaint about a port that was asked for goes. */
   port(wanted: number | undefined, field: string | undefined): number {
     try {
+      if (wanted && this.#ports.includes(wanted)) throw new AllocationError('provided port is already allocated');
       const port = this.#allocator.claimPort(wanted || undefined, this.#dryRun);
       this.#ports.push(port);
       return port;
@@ -191,21 +192,35 @@ async function claimIPs(s: ServiceSpec, claims: Claims): Promise<void> {
   s.clusterIP = list[0];
 }
 
-function claimPorts(s: ServiceSpec, old: OldSpec | undefined, claims: Claims): void {
-  const had = new Set(portsOf({ ports: old?.ports }));
-  const mine = new Set<number>();
+/** The ports of a new service: one number serves all protocols of a port unless they ask for others. */
+function claimNewPorts(s: ServiceSpec, claims: Claims): void {
   const byPort = new Map<number, number>();
   s.ports?.forEach((p, i) => {
     if (!p.nodePort && !wantsNodePorts(s)) return;
-    if (!p.nodePort && !old) {
-      // One number serves all protocols of a port.
-      const shared = byPort.get(p.port) ?? s.ports?.find((o) => o.port === p.port && o.nodePort)?.nodePort;
-      if (shared) p.nodePort = shared;
-    }
+    const shared = byPort.get(p.port);
+    const field = `spec.ports[${i}].nodePort`;
+    if (shared === undefined) {
+      const wanted = s.ports!.find((o) => o.port === p.port && o.nodePort)?.nodePort;
+      p.nodePort = claims.port(wanted, wanted ? field : undefined);
+      byPort.set(p.port, p.nodePort);
+    } else if (!p.nodePort) p.nodePort = shared;
+    else if (p.nodePort !== shared) claims.port(p.nodePort, field);
+  });
+}
+
+/** The ports of a service that was there: what it had stays its own, even across protocols. */
+function claimPorts(s: ServiceSpec, had: ReadonlySet<number>, claims: Claims): void {
+  const mine = new Set<number>();
+  const pairs = new Set<string>();
+  s.ports?.forEach((p, i) => {
+    if (!p.nodePort && !wantsNodePorts(s)) return;
     if (!p.nodePort) p.nodePort = claims.port(undefined, undefined);
     else if (!had.has(p.nodePort) && !mine.has(p.nodePort)) claims.port(p.nodePort, `spec.ports[${i}].nodePort`);
+    const pair = `${p.protocol ?? ''}/${p.nodePort}`;
+    // Validation, which comes later, would call it a duplicate.
+    if (pairs.has(pair)) throw new StatusError(500, '', `duplicate nodePort: {${p.protocol ?? ''} ${p.nodePort}}`);
+    pairs.add(pair);
     mine.add(p.nodePort);
-    byPort.set(p.port, byPort.get(p.port) ?? p.nodePort);
   });
   for (const p of had) if (!mine.has(p)) claims.releasedPorts.push(p);
 }
@@ -249,7 +264,10 @@ export async function allocateService(
     else await claimIPs(s, claims);
     if (before && takesNodePorts(before) && !takesNodePorts(s))
       claims.releasedPorts.push(...portsOf({ ports: before.ports }));
-    if (takesNodePorts(s)) claimPorts(s, before && takesNodePorts(before) ? before : undefined, claims);
+    if (takesNodePorts(s)) {
+      if (before) claimPorts(s, new Set(portsOf({ ports: before.ports })), claims);
+      else claimNewPorts(s, claims);
+    }
     claimHealthCheck(s, before, claims);
   } catch (error) {
     await allocation.revert();

@@ -56,6 +56,42 @@ describe('YAML codec', () => {
     }
   });
 
+  it('writes lines as kube-apiserver does', () => {
+    const long = 'word '.repeat(20).trim();
+    const value = {
+      h10: null,
+      h2: 1_234_567.5,
+      g: [[1, { z: [], x: {} }]],
+      f: long,
+      e: '\u{1F600}',
+      d: 'one\ntwo',
+      c: '2020-01-01T00:00:00Z',
+      b: "'x'",
+      a1: 'true',
+      a: '*',
+    };
+    assert.deepEqual(encodeYaml(value).split('\n'), [
+      "a: '*'",
+      'a1: "true"',
+      "b: '''x'''",
+      'c: "2020-01-01T00:00:00Z"',
+      'd: |-',
+      '  one',
+      '  two',
+      'e: "\\U0001F600"',
+      // Behind column 80 the next space becomes a new line.
+      `f: ${'word '.repeat(16).trim()}`,
+      `  ${'word '.repeat(4).trim()}`,
+      'g:',
+      '- - 1',
+      '  - x: {}',
+      '    z: []',
+      'h2: 1.2345675e+06',
+      'h10: null',
+      '',
+    ]);
+  });
+
   it('merges maps; own keys win, earlier sources before later ones', () => {
     const v = value('b: &b {x: 1, w: 2}\nz:\n  <<: *b\n  w: 3\nq: {<<: [*b, {v: 1, x: 5}]}\n');
     assert.deepEqual(v, { b: { x: 1, w: 2 }, z: { x: 1, w: 3 }, q: { x: 1, w: 2, v: 1 } });
