@@ -52,6 +52,7 @@ export class ApiRequest {
   audited: AuditTap | undefined;
   #query: URLSearchParams | undefined;
   #abort: AbortController | undefined;
+  #over = false;
 
   constructor(native: NativeRequest, receivedAt: number) {
     this.native = native;
@@ -82,13 +83,15 @@ export class ApiRequest {
   get signal(): AbortSignal {
     if (!this.#abort) {
       this.#abort = new AbortController();
-      if (this.native.destroyed && !this.native.readableEnded) this.#abort.abort(new Error('client went away'));
+      const left = this.#over || (this.native.destroyed && !this.native.readableEnded);
+      if (left) this.#abort.abort(new Error('client went away'));
     }
     return this.#abort.signal;
   }
 
   /** The answer is over or the client has left: whoever still works for it may stop. */
   over(): void {
+    this.#over = true;
     this.#abort?.abort(new Error('client went away'));
   }
 
@@ -153,6 +156,7 @@ export class Reply {
   #code = 0;
   #bytes = 0;
   #done: (() => void)[] | undefined;
+  #over = false;
   readonly #clock: Clock;
 
   constructor(native: NativeResponse, clock: Clock) {
@@ -226,14 +230,15 @@ export class Reply {
     return native;
   }
 
-  /** Calls `fn` once the answer is over, sent or broken off. */
+  /** Calls `fn` once the answer is over, sent or broken off; at once when the client has left already. */
   onClose(fn: () => void): void {
-    if (this.#done) this.#done.push(fn);
-    else {
-      const list = (this.#done = [fn]);
-      (this.native as ServerResponse).once('close', () => {
-        for (const f of list) f();
-      });
-    }
+    if (this.#over) fn();
+    else (this.#done ??= []).push(fn);
+  }
+
+  /** The native response has closed. */
+  over(): void {
+    this.#over = true;
+    for (const f of this.#done?.splice(0) ?? []) f();
   }
 }

@@ -73,11 +73,13 @@ export async function listen(options: ServerOptions, host: string, port: number)
   const begin = (req: IncomingMessage | Http2ServerRequest, res: ServerResponse | Http2ServerResponse) => {
     open++;
     const request = new ApiRequest(req, clock.monotonic());
+    const reply = new Reply(res, clock);
     res.once('close', () => {
       request.over();
+      reply.over();
       if (--open === 0) settled?.();
     });
-    void options.handle(request, new Reply(res, clock));
+    void options.handle(request, reply);
   };
   let app: ((req: IncomingMessage, res: ServerResponse) => void) | undefined;
   const handleHttp1 = (req: IncomingMessage, res: ServerResponse) => {

@@ -117,7 +117,9 @@ class ResponseSink implements FrameSink {
   }
 
   onClose(fn: () => void): void {
-    this.#response.once('close', fn);
+    // The client may have left before there was anything to be sent.
+    if (this.#out.destroyed) fn();
+    else this.#response.once('close', fn);
   }
 }
 
