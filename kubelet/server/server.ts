@@ -70,7 +70,8 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
   const { config, clock, logger, manager, deps } = options;
   const auth = createServerAuth(options);
   const volumes = createVolumeStats({ clock, deps });
-  const stats = createStats({ ...options, volumes });
+  const runtimeSocket = config.containerRuntimeEndpoint.replace(/^unix:(\/\/)?/, '');
+  const stats = createStats({ ...options, volumes, runtimeSocket });
   let streams: Streaming | undefined;
   const streaming = () => (streams ??= streamingModule().createStreaming(options));
   const counts = new Map<string, number>();

@@ -6,6 +6,7 @@ import type { ContainerStats, Runtime } from '../cri/types.ts';
 import { availableMemory, fsStats, processCounts, type Machine } from '../node/machine.ts';
 import type { PodManager } from '../pods/manager.ts';
 import type { PodWorker } from '../pods/worker.ts';
+import { createSystemContainers, interfacesOf, machineStats } from './node-stats.ts';
 import type { VolumeStatsReader } from './volume-stats.ts';
 
 export interface StatsOptions {
@@ -17,6 +18,8 @@ export interface StatsOptions {
   nodeName: string;
   rootDir: string;
   volumes: VolumeStatsReader;
+  /** The path of the socket that the runtime listens on. */
+  runtimeSocket: string;
 }
 
 interface PodUsage {
@@ -48,6 +51,7 @@ export interface Stats {
 export function createStats(options: StatsOptions): Stats {
   const { clock, runtime, manager, cgroups } = options;
   const began = clock.now();
+  const systemContainers = createSystemContainers({ ...options, began });
   /** The last reading per thing, for rates. */
   const last = new Map<string, { at: number; nanos: number; rate: number }>();
 
@@ -97,16 +101,7 @@ export function createStats(options: StatsOptions): Stats {
     try {
       const path = `/sys/fs/cgroup${cgroups.version === 1 ? '/memory' : ''}${cgroups.podParent(p.worker.pod)}/${p.containers[0]?.id}/cgroup.procs`;
       const pid = (await readFile(path, 'utf8')).split('\n')[0];
-      const lines = (await readFile(`/proc/${pid}/net/dev`, 'utf8')).split('\n').slice(2);
-      const interfaces = lines.flatMap((l) => {
-        const [name, rest] = l.split(':');
-        const n = rest?.trim().split(/\s+/).map(Number);
-        return n && name!.trim() !== 'lo'
-          ? [{ name: name!.trim(), rxBytes: n[0], rxErrors: n[2], txBytes: n[8], txErrors: n[10] }]
-          : [];
-      });
-      const main = interfaces.find((i) => i.name === 'eth0') ?? interfaces[0];
-      return { time: formatTime(clock.now()), ...main, interfaces };
+      return interfacesOf(await readFile(`/proc/${pid}/net/dev`, 'utf8'), formatTime(clock.now()));
     } catch {
       return undefined;
     }
@@ -126,22 +121,20 @@ export function createStats(options: StatsOptions): Stats {
         inodes: root.inodes,
         inodesUsed: root.inodes - root.inodesFree,
       };
-      const memory = {
-        time,
-        availableBytes: availableMemory(),
-        usageBytes: n.memoryUsed,
-        workingSetBytes: n.memoryUsed,
-      };
+      const machine = await machineStats(time, n.memoryUsed, availableMemory());
       const counts = processCounts();
       return {
         node: {
           nodeName: options.nodeName,
+          systemContainers: await systemContainers(time, rate),
           startTime: formatTime(began),
           cpu: { time, usageNanoCores: rate('node', n.cpuNanos), usageCoreNanoSeconds: n.cpuNanos },
-          memory,
+          memory: machine.memory,
           ...(only
             ? {}
             : {
+                network: machine.network,
+                swap: machine.swap,
                 fs,
                 runtime: { imageFs: { ...fs, usedBytes: imageFs[0]?.used_bytes?.value ?? 0 }, containerFs: fs },
                 rlimit: { time, maxpid: counts.max, curproc: counts.running },

@@ -150,6 +150,15 @@ describe("the kubelet's server", () => {
       (JSON.parse((await get('/stats/summary')).text) as { node: { nodeName: string } }).node.nodeName,
       'n1',
     );
+    interface Use {
+      name: string;
+      cpu: Record<string, number>;
+      memory: Record<string, number>;
+    }
+    const summary = JSON.parse((await get('/stats/summary')).text) as { node: Use & { systemContainers: Use[] } };
+    assert.ok(summary.node.memory['rssBytes']! > 0 && summary.node.memory['pageFaults']! > 0);
+    const own = summary.node.systemContainers.find((c) => c.name === 'kubelet')!;
+    assert.ok(own.cpu['usageCoreNanoSeconds']! > 0 && own.memory['rssBytes']! > 1 << 20);
     assert.match((await get('/metrics/resource')).text, /^resource_scrape_error 0$/m);
     assert.equal((await get('/nothing')).status, 404);
     assert.equal((await get('/constructor')).status, 404);
