@@ -22,7 +22,8 @@ export async function runHook(
       throw new Error(`command '${(hook.exec.command ?? []).join(' ')}' exited with ${r.exit_code}: ${output}`);
     }
   } else if (hook.httpGet) {
-    const r = await checkHttp(hook.httpGet, { podIP: target.podIP, container: target.container }, 30_000);
+    const { podIP, container } = target;
+    const r = await checkHttp(hook.httpGet, { podIP, container }, 30_000, deps.clock);
     if (r.result !== 'success') throw new Error(r.output);
   } else if (hook.sleep) {
     await deps.clock.sleep(hook.sleep.seconds * 1000, signal);

@@ -46,17 +46,33 @@ interface HttpAnswer {
   location: string | undefined;
 }
 
-function httpOnce(url: URL, headers: http.OutgoingHttpHeaders, timeoutMs: number): Promise<HttpAnswer> {
-  return new Promise((resolve, reject) => {
+/** The answer began well, and then did not come to its end in time. */
+class Unfinished extends Error {}
+
+/** `timeoutMs` bounds the whole answer, however often a little of it comes. */
+function httpOnce(url: URL, headers: http.OutgoingHttpHeaders, timeoutMs: number, clock: Clock): Promise<HttpAnswer> {
+  const late = Promise.withResolvers<never>();
+  let begun = false;
+  const timer = clock.after(Math.max(timeoutMs, 1), () => {
+    const get = `Get ${JSON.stringify(url.href)}: context deadline exceeded (Client.Timeout`;
+    late.reject(
+      begun
+        ? new Unfinished(`${get} or context cancellation while reading body)`)
+        : new Error(`${get} exceeded while awaiting headers)`),
+    );
+    req.destroy();
+  });
+  let req!: http.ClientRequest;
+  const answer = new Promise<HttpAnswer>((resolve, reject) => {
     const secure = url.protocol === 'https:';
     const options = {
       method: 'GET',
       headers,
       agent: false as const,
-      timeout: timeoutMs,
       ...(secure ? { rejectUnauthorized: false } : {}),
     };
-    const req = (secure ? https : http).request(url, options, (res) => {
+    req = (secure ? https : http).request(url, options, (res) => {
+      begun = true;
       const chunks: Buffer[] = [];
       let size = 0;
       const done = () =>
@@ -76,24 +92,20 @@ function httpOnce(url: URL, headers: http.OutgoingHttpHeaders, timeoutMs: number
       res.on('end', done);
       res.on('error', reject);
     });
-    req.on('timeout', () =>
-      req.destroy(
-        new Error(
-          `Get ${JSON.stringify(url.href)}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)`,
-        ),
-      ),
-    );
     req.on('error', reject);
     req.end();
   });
+  return Promise.race([answer, late.promise]).finally(() => timer.cancel());
 }
 
-/** GET; redirects are followed on the same host only. */
+/** GET; redirects are followed on the same host only, all of them within the time. @throws when the body doesn't end in it. */
 export async function checkHttp(
   spec: HttpGet,
   target: { podIP: string; container: DeepReadonly<Container> },
   timeoutMs: number,
+  clock: Clock,
 ): Promise<CheckResult> {
+  const end = clock.monotonic() + timeoutMs;
   const host = spec.host || target.podIP;
   const scheme = (spec.scheme ?? 'HTTP').toLowerCase();
   let url = new URL(
@@ -111,7 +123,7 @@ export async function checkHttp(
   try {
     const origin = url.hostname;
     for (let hops = 0; hops <= 10; hops++) {
-      const answer = await httpOnce(url, headers, timeoutMs);
+      const answer = await httpOnce(url, headers, end - clock.monotonic(), clock);
       if (answer.status >= 300 && answer.status < 400 && answer.location && answer.status !== 304) {
         const next = new URL(answer.location, url);
         if (next.hostname !== origin) return success(`Probe terminated redirects, Response body: ${answer.body}`);
@@ -123,6 +135,7 @@ export async function checkHttp(
     }
     return failure('stopped after 10 redirects');
   } catch (error) {
+    if (error instanceof Unfinished) throw error;
     return failure(
       (error as Error).message.startsWith('Get ')
         ? (error as Error).message
@@ -221,12 +234,12 @@ async function checkExec(
   }
 }
 
-/** `clock` bounds gRPC's calls. */
+/** One check; it is over when its time is. */
 export async function check(spec: ProbeSpec, target: CheckTarget, clock: Clock): Promise<CheckResult> {
   const timeout = (spec.timeoutSeconds ?? 1) || 1;
   try {
     if (spec.exec) return await checkExec(target, spec.exec.command ?? [], timeout);
-    if (spec.httpGet) return await checkHttp(spec.httpGet, target, timeout * 1000);
+    if (spec.httpGet) return await checkHttp(spec.httpGet, target, timeout * 1000, clock);
     if (spec.tcpSocket)
       return await checkTcp(
         spec.tcpSocket.host || target.podIP,

@@ -218,18 +218,24 @@ describe('kubelet probes', () => {
       else if (req.url === '/there') res.writeHead(302, { Location: '/ok' }).end();
       else if (req.url === '/away') res.writeHead(302, { Location: 'http://elsewhere.invalid/' }).end();
       else if (req.url === '/bad') res.writeHead(503).end();
+      else if (req.url === '/endless') {
+        res.writeHead(200);
+        const drip = setInterval(() => res.write('.'), 100);
+        res.once('close', () => clearInterval(drip));
+      }
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;
     const get = (path: string) =>
       ask({ httpGet: { path, port, httpHeaders: [{ name: 'X-A', value: 'b' }] }, timeoutSeconds: 1 });
     try {
-      assert.deepEqual(await Promise.all(['/ok', '/there', '/away', '/bad', '/silent'].map(get)), [
+      assert.deepEqual(await Promise.all(['/ok', '/there', '/away', '/bad', '/silent', '/endless'].map(get)), [
         'success',
         'success',
         'success',
         'failure',
         'failure',
+        'unknown',
       ]);
       assert.equal(seen[0]!['x-a'], 'b');
       assert.match(seen[0]!['user-agent']!, /^kube-probe\//);
