@@ -103,6 +103,7 @@ export function optionsFromFlags(argv: readonly string[]): KubeletOptions | unde
   };
 }
 
+/** Resolves when the kubelet runs; SIGTERM and SIGINT end it and the process. Rejects when it can't start. */
 export async function main(argv: readonly string[]): Promise<void> {
   staySmall();
   const options = optionsFromFlags(argv);

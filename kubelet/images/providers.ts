@@ -69,6 +69,7 @@ export function loadProviders(file: string, binDir: string): ProviderConfig[] {
   return providers;
 }
 
+/** Throws when the configuration file can't be used. */
 export function createProviders(deps: ProviderDeps): CredentialProviders {
   const { clock, logger } = deps;
   const providers = loadProviders(deps.configFile, deps.binDir);

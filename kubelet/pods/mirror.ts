@@ -45,6 +45,7 @@ export async function ensureMirror(
   }
 }
 
+/** Resolves also when it is gone, or another has its name. */
 export async function deleteMirror(client: Client, mirror: DeepReadonly<Pod>): Promise<void> {
   const { name, namespace, uid } = mirror.metadata!;
   try {

@@ -14,6 +14,7 @@ type Field = 'containers' | 'initContainers' | 'ephemeralContainers';
 /** A container always gets this long after its preStop hook, in seconds. */
 const MINIMUM_GRACE = 2;
 
+/** The container of that name, and in which list of the pod's spec it stands. */
 export function specOf(pod: ReadPod, name: string): { container: DeepReadonly<Container> | undefined; field: Field } {
   const spec = pod.spec!;
   const app = spec.containers.find((c) => c.name === name);

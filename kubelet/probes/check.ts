@@ -151,6 +151,7 @@ function goNetError(e: NodeJS.ErrnoException & { address?: string; port?: number
   return e.message;
 }
 
+/** Success when the port takes a connection. */
 export function checkTcp(host: string, port: number, timeoutMs: number): Promise<CheckResult> {
   return new Promise((resolve) => {
     const socket = net.connect({ host, port, timeout: timeoutMs });

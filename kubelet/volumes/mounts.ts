@@ -31,6 +31,7 @@ export async function isMountPoint(dir: string): Promise<boolean> {
   }
 }
 
+/** Makes the folder; nothing happens where something is mounted already. */
 export async function mountTmpfs(exec: Exec, dir: string, sizeBytes?: number): Promise<void> {
   await mkdir(dir, { recursive: true, mode: 0o750 });
   if (await isMountPoint(dir)) return;
