@@ -16,11 +16,13 @@ const SET_ORDER = '$setElementOrder/';
 const ORDERS = SET_ORDER.slice(0, -1);
 
 /**
- * Applies a decoded patch to `document`, whose type says how lists merge. Inputs stay as they are; unchanged parts
- * are shared with the result. Throws 400 for directives of a wrong form, 500 (as kube-apiserver does) where a merge
- * key is missing or a directive is unknown. Custom resources have no strategies: refuse them before (415).
+ * Applies a decoded patch to `document`, whose type says how lists merge; null changes nothing. Inputs stay as they
+ * are, unchanged parts are shared with the result. Throws 400 for directives of a wrong form, 500 (as kube-apiserver
+ * does) where a merge key is missing or a directive is unknown. Custom resources have no strategies: refuse them
+ * before (415).
  */
 export function applyStrategicMergePatch(document: JsonObject, patch: JsonValue, type: ObjectType): JsonObject {
+  if (patch === null) return document;
   if (!isObject(patch)) throw badRequest('error decoding patch: a strategic merge patch must be an object');
   return mergeObject(document, patch, { type, node: undefined });
 }

@@ -54,6 +54,7 @@ describe('strategic merge patch', () => {
       'unchanged items are shared',
     );
   });
+  it('changes nothing by null', () => assert.deepEqual(applyStrategicMergePatch(pod, null, podSpec), pod));
   it('puts new items first', () =>
     assert.deepEqual(names(patched({ containers: [{ name: 'new' }] })), ['new', 'web', 'side']));
   it('merges nested lists and replaces atomic ones', () => {
