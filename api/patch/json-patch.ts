@@ -3,6 +3,7 @@
  * an absent key adds it, `copy` of an absent key adds null, the whole document can be replaced and tested but not
  * added or removed, and negative indices count from the end.
  */
+import { strictComplaints } from '../codec/errors.ts';
 import { badRequest, requestEntityTooLarge, StatusError } from '../status.ts';
 import type { JsonObject, JsonValue } from '../types.ts';
 import { getKey, isObject, jsonEqual, setKey, UNPROCESSABLE } from './value.ts';
@@ -61,9 +62,12 @@ function readPatch(patch: JsonValue): { operations: JsonPatchOperation[]; unknow
   return { operations, unknown };
 }
 
-/** The members of a patch's operations that mean nothing, for strict field validation: `json patch unknown field "[0].foo"`. */
-export function jsonPatchComplaints(patch: JsonValue): string[] {
-  return readPatch(patch).unknown.map((path) => `json patch unknown field ${JSON.stringify(path)}`);
+/**
+ * The members of a patch's operations that mean nothing or stand twice (`duplicates`: their paths), for strict field
+ * validation: `json patch unknown field "[0].foo"`.
+ */
+export function jsonPatchComplaints(patch: JsonValue, duplicates: readonly string[] = []): string[] {
+  return strictComplaints(duplicates, readPatch(patch).unknown, patch).map((c) => `json patch ${c}`);
 }
 
 /** Applies a decoded patch; `document` and `patch` stay as they are, unchanged parts are shared with the result. */

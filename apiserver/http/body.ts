@@ -3,7 +3,7 @@ import { DecodeError, decodeJson, type Decoded } from '../../api/codec/json.ts';
 import { decodeYaml } from '../../api/codec/yaml.ts';
 import { badRequest } from '../../api/status.ts';
 import type { JsonObject, JsonValue, KubeObject } from '../../api/types.ts';
-import { typed, type FieldValidation } from '../registry/decode.ts';
+import { typed, type FieldValidation, type Scrutiny } from '../registry/decode.ts';
 import type { ObjectType } from '../../api/schema/model.ts';
 import { bodyMedia, type Media } from './negotiate.ts';
 import { decodeProtobuf } from './protobuf.ts';
@@ -67,18 +67,18 @@ export async function readObject(
     if (!decoded) {
       const object = decodeProtobuf(body, expected);
       checkKind(object as JsonObject, expected);
-      return expected.type ? typed(object as JsonValue, expected.type, [], 'Ignore', expected, noWarning) : object;
+      return expected.type ? typed(object as JsonValue, expected.type, expected, NO_SCRUTINY) : object;
     }
     const { value: sent, duplicates } = decoded();
     const value = sent ?? {};
     if (typeof value !== 'object' || Array.isArray(value))
       throw badRequest("couldn't get version/kind; json parse error: the body is not an object");
     checkKind(value, expected);
-    return decodeTyped(value, expected, duplicates, validation, (t) => request.warn(t));
+    return decodeTyped(value, expected, { validation, duplicates, warn: (t) => request.warn(t) });
   };
 }
 
-const noWarning = () => {};
+const NO_SCRUTINY: Scrutiny = { validation: 'Ignore', duplicates: [], warn() {} };
 
 function hasNoOwners(value: JsonValue): boolean {
   const metadata = (value as { metadata?: { managedFields?: unknown } | null } | null)?.metadata;
@@ -89,13 +89,11 @@ function hasNoOwners(value: JsonValue): boolean {
 export function decodeTyped(
   value: JsonValue,
   expected: ExpectedKind,
-  duplicates: readonly string[],
-  validation: FieldValidation,
-  warn: (text: string) => void,
+  scrutiny: Scrutiny,
   keepNulls = false,
 ): KubeObject {
   try {
-    const object = typed(value, expected.type, duplicates, validation, expected, warn, keepNulls);
+    const object = typed(value, expected.type, expected, scrutiny, keepNulls);
     // An empty list is left out where it says nothing; here it resets what is known of owners.
     if (expected.type?.native && hasNoOwners(value)) (object.metadata ??= {}).managedFields = [];
     return object;

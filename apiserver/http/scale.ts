@@ -134,10 +134,8 @@ export async function writeScale(
           scale = typedPatch(
             patched as JsonValue,
             expected,
-            [],
-            validation,
+            { validation, duplicates: [], ofPatch: patch.complaints?.(), warn: (t) => request.warn(t) },
             (why) => invalidPatch(() => showPatch(patch.kind, patch.patch()), why),
-            (t) => request.warn(t),
           );
         } else scale = { ...sent!, metadata: { ...sent!.metadata } };
         scale = settle(deps, write, sub, now, scale, undefined);

@@ -61,7 +61,7 @@ export const handlePatch: Handler = async (deps, request, reply, served) => {
   const view = negotiate(request, resourceOffer(served));
   const { info } = request;
   const write = writeRequest(request, served, info.subresource, 'PatchOptions');
-  const { kind, patch, force, duplicates, notes } = await readPatch(request, served);
+  const { kind, patch, force, duplicates, complaints, notes } = await readPatch(request, served);
   const validation = fieldValidationOf(request);
   const shown = () => showPatch(kind, patch());
   if (validation === 'Strict' && notes.length > 0)
@@ -78,7 +78,8 @@ export const handlePatch: Handler = async (deps, request, reply, served) => {
     typed(value) {
       const warn = (text: string) => request.warn(text);
       const of = checkedKind(value, served, shown, kind);
-      const object = typedPatch(of, served, duplicates, validation, refuse, warn, kind);
+      const scrutiny = { validation, duplicates, ofPatch: complaints?.(), warn };
+      const object = typedPatch(of, served, scrutiny, refuse, kind);
       checkNames(request, served, object);
       return object;
     },

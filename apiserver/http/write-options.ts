@@ -1,5 +1,6 @@
 /** What write requests say beside their object: options, names, patches. */
 import { encodeJson } from '../../api/codec/json.ts';
+import { jsonPatchComplaints } from '../../api/patch/json-patch.ts';
 import {
   forbiddenField,
   invalid,
@@ -16,7 +17,7 @@ import type { WriteRequest } from '../registry/operation.ts';
 import { wrapIntegers } from '../../api/schema/wrap.ts';
 import { PATCH_MEDIA, type PatchKind } from '../registry/patch-forms.ts';
 import { decodeBody, decodeTyped, type ExpectedKind } from './body.ts';
-import type { FieldValidation } from '../registry/decode.ts';
+import type { Scrutiny } from '../registry/decode.ts';
 import type { ApiRequest } from './request.ts';
 
 /** What a write request carries, from the query and the headers. */
@@ -117,13 +118,11 @@ function goText(value: JsonValue | undefined): string {
 export function typedPatch(
   value: JsonValue,
   expected: ExpectedKind,
-  duplicates: readonly string[],
-  validation: FieldValidation,
+  scrutiny: Scrutiny,
   refuse: (why: string) => StatusError,
-  warn: (text: string) => void,
   form?: PatchKind,
 ): KubeObject {
-  const decode = (v: JsonValue) => decodeTyped(v, expected, duplicates, validation, warn, form === 'apply');
+  const decode = (v: JsonValue) => decodeTyped(v, expected, scrutiny, form === 'apply');
   try {
     return decode(value);
   } catch (error) {
@@ -131,7 +130,7 @@ export function typedPatch(
     // Upstream reads what these make without looking at the size of numbers.
     const wraps = (form === 'apply' || form === 'strategic') && expected.type?.native;
     const wrapped = wraps ? wrapIntegers(value, expected.type!) : value;
-    if (wrapped !== value) return typedPatch(wrapped, expected, duplicates, validation, refuse, warn);
+    if (wrapped !== value) return typedPatch(wrapped, expected, scrutiny, refuse);
     throw refuse(error.message);
   }
 }
@@ -182,7 +181,10 @@ export async function readPatch(request: ApiRequest, served: ServedResource) {
   const decode = await decodeBody(request, body, kind === 'apply' ? 'yaml' : 'json');
   try {
     const { value, duplicates, notes = [] } = decode();
-    return { kind, patch: () => value as JsonValue, duplicates, notes, force };
+    const patch = () => value as JsonValue;
+    // Fields that stand twice in a JSON patch are none of the object's.
+    if (kind !== 'json') return { kind, patch, duplicates, notes, force };
+    return { kind, patch, duplicates: [], complaints: () => jsonPatchComplaints(patch(), duplicates), notes, force };
   } catch (error) {
     if (kind === 'apply') throw error;
     const patch = (): JsonValue => {

@@ -15,30 +15,39 @@ export function setDefaults(served: ServedResource, object: KubeObject): void {
   served.definition.strategy.defaults?.(object, served.apiVersion);
 }
 
+/** How closely a body is looked at (KEP-2885), and what is known of it already. */
+export interface Scrutiny {
+  readonly validation: FieldValidation;
+  /** Paths of fields that stand twice in it. */
+  readonly duplicates: readonly string[];
+  /** Complaints about the patch that made it. */
+  readonly ofPatch?: readonly string[];
+  warn(text: string): void;
+}
+
 /**
- * Types a decoded value as `type`. Unknown and duplicate fields are ignored, warned of or refused.
- * `describe` names the thing for the error's text. `keepNulls`: see NormalizeOptions.
+ * Types a decoded value as `type`. Unknown and duplicate fields are ignored, warned of or refused; `kind` names the
+ * thing for the error's text. `keepNulls`: see NormalizeOptions.
  */
 export function typed(
   value: JsonValue,
   type: ObjectType | undefined,
-  duplicates: readonly string[],
-  validation: FieldValidation,
   kind: { apiVersion: string; kind: string },
-  warn: (text: string) => void,
+  scrutiny: Scrutiny,
   keepNulls = false,
 ): KubeObject {
+  const { validation, duplicates, ofPatch = [] } = scrutiny;
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw badRequest('the object provided is unrecognized: must be an object');
   if (!type) return value as KubeObject;
   const { object, unknown } = normalize(value, type, { ignoreUnknown: validation === 'Ignore', keepNulls });
-  if (validation !== 'Ignore' && (unknown.length > 0 || duplicates.length > 0)) {
-    const complaints = strictComplaints(duplicates, unknown, value);
+  if (validation !== 'Ignore' && (unknown.length > 0 || duplicates.length > 0 || ofPatch.length > 0)) {
+    const complaints = [...ofPatch, ...strictComplaints(duplicates, unknown, value)];
     if (validation === 'Strict')
       throw badRequest(
         `${kind.kind} in version ${JSON.stringify(kind.apiVersion.split('/').pop())} cannot be handled as a ${kind.kind}: strict decoding error: ${complaints.join(', ')}`,
       );
-    for (const c of complaints) warn(c);
+    for (const c of complaints) scrutiny.warn(c);
   }
   return object as KubeObject;
 }

@@ -128,6 +128,22 @@ describe('answers as kube-apiserver gives them', () => {
     assert.equal(scaled.code, 415);
   });
 
+  it('looks at the members of JSON patches as closely as at fields', async () => {
+    await post(MAPS, { metadata: { name: 'closely' } });
+    const path = `${MAPS}/closely?dryRun=All&fieldValidation`;
+    const operations = [{ op: 'add', path: '/data', value: { a: '1' }, foo: 1 }];
+    const strict = await patch('json', `${path}=Strict`, operations);
+    assert.deepEqual([strict.code, causes(strict)], [422, ['FieldValueInvalid patch']]);
+    assert.match(strict.body.toString(), /strict decoding error: json patch unknown field \\"\[0\]\.foo\\"/);
+    const warned = await patch('json', `${path}=Warn`, [...operations, { op: 'add', path: '/nothing', value: 1 }]);
+    assert.equal(warned.code, 200);
+    assert.equal(
+      warned.headers['warning'],
+      '299 - "json patch unknown field \\"[0].foo\\"", 299 - "unknown field \\"nothing\\""',
+    );
+    assert.equal((await patch('json', `${path}=Ignore`, operations)).headers['warning'], undefined);
+  });
+
   it('answers paths that belong to nobody with a page, not with a Status', async () => {
     for (const path of ['/nope', '/apis/nope.example.com', '/apis/nope.example.com/v1/things']) {
       const a = await ask(server, { path });

@@ -1,7 +1,7 @@
 import { appScenarios } from './apps.ts';
 import { admissionScenarios } from './admission.ts';
 import { crdScenarios } from './crd.ts';
-import { strategic, migration, services } from './patches.ts';
+import { strategic, strictPatches, migration, services } from './patches.ts';
 import { tables } from './tables.ts';
 import { subresources, signing } from './subresources.ts';
 import { impersonation } from './access.ts';
@@ -18,6 +18,7 @@ import type { Scenario } from './step.ts';
 /** Every scenario there is. */
 export const scenarios = (): Scenario[] => [
   strategic(),
+  strictPatches(),
   migration(),
   services(),
   tables(),
