@@ -2,6 +2,9 @@
 import { createApp, type App, type AppOptions } from './app.ts';
 import { listen, type TlsFiles } from './http/server.ts';
 
+/** How long requests under way may take to be answered when the server stops. */
+const GRACE_MS = 2000;
+
 /** What `createApp` takes, and how to listen. */
 export interface StartOptions extends AppOptions {
   tls: TlsFiles;
@@ -9,8 +12,6 @@ export interface StartOptions extends AppOptions {
   bindAddress?: string;
   /** Defaults to 6443; 0 takes a free one. */
   securePort?: number;
-  /** How long requests under way may take to be answered when the server stops, in ms; defaults to 2000. */
-  shutdownGraceMs?: number;
   /** How long a shutdown waits between failing readiness and taking no more requests, in ms; defaults to 0. */
   shutdownDelayMs?: number;
   disableHttp2?: boolean;
@@ -70,7 +71,7 @@ export async function start(options: StartOptions): Promise<RunningServer> {
         server.drain();
         // Watches end in good order, ordinary requests get a moment to be answered.
         app.endWatches();
-        await server.close(options.shutdownGraceMs ?? 2000);
+        await server.close(GRACE_MS);
         await app.close();
       })();
       return stopped;

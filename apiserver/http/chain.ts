@@ -70,8 +70,6 @@ export interface ChainOptions extends ChainSeams {
   logger: Logger;
   authenticator: Authenticator;
   authorizer: Authorizer;
-  /** Users without credentials are let in as system:anonymous. Defaults to true. */
-  anonymousAuth?: boolean;
   /** Follows what a request does. */
   tracer?: {
     request(request: ApiRequest, work: () => Promise<void>, code: (error: unknown) => number): Promise<void>;
@@ -127,7 +125,6 @@ export function createChain(options: ChainOptions): Chain {
   const { fairness, tracer } = options;
   const timeoutMs = (options.requestTimeoutSeconds ?? 60) * 1000;
   const proxyHeaders = (options.proxyUserHeaders ?? ['x-remote-user']).map((h) => h.toLowerCase());
-  const anonymous = options.anonymousAuth ?? true;
   const identities = new WeakMap<object, { readonly found: Authenticated; readonly until: number }>();
 
   async function authenticate(request: ApiRequest): Promise<void> {
@@ -148,7 +145,7 @@ export function createChain(options: ChainOptions): Chain {
       request.warn('the provided Authorization header contains extra space before the bearer token, and is ignored');
     const found = await options.authenticator.authenticate(credentialsOf(request, socket));
     if (!found) {
-      if (!anonymous || headers['authorization'] !== undefined) throw unauthorized();
+      if (headers['authorization'] !== undefined) throw unauthorized();
       request.user = ANONYMOUS;
       return;
     }

@@ -27,8 +27,6 @@ export interface WatchCacheOptions extends EventLogOptions {
   logger: Logger;
   /** Between progress calls to one watcher; defaults to 60,000 ms. */
   bookmarkMs?: number;
-  /** Changes from before the start that watches may resume from, at most; defaults to 5,000. */
-  pastEvents?: number;
   /** How long a consistent read waits before the cache writes a key of its own to move on; defaults to 100 ms. */
   patienceMs?: number;
 }
@@ -44,6 +42,8 @@ export function createWatchCache(options: WatchCacheOptions): WatchCache {
 /** What was encoded of an object is forgotten when nobody asked for it from one such time to the next. */
 const SWEEP_MS = 75_000;
 
+/** Changes from before the start that watches may resume from, at most. */
+const PAST_EVENTS = 5000;
 /** For so long after the start, resources that are opened (custom ones) still get their past. */
 const PAST_MS = 60_000;
 
@@ -71,7 +71,6 @@ class StoreWatchCache implements WatchCache, Feed {
   readonly #positioned: Promise<void>;
   readonly #started: Promise<void>;
   readonly #ticker: Timer;
-  readonly #pastEvents: number;
   /** What the cache begins with: the state some time before the start, so that clients can resume their watches. */
   #past: { readonly revision: number; readonly unclaimed: StoreEvent[] } | undefined;
   #sequence = 0;
@@ -87,7 +86,6 @@ class StoreWatchCache implements WatchCache, Feed {
     this.#logger = options.logger;
     this.bookmarkMs = options.bookmarkMs ?? 60_000;
     this.#log = new EventLog(options);
-    this.#pastEvents = options.pastEvents ?? 5000;
     const current = () => this.#revision;
     this.#waits = new RevisionWaits(this.#clock, current);
     this.#freshness = new Freshness({
@@ -138,7 +136,7 @@ class StoreWatchCache implements WatchCache, Feed {
     const now = await this.#retry('read the revision', () => this.store.currentRevision());
     const mark = await this.#retry('read the last compaction', () => this.store.get(COMPACTION_KEY));
     this.#compacted = mark ? (compactedTo(mark.value) ?? mark.revision) : 0;
-    this.#revision = Math.min(now, Math.max(1, this.#compacted, now - this.#pastEvents));
+    this.#revision = Math.min(now, Math.max(1, this.#compacted, now - PAST_EVENTS));
     this.#past = { revision: this.#revision, unclaimed: [] };
     this.#clock.after(PAST_MS, () => (this.#past = undefined), { background: true });
     this.#follow();
@@ -237,7 +235,7 @@ class StoreWatchCache implements WatchCache, Feed {
   #keepUnclaimed(e: StoreEvent): void {
     if (!this.#past) return;
     this.#past.unclaimed.push(e);
-    if (this.#past.unclaimed.length > this.#pastEvents) this.#past = undefined;
+    if (this.#past.unclaimed.length > PAST_EVENTS) this.#past = undefined;
   }
 
   #advance(revision: number): void {

@@ -2,8 +2,6 @@
 import type { History, LoggedEvent } from './history.ts';
 
 export interface EventLogOptions {
-  /** How long events are kept for watches that resume; defaults to 300,000 ms. */
-  historyMs?: number;
   /** Events kept over all resources; defaults to 100,000. */
   historyEvents?: number;
   /** Bytes of events kept over all resources; defaults to 128 MiB. */
@@ -15,13 +13,15 @@ export interface EventLogOptions {
 /** For so long clients can expect to resume a watch, as with kube-apiserver; older events are kept where they cost little. */
 const FRESH_MS = 75_000;
 
+/** How long events are kept for watches that resume. */
+const MAX_AGE_MS = 300_000;
+
 interface Logged {
   readonly history: History;
   readonly event: LoggedEvent;
 }
 
 export class EventLog {
-  readonly #maxAgeMs: number;
   readonly #maxEvents: number;
   readonly #maxBytes: number;
   readonly #maxOldBytes: number;
@@ -31,7 +31,6 @@ export class EventLog {
   #bytes = 0;
 
   constructor(options: EventLogOptions) {
-    this.#maxAgeMs = options.historyMs ?? 300_000;
     this.#maxEvents = options.historyEvents ?? 100_000;
     this.#maxBytes = options.historyBytes ?? 128 * 1024 * 1024;
     this.#maxOldBytes = options.oldHistoryBytes ?? 32 * 1024 * 1024;
@@ -52,7 +51,7 @@ export class EventLog {
       const count = this.#events.length - this.#head;
       const age = now - oldest.event.at;
       const bytes = age > FRESH_MS ? Math.min(this.#maxOldBytes, this.#maxBytes) : this.#maxBytes;
-      const keep = count <= this.#maxEvents && this.#bytes <= bytes && age <= this.#maxAgeMs;
+      const keep = count <= this.#maxEvents && this.#bytes <= bytes && age <= MAX_AGE_MS;
       if (keep) break;
       this.#events[this.#head++] = undefined as unknown as Logged;
       this.#bytes -= oldest.event.entry.json.length;
