@@ -6,6 +6,9 @@ import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { hasCode } from '../api/status.ts';
 
+/** The longest pause before another attempt. */
+const MAX_DELAY_MS = 1_000_000;
+
 export interface WorkQueueOptions {
   clock: Clock;
   logger: Logger;
@@ -14,8 +17,6 @@ export interface WorkQueueOptions {
   workers?: number;
   /** First delay after a failure in milliseconds, doubled each time; defaults to 5. */
   baseDelayMs?: number;
-  /** Longest delay after a failure; defaults to 1,000,000. */
-  maxDelayMs?: number;
   /** Does the work for one key. A rejection or `retry` puts the key back with a growing delay. */
   process(key: string): Promise<{ requeueAfterMs?: number; retry?: boolean } | void>;
 }
@@ -32,14 +33,10 @@ export interface WorkQueue {
   idle(): Promise<void>;
 }
 
-/** An error that trying again will not mend: logged once, the key is not put back. */
-class TerminalError extends Error {}
-
 export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
   const { clock, logger } = options;
   const workers = options.workers ?? 5;
   const base = options.baseDelayMs ?? 5;
-  const max = options.maxDelayMs ?? 1_000_000;
   const waiting = new Set<string>();
   const working = new Map<string, boolean>(); // value: added again meanwhile
   const delayed = new Map<string, { at: number; timer: Timer }>();
@@ -95,20 +92,15 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
         again = result?.requeueAfterMs;
       }
     } catch (error) {
-      if (error instanceof TerminalError) {
-        logger.error('gave up', { queue: options.name, key, error });
-        failures.delete(key);
-      } else {
-        again = backoff(key);
-        // Conflict and not found only say that the cache is behind, and a first failure often mends itself:
-        // what lasts longer is worth a line.
-        const behind = hasCode(error, 409, 404);
-        const level = behind || again < 1000 ? 'debug' : 'warn';
-        // The stack only where it tells of a fault in the program.
-        const faulty = error instanceof TypeError || error instanceof ReferenceError || error instanceof RangeError;
-        const said = faulty || !(error instanceof Error) ? error : error.message;
-        logger[faulty ? 'error' : level]('work failed', { queue: options.name, key, error: said, retryMs: again });
-      }
+      again = backoff(key);
+      // Conflict and not found only say that the cache is behind, and a first failure often mends itself:
+      // what lasts longer is worth a line.
+      const behind = hasCode(error, 409, 404);
+      const level = behind || again < 1000 ? 'debug' : 'warn';
+      // The stack only where it tells of a fault in the program.
+      const faulty = error instanceof TypeError || error instanceof ReferenceError || error instanceof RangeError;
+      const said = faulty || !(error instanceof Error) ? error : error.message;
+      logger[faulty ? 'error' : level]('work failed', { queue: options.name, key, error: said, retryMs: again });
     }
     const readded = working.get(key);
     working.delete(key);
@@ -119,7 +111,7 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
   function backoff(key: string): number {
     const n = failures.get(key) ?? 0;
     failures.set(key, n + 1);
-    return Math.min(base * 2 ** Math.min(n, 40), max);
+    return Math.min(base * 2 ** Math.min(n, 40), MAX_DELAY_MS);
   }
 
   return {
