@@ -32,8 +32,6 @@ export interface QueueOptions {
   /** Defaults to 1 s and 10 s. */
   readonly initialBackoffMs?: number;
   readonly maxBackoffMs?: number;
-  /** How long a pod may wait for an event before it is tried anyway; defaults to 5 minutes. */
-  readonly maxUnschedulableMs?: number;
   /** Called when a pod became ready. */
   onReady(): void;
   /** A pod came in, by what event and where to. */
@@ -45,6 +43,8 @@ interface HeldEvent {
   readonly before: unknown;
   readonly after: unknown;
 }
+/** How long a pod may wait for an event before it is tried anyway. */
+const MAX_UNSCHEDULABLE_MS = 5 * 60_000;
 const NOBODY: ReadonlySet<string> = new Set();
 /** What was kept free for a pod is as free as if it had run there and gone. */
 const PROMISE_ENDED: ClusterEvent = { resource: 'Pod', action: Action.Delete, label: 'AssignedPodDelete' };
@@ -346,7 +346,7 @@ export class SchedulingQueue {
     if (this.hasReady) this.options.onReady();
   }
   private flushLeftovers(): void {
-    const limit = this.now() - (this.options.maxUnschedulableMs ?? 5 * 60_000);
+    const limit = this.now() - MAX_UNSCHEDULABLE_MS;
     for (const pod of this.unschedulable.values())
       if (!pod.gate && pod.timestamp < limit) {
         this.unschedulable.delete(pod.info.uid);
