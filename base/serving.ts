@@ -88,16 +88,34 @@ export async function serveHttps(options: ServingOptions): Promise<{ port: numbe
   followed?.attach(server, more);
   guard?.onChange(() => server.setSecureContext(context()));
   server.on('tlsClientError', () => {});
+  const { port, close } = await listen(server, options.port, options.address);
+  return {
+    port,
+    async stop() {
+      followed?.close();
+      await close();
+    },
+  };
+}
+
+/**
+ * Resolves when the server listens, with its port (0 asks for a free one) and what ends it and its connections.
+ * @throws when the port can't be had.
+ */
+export async function listen(
+  server: https.Server,
+  port: number,
+  address?: string,
+): Promise<{ port: number; close(): Promise<void> }> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(options.port, options.address, resolve);
+    server.listen(port, address, resolve);
   });
-  const address = server.address();
+  const at = server.address();
   return {
-    port: typeof address === 'object' && address ? address.port : options.port,
-    stop: () =>
+    port: typeof at === 'object' && at ? at.port : port,
+    close: () =>
       new Promise((resolve) => {
-        followed?.close();
         server.close(() => resolve());
         server.closeAllConnections();
       }),

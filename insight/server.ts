@@ -6,6 +6,7 @@ import { forbidden, internalError, methodNotAllowed, pathNotFound, StatusError, 
 import type { JsonObject } from '../api/types.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
+import { listen } from '../base/serving.ts';
 import { followServerCertificate } from '../base/tls.ts';
 import type { Access } from './access.ts';
 import type { ApiGroup, ReadRequest, Rows } from './group.ts';
@@ -86,19 +87,13 @@ export async function serve(options: ServerOptions): Promise<{ port: number; sto
     return rows && wantsTable(req) ? toTable(object, rows) : object;
   }
 
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port, options.address, resolve);
-  });
-  const at = server.address();
+  const { port, close } = await listen(server, options.port, options.address);
   return {
-    port: typeof at === 'object' && at ? at.port : options.port,
-    stop: () =>
-      new Promise((resolve) => {
-        followed?.close();
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    port,
+    async stop() {
+      followed?.close();
+      await close();
+    },
   };
 }
 

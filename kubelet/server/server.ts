@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream';
 import type { SecureContextOptions } from 'node:tls';
 import { formatTime, type Clock, type Ids, type Rand } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import { listen } from '../../base/serving.ts';
 import { lazyModule } from '../../base/lazy.ts';
 import { refuseUpgrade } from '../../base/streams/upgrade.ts';
 import { followFiles, followServerCertificate } from '../../base/tls.ts';
@@ -284,10 +285,7 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
   server.on('tlsClientError', () => {});
   server.requestTimeout = 0;
   server.keepAliveTimeout = 90_000;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(config.port, config.address, resolve);
-  });
+  const { port, close } = await listen(server, config.port, config.address);
   let healthz: http.Server | undefined;
   if (config.healthzPort > 0) {
     healthz = http.createServer((req, res) =>
@@ -299,15 +297,12 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
     healthz.listen(config.healthzPort, config.healthzBindAddress);
   }
   return {
-    get port() {
-      return (server.address() as { port: number } | null)?.port ?? 0;
-    },
+    port,
     async stop() {
       certificate.close();
       authority?.close();
       healthz?.close();
-      server.closeAllConnections();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await close();
     },
   };
 }
