@@ -1,7 +1,8 @@
 import { appScenarios } from './apps.ts';
 import { admissionScenarios } from './admission.ts';
 import { crdScenarios } from './crd.ts';
-import { strategic, strictPatches, migration, services } from './patches.ts';
+import { strategic, migration, services } from './patches.ts';
+import { strictPatches } from './patches-strict.ts';
 import { tables } from './tables.ts';
 import { subresources, signing } from './subresources.ts';
 import { impersonation } from './access.ts';
