@@ -238,7 +238,12 @@ export class Channel {
       alive?.cancel();
       if (this.#connection === connection) this.#connection = undefined;
     };
-    const connection: Http2Connection = new Http2Connection(socket, { ready, window: WINDOW, onEnd });
+    const connection: Http2Connection = new Http2Connection(socket, {
+      clock: this.#clock,
+      ready,
+      window: WINDOW,
+      onEnd,
+    });
     const slow = this.#clock.after(CONNECT_MS, () => connection.destroy('no connection within 5 s'));
     const alive = this.#options.keepAlive
       ? this.#clock.every(KEEPALIVE_MS, () => this.#probe(connection), { background: true })

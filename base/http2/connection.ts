@@ -4,6 +4,7 @@
  * (docs/decisions/http.md).
  */
 import type { Socket } from 'node:net';
+import type { Clock } from '../clock.ts';
 import { ERROR, FLAG, FRAME, HEAD, MAX_FRAME, number, SETTING, unpadded, Violation } from './frames.ts';
 import { HeaderDecoder } from './hpack.ts';
 
@@ -14,6 +15,13 @@ const MAX_WINDOW = 2 ** 31 - 1;
 /** Streams have odd numbers; a connection that comes near the last one is used no more. */
 const LAST_ID = 2 ** 30;
 const EMPTY = Buffer.alloc(0);
+/**
+ * Pings are answered this late, in ms. Servers of gRPC in Go send one with each request that comes alone, to measure the line,
+ * and none while one is unanswered: to answer at once would wake both sides once more for each request.
+ */
+const PING_MS = 100;
+/** So many pings aren't waited with. */
+const MANY_PINGS = 8;
 
 /** Why a stream or a connection ended before its time. */
 export class Http2Error extends Error {
@@ -63,6 +71,7 @@ interface Open extends Http2Stream {
 /** One connection over a socket that connects by itself. */
 export class Http2Connection {
   readonly #socket: Socket;
+  readonly #clock: Clock;
   readonly #onEnd: () => void;
   readonly #windowBytes: number;
   readonly #decoder = new HeaderDecoder();
@@ -70,6 +79,8 @@ export class Http2Connection {
   /** Streams that the peer doesn't yet let us open, in order. */
   readonly #waiting = new Set<Open>();
   readonly #pings: (() => void)[] = [];
+  /** What the peer's pings hold that aren't answered yet. */
+  #asked: Buffer[] = [];
   #out: Buffer[] = [];
   #connected = false;
   #flushing = false;
@@ -89,8 +100,12 @@ export class Http2Connection {
    * `ready` is the socket's event after which it can be written to; `window` is how many bytes the peer may send on a
    * stream before they are taken; `onEnd` is called once, when no more requests can be sent.
    */
-  constructor(socket: Socket, o: { ready: 'connect' | 'secureConnect'; window: number; onEnd: () => void }) {
+  constructor(
+    socket: Socket,
+    o: { clock: Clock; ready: 'connect' | 'secureConnect'; window: number; onEnd: () => void },
+  ) {
     this.#socket = socket;
+    this.#clock = o.clock;
     this.#onEnd = o.onEnd;
     this.#windowBytes = o.window;
     const settings = Buffer.alloc(12);
@@ -106,7 +121,7 @@ export class Http2Connection {
       this.#flush();
     });
     socket.on('data', (chunk: Buffer) => this.#take(chunk));
-    socket.once('error', (error) => this.#end(error.message));
+    socket.on('error', (error) => this.#end(error.message));
     socket.once('end', () => this.destroy('the connection was lost'));
     socket.once('close', () => this.#end('the connection was lost'));
   }
@@ -271,7 +286,9 @@ export class Http2Connection {
         throw new Violation(ERROR.protocol, 'a push was not asked for');
       case FRAME.ping:
         if (flags & FLAG.ack) this.#pings.shift()?.();
-        else this.#push(FRAME.ping, FLAG.ack, 0, Buffer.from(payload));
+        else if (this.#asked.push(Buffer.from(payload)) === 1)
+          this.#clock.after(PING_MS, () => this.#answerPings(), { background: true });
+        else if (this.#asked.length >= MANY_PINGS) this.#answerPings();
         return;
       case FRAME.goAway:
         return this.#goAway(payload.readUInt32BE(0) & 0x7fff_ffff);
@@ -280,6 +297,11 @@ export class Http2Connection {
       default:
       // Others may be left unread.
     }
+  }
+
+  #answerPings(): void {
+    for (const payload of this.#asked) this.#push(FRAME.ping, FLAG.ack, 0, payload);
+    this.#asked = [];
   }
 
   #data(id: number, flags: number, payload: Buffer): void {
