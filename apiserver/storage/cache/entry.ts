@@ -12,7 +12,9 @@ export class CachedEntry implements Entry {
   readonly namespace: string;
   readonly name: string;
   readonly revision: number;
-  readonly json: Buffer;
+  /** Of a deleted object those of its last state, in which the revision is still another. */
+  readonly #bytes: Buffer;
+  readonly #revised: boolean;
   readonly #options: ResourceCacheOptions;
   #labels: Readonly<Record<string, string>> | undefined;
   #fields: Readonly<Record<string, string>> | undefined;
@@ -26,13 +28,14 @@ export class CachedEntry implements Entry {
   #asked = 0;
   #viewed = false;
 
-  constructor(options: ResourceCacheOptions, key: string, json: Buffer, revision: number) {
+  constructor(options: ResourceCacheOptions, key: string, bytes: Buffer, revision: number, revised = true) {
     const slash = options.namespaced ? key.indexOf('/', options.prefix.length) : -1;
     this.key = key;
     this.namespace = slash < 0 ? '' : key.slice(options.prefix.length, slash);
     this.name = key.slice(slash < 0 ? options.prefix.length : slash + 1);
     this.revision = revision;
-    this.json = json;
+    this.#bytes = bytes;
+    this.#revised = revised;
     this.#options = options;
   }
 
@@ -43,10 +46,20 @@ export class CachedEntry implements Entry {
 
   /** The same object under the revision of its deletion. */
   deletedAt(revision: number): CachedEntry {
-    const e = new CachedEntry(this.#options, this.key, replaceRevision(this.json, revision), revision);
+    const e = new CachedEntry(this.#options, this.key, this.json, revision, false);
     e.#labels = this.#labels;
     e.#fields = this.#fields;
     return e;
+  }
+
+  /** Few ask for a deletion, and history keeps many: its bytes are made for who does. */
+  get json(): Buffer {
+    return this.#revised ? this.#bytes : replaceRevision(this.#bytes, this.revision);
+  }
+
+  /** About how many bytes it holds. */
+  get size(): number {
+    return this.#bytes.length;
   }
 
   get labels(): Readonly<Record<string, string>> | undefined {

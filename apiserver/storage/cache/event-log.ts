@@ -39,7 +39,7 @@ export class EventLog {
   /** The newest event, which `history` has taken. */
   add(history: History, event: LoggedEvent): void {
     this.#events.push({ history, event });
-    this.#bytes += event.entry.json.length;
+    this.#bytes += event.entry.size;
     this.forget(event.at);
   }
 
@@ -54,7 +54,7 @@ export class EventLog {
       const keep = count <= this.#maxEvents && this.#bytes <= bytes && age <= MAX_AGE_MS;
       if (keep) break;
       this.#events[this.#head++] = undefined as unknown as Logged;
-      this.#bytes -= oldest.event.entry.json.length;
+      this.#bytes -= oldest.event.entry.size;
       // A resource that was read anew has dropped its events already.
       if (oldest.history.oldest === oldest.event) oldest.history.shift();
     }
