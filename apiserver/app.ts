@@ -22,6 +22,7 @@ import type { ApiRequest, Reply } from './http/request.ts';
 import { handleResource, type ResourceHandlerDeps } from './http/resource-handler.ts';
 import { kindUnknown, namesNoKind, resolveTarget } from './http/target.ts';
 import { refuseUpgrade, serveUpgrade } from './http/upgrade.ts';
+import { Outbox } from './http/watch.ts';
 import { openApiRoutes } from './discovery/openapi.ts';
 import { DiscoveryOverlay } from './discovery/overlay.ts';
 import { discoveryRoutes, VERSION } from './discovery/routes.ts';
@@ -255,6 +256,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       minRequestTimeoutSeconds: options.minRequestTimeoutSeconds ?? 1800,
       maxPendingBytes: options.maxWatchBytes,
       metrics: watchMetrics(families),
+      outbox: new Outbox(clock),
       stopping: stopping.signal,
     },
   };

@@ -130,7 +130,7 @@ const handleWatch: Handler = async (deps, request, reply, served) => {
   };
   await serveWatch(deps.watch, target, () => {
     addWarnings(request, reply);
-    return responseSink(reply.stream(200, watchContentType(view)));
+    return responseSink(reply.stream(200, watchContentType(view)), deps.watch.outbox);
   });
 };
 

@@ -34,6 +34,7 @@ export interface WatchDeps {
   readonly maxPendingBytes?: number;
   /** What is counted of the events of a served resource. */
   readonly metrics?: (served: ServedResource) => WatchValues;
+  readonly outbox: Outbox;
   /** Ends all watches (shutdown). */
   readonly stopping: AbortSignal;
 }
@@ -59,14 +60,43 @@ export interface FrameSink {
   onClose(fn: () => void): void;
 }
 
-/** Sinks with frames that haven't been written yet. */
-let unsent: ResponseSink[] = [];
+/** Frames are put together up to this length. */
+const SMALL = 16 * 1024;
+/** So many watchers at one time are a crowd, which is written to at most once in so many ms. */
+const CROWD = 32;
+const CROWD_MS = 5;
 
-/** Writes what a turn has gathered, for all watchers at one time. */
-function flush(): void {
-  const sinks = unsent;
-  unsent = [];
-  for (const s of sinks) s.flush();
+/**
+ * Writes what a turn has gathered, for all watchers at one time. Handing something to a stream costs more than the bytes
+ * do, so while events follow each other closely a crowd gets several in one piece; the first of them leaves at once.
+ */
+export class Outbox {
+  readonly #clock: Clock;
+  #sinks: ResponseSink[] = [];
+  /** When a crowd may be written to again, in ms of the monotonic clock. */
+  #next = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  add(sink: ResponseSink): void {
+    if (this.#sinks.push(sink) === 1) process.nextTick(() => this.#turn());
+  }
+
+  #turn(): void {
+    if (this.#sinks.length < CROWD) return this.#flush();
+    const early = this.#next - this.#clock.monotonic();
+    if (early > 0) this.#clock.after(early, () => this.#flush());
+    else this.#flush();
+  }
+
+  #flush(): void {
+    const sinks = this.#sinks;
+    this.#sinks = [];
+    for (const s of sinks) s.flush();
+    if (sinks.length >= CROWD) this.#next = this.#clock.monotonic() + CROWD_MS;
+  }
 }
 
 /** A response as a sink; frames of one turn leave together. */
@@ -74,11 +104,13 @@ class ResponseSink implements FrameSink {
   /** Of HTTP/2 the stream itself: what Node puts in front of it costs time with every frame. */
   readonly #out: Writable;
   readonly #response: Writable;
+  readonly #outbox: Outbox;
   #frames: Buffer[] = [];
   #waiting = 0;
 
-  constructor(response: Writable) {
+  constructor(response: Writable, outbox: Outbox) {
     this.#response = response;
+    this.#outbox = outbox;
     this.#out = (response as Partial<Http2ServerResponse>).stream ?? response;
   }
 
@@ -87,7 +119,7 @@ class ResponseSink implements FrameSink {
   }
 
   write(frame: Buffer): void {
-    if (this.#frames.length === 0 && unsent.push(this) === 1) process.nextTick(flush);
+    if (this.#frames.length === 0) this.#outbox.add(this);
     this.#frames.push(frame);
     this.#waiting += frame.length;
   }
@@ -95,14 +127,18 @@ class ResponseSink implements FrameSink {
   flush(): void {
     const frames = this.#frames;
     if (frames.length === 0) return;
+    const size = this.#waiting;
     this.#frames = [];
     this.#waiting = 0;
     const out = this.#out;
     if (out.destroyed || out.writableEnded) return;
-    if (frames.length === 1) return void out.write(frames[0]);
-    out.cork();
-    for (const f of frames) out.write(f);
-    out.uncork();
+    if (frames.length === 1) out.write(frames[0]);
+    else if (size <= SMALL) out.write(Buffer.concat(frames, size));
+    else {
+      out.cork();
+      for (const f of frames) out.write(f);
+      out.uncork();
+    }
   }
 
   end(): void {
@@ -124,8 +160,8 @@ class ResponseSink implements FrameSink {
 }
 
 /** The sink of a response that was opened as a stream. */
-export function responseSink(out: Writable): FrameSink {
-  return new ResponseSink(out);
+export function responseSink(out: Writable, outbox: Outbox): FrameSink {
+  return new ResponseSink(out, outbox);
 }
 
 /** The Content-Type of a watch. */
@@ -202,6 +238,11 @@ export async function serveWatch(
   await preparedEntries(served, initial);
   let frameViewKey = view.as === '' && !served.convert ? view.media : `${view.key}@${served.apiVersion}`;
   if (view.as === 'Table') frameViewKey += `#${target.include}`;
+  const frameKeys = {
+    ADDED: `ADDED:${frameViewKey}`,
+    MODIFIED: `MODIFIED:${frameViewKey}`,
+    DELETED: `DELETED:${frameViewKey}`,
+  };
   let sink: FrameSink | undefined;
   let watcher: CacheWatcher | undefined;
   let ended = false;
@@ -242,10 +283,10 @@ export async function serveWatch(
     finish(true);
     return false;
   };
-  const emit = (type: EventType, event: CacheEvent, entry: Entry): boolean => {
+  const emit = (type: 'ADDED' | 'MODIFIED' | 'DELETED', event: CacheEvent, entry: Entry): boolean => {
     // The first row of a Table watch carries the columns, so it is nobody else's.
     if (view.as === 'Table') return put(frameOf(type, encodeEntry(entry), view));
-    const key = `${type}:${frameViewKey}`;
+    const key = frameKeys[type];
     let frame = event.frames.get(key);
     if (!frame) event.frames.set(key, (frame = frameOf(type, encodeEntry(entry), view)));
     return put(frame);

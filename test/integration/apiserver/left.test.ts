@@ -4,7 +4,7 @@ import http2 from 'node:http2';
 import https from 'node:https';
 import type { ApiRequest, Reply } from '../../../apiserver/http/request.ts';
 import { listen, type ListeningServer } from '../../../apiserver/http/server.ts';
-import { responseSink } from '../../../apiserver/http/watch.ts';
+import { Outbox, responseSink } from '../../../apiserver/http/watch.ts';
 import { systemClock } from '../../../base/clock.ts';
 import { servingIdentity } from '../insight/harness.ts';
 
@@ -21,7 +21,7 @@ describe('what is done for clients that have left', () => {
     await once(reply.native, 'close');
     const told: string[] = [];
     reply.onClose(() => told.push('reply'));
-    responseSink(reply.stream(200, 'application/json')).onClose(() => told.push('sink'));
+    responseSink(reply.stream(200, 'application/json'), new Outbox(systemClock)).onClose(() => told.push('sink'));
     if (request.signal.aborted) told.push('request');
     found.resolve(told);
   }

@@ -184,6 +184,45 @@ describe('lists and watches', () => {
     }
   });
 
+  it('tells each of many watchers every event, in order, while events follow each other closely', async function () {
+    this.timeout(60_000);
+    const crowd = 50;
+    const updates = 60;
+    const made = await make('crowd');
+    const s = session(server);
+    const seen = Array.from({ length: crowd }, () => [] as string[]);
+    let arrived: () => void = () => {};
+    try {
+      for (const list of seen) {
+        const query = `watch=true&resourceVersion=${made.metadata!.resourceVersion}&fieldSelector=metadata.name%3Dcrowd`;
+        const stream = s.request({ ':path': `${MAPS}?${query}` });
+        let rest = '';
+        stream.on('data', (chunk: Buffer) => {
+          const lines = (rest + chunk.toString()).split('\n');
+          rest = lines.pop()!;
+          for (const line of lines) list.push((JSON.parse(line) as { object: { data: { n: string } } }).object.data.n);
+          arrived();
+        });
+        await new Promise((resolve) => stream.once('response', resolve));
+      }
+      const wanted = Array.from({ length: updates }, (_, i) => String(i));
+      for (const n of wanted)
+        await server.client.patch(
+          configMaps,
+          'crowd',
+          'merge',
+          // some of them too long to be put together with others
+          { data: { n, filler: Number(n) % 10 === 9 ? 'x'.repeat(20_000) : '' } },
+          { namespace: 'lw' },
+        );
+      while (seen.some((list) => list.length < updates)) await new Promise<void>((resolve) => (arrived = resolve));
+      for (const list of seen) assert.deepEqual(list, wanted);
+    } finally {
+      s.destroy();
+      await server.client.delete(configMaps, 'crowd', { namespace: 'lw' });
+    }
+  });
+
   it('watches over WebSocket, past the same authorization', async () => {
     const { cert, key } = server.client.options;
     const url = `${server.url.replace('https', 'wss')}${MAPS}?watch=true&resourceVersion=0&fieldSelector=metadata.name%3Da`;
