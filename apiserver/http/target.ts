@@ -28,6 +28,7 @@ export function resolveTarget(catalog: Catalog, request: ApiRequest): Target {
   let sub: ServedSubresource | undefined;
   if (info.subresource !== '') {
     sub = served.subresources.get(info.subresource);
+    if (!sub && served.custom && served.deprecation) request.warn(served.deprecation);
     if (!sub) throw served.custom ? notFound(served, info.name) : pathNotFound();
     if (info.parts.length > 3 && !proxied) throw pathNotFound();
     if (info.deprecatedWatch) throw pathNotFound();
