@@ -66,7 +66,7 @@ export function resourceList(catalog: Catalog, group: string, version: string): 
 function storageHash(r: ServedResource): string {
   const d = r.definition;
   return createHash('sha256')
-    .update(`${d.group}/${r.storageVersion ?? d.version}/${d.kind}`)
+    .update(`${d.group}/${r.storageVersion ?? d.announcedStorage ?? d.version}/${d.kind}`)
     .digest()
     .subarray(0, 8)
     .toString('base64');

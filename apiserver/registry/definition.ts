@@ -114,6 +114,8 @@ export interface ResourceDefinition<T extends KubeObject = KubeObject> {
   readonly namespaced: boolean;
   /** The schema's name: `io.k8s.api.core.v1.Pod`. */
   readonly schema: string;
+  /** The version that upstream stores it in, by discovery's hash; defaults to `version`. */
+  readonly announcedStorage?: string;
   /** Where keys live; defaults to `/RESOURCE/` or `/GROUP/RESOURCE/`. */
   readonly keyPrefix?: string;
   readonly strategy: Strategy<T>;

@@ -14,6 +14,8 @@ export interface Rules<T extends KubeObject> {
   anyFinalizer?: boolean;
   /** generateName (and, on update, the form of finalizers) isn't looked at: always, or on update. */
   anyGenerateName?: boolean | 'update';
+  /** The kind has no rules of its own for metadata: a new object's is looked at when all else is fine. */
+  metadataLast?: boolean;
   /** Holds on create and on update. */
   always?: (f: Field<T>, ctx: StrategyContext, old: DeepReadonly<T> | undefined) => void;
   /** Holds on create only. */
@@ -30,9 +32,12 @@ export function rules<T extends KubeObject>(r: Rules<T>): Pick<Strategy<T>, 'val
     validate(object, ctx) {
       const errors: FieldError[] = [];
       const f = new Field<T>(object, errors);
-      objectMeta(f as Field<KubeObject>, { namespaced }, name, { ...r, anyGenerateName: r.anyGenerateName === true });
+      const metadata = () =>
+        objectMeta(f as Field<KubeObject>, { namespaced }, name, { ...r, anyGenerateName: r.anyGenerateName === true });
+      if (!r.metadataLast) metadata();
       r.always?.(f, ctx, undefined);
       r.create?.(f, ctx);
+      if (r.metadataLast && errors.length === 0) metadata();
       return errors;
     },
     validateUpdate(object, old, ctx) {

@@ -72,6 +72,7 @@ export const customResourceDefinitions: ResourceDefinition<Crd> = define<Crd>(
   'CustomResourceDefinition',
   'Cluster',
   {
+    announcedStorage: 'v1beta1',
     strategy,
     subresources: { status: { type: 'update', strategy: status } },
     allowUnconditionalUpdate: false,

@@ -198,6 +198,7 @@ export const mutatingAdmissionPolicies = define<MutatingPolicy>(
   {
     allowUnconditionalUpdate: false,
     storedVersions: KEPT_AS_BETA,
+    announcedStorage: 'v1beta1',
     strategy: {
       ...withGeneration<MutatingPolicy>(),
       defaults(p) {
@@ -264,6 +265,7 @@ function binding(resource: string, kind: string, mutating: boolean) {
   return define<Binding>(GROUP, resource, kind, 'Cluster', {
     allowUnconditionalUpdate: false,
     storedVersions: KEPT_AS_BETA,
+    announcedStorage: 'v1beta1',
     strategy: {
       ...withGeneration<Binding>(),
       defaults: (b) => matchDefaults(b.spec?.matchResources),

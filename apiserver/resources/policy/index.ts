@@ -52,6 +52,7 @@ export const podDisruptionBudgets = define<Budget>(
         scope: 'Namespaced',
         name: pathSegment,
         anyFinalizer: true,
+        metadataLast: true,
         always: (f, _ctx, old) => budget(f, !!old && hasBadSelector(old as Budget)),
       }),
     },
