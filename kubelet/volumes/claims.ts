@@ -111,6 +111,9 @@ export async function mountClaim(
     if (!deps.csi) throw new VolumeError('there is no API server to attach volumes');
     return { ...(await deps.csi.mountClaim(pod, pv, claim, readOnly)), ...group };
   }
+  const asDevice = spec.volumeMode === 'Block';
+  if (asDevice && !spec.local)
+    throw new VolumeError(`PersistentVolume ${pv.metadata?.name} is of a kind that can't be a device`);
   if (spec.nfs)
     return {
       ...(await mountNfs(deps.exec, volumes, pv.metadata!.name!, spec.nfs, readOnly, spec.mountOptions)),
@@ -129,14 +132,16 @@ export async function mountClaim(
     // whoever the pod runs as is to write there
     await chmod(path, 0o777);
   }
-  if (spec.volumeMode !== 'Block' && (await isBlockDevice(path))) {
+  const device = await isBlockDevice(path);
+  if (asDevice && !device) throw new VolumeError(`path ${JSON.stringify(path)} is no block device`);
+  if (device && !asDevice) {
     const dir = join(volumes, 'kubernetes.io~local-volume', pv.metadata!.name!);
     await mountDevice(deps.exec, path, dir, spec.local.fsType, spec.mountOptions ?? []);
     if (!readOnly && deps.growth?.grew(claim, pv) !== undefined) await grow(deps, deps.growth, claim, pv, dir);
     path = dir;
   }
   const sc = pod.spec!.securityContext;
-  if (sc?.fsGroup !== undefined && !readOnly && spec.volumeMode !== 'Block')
+  if (sc?.fsGroup !== undefined && !readOnly && !asDevice)
     await setGroup(path, sc.fsGroup, { readOnly: false, onlyIfNeeded: sc.fsGroupChangePolicy === 'OnRootMismatch' });
   return { path, readOnly, ...group };
 }

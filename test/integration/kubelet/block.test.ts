@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { systemClock } from '../../../base/clock.ts';
 import { createExec } from '../../../base/exec.ts';
 import { silentLogger } from '../../../base/log.ts';
+import type { PersistentVolume } from '../../../api/types.ts';
 import { isBlockDevice, mountDevice } from '../../../kubelet/volumes/block.ts';
+import { mountClaim } from '../../../kubelet/volumes/claims.ts';
 
 describe('a file system on a block device', function () {
   const exec = createExec({ clock: systemClock, logger: silentLogger });
@@ -74,5 +76,27 @@ describe('a file system on a block device', function () {
     sector.set([0x55, 0xaa], 510);
     writeFileSync(device, sector, { flag: 'r+' });
     await assert.rejects(mount('a'), /partition table/);
+  });
+
+  it('is what a claim for a device must lead to', async () => {
+    const claimed = (spec: Partial<NonNullable<PersistentVolume['spec']>>) =>
+      mountClaim(
+        {
+          exec,
+          logger: silentLogger,
+          growth: undefined,
+          csi: undefined,
+          claim: async () => ({ metadata: { uid: 'c' }, spec: { volumeName: 'pv' }, status: { phase: 'Bound' } }),
+          persistentVolume: async () => ({ metadata: { name: 'pv' }, spec: { claimRef: { uid: 'c' }, ...spec } }),
+        },
+        { metadata: { name: 'p', namespace: 'n', uid: 'u' }, spec: { containers: [] } },
+        join(dir, 'volumes'),
+        { volume: 'v', claim: 'c', readOnly: false, ownedByPod: false },
+        { mounts: new Set(), devices: new Set(['v']) },
+      );
+    const volumeMode = 'Block';
+    assert.equal((await claimed({ volumeMode, local: { path: device } })).path, device);
+    await assert.rejects(claimed({ volumeMode, local: { path: dir } }), /is no block device/);
+    await assert.rejects(claimed({ volumeMode, hostPath: { path: device } }), /can't be a device/);
   });
 });
