@@ -6,7 +6,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { DeepReadonly, PersistentVolume, PersistentVolumeClaim } from '../../api/types.ts';
 import { errorText } from '../cri/client.ts';
-import { VolumeError, type MountedVolume } from '../volumes/types.ts';
+import { VolumeError, type MountedVolume, type NodeResize } from '../volumes/types.ts';
 import { mountsBelow } from '../volumes/mounts.ts';
 import { setGroup } from '../volumes/ownership.ts';
 import type { CsiDriver } from './drivers.ts';
@@ -32,6 +32,9 @@ import type { CsiVolumeOptions, CsiVolumes, ReadPod } from './types.ts';
 import { volumeUsage } from './usage.ts';
 
 type SecretReference = DeepReadonly<{ name?: string; namespace?: string }>;
+
+/** gRPC's codes of what a driver will never do: INVALID_ARGUMENT, NOT_FOUND, OUT_OF_RANGE. */
+const INFEASIBLE = new Set([3, 5, 11]);
 
 /** The pod is woken when the node's status changes; this is for what was missed. */
 const ATTACH_RETRY_MS = 1000;
@@ -218,11 +221,18 @@ export function createCsiVolumes(options: CsiVolumeOptions): CsiVolumes {
     m: Mounting,
   ): Promise<void> {
     const bytes = options.grew(claim, pv);
-    if (bytes === undefined || m.spec.readOnly) return;
+    const said = claim.status?.allocatedResourceStatuses?.['storage'];
+    // the claim must ask for something else first
+    if (bytes === undefined || m.spec.readOnly || said === 'NodeResizeInfeasible') return;
     const driver = need(m.spec.driver);
     const capabilities = await driver.capabilities();
     if (!capabilities.has('EXPAND_VOLUME')) return;
     const name = pv.metadata!.name!;
+    const tell = (status: NodeResize) =>
+      options
+        .resizing(claim, status)
+        .catch((error: unknown) => options.logger.debug('the claim does not say how it grows', { name, error }));
+    if (said !== 'NodeResizeInProgress') await tell('NodeResizeInProgress');
     try {
       await exclusive(m.record, async () =>
         driver.call('NodeExpandVolume', {
@@ -242,6 +252,7 @@ export function createCsiVolumes(options: CsiVolumeOptions): CsiVolumes {
         `MountVolume.NodeExpandVolume succeeded for volume ${JSON.stringify(name)} ${options.nodeName}`,
       );
     } catch (error) {
+      if (INFEASIBLE.has((error as { code?: number }).code ?? 0)) await tell('NodeResizeInfeasible');
       // the volume is usable as it is
       options.event(
         pod,

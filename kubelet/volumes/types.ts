@@ -21,10 +21,15 @@ export class VolumeError extends Error {
   }
 }
 
+/** In a claim's allocatedResourceStatuses: infeasible is what the driver will never do. */
+export type NodeResize = 'NodeResizeInProgress' | 'NodeResizeInfeasible';
+
 /** What a claim's volume has become beyond what the claim's status says. */
 export interface ClaimGrowth {
   /** The volume's size in bytes, when the file system has still to follow; undefined when it need not. */
   grew(claim: DeepReadonly<PersistentVolumeClaim>, pv: DeepReadonly<PersistentVolume>): number | undefined;
+  /** Tells the API how it goes on the node (KEP-1790). */
+  resizing(claim: DeepReadonly<PersistentVolumeClaim>, status: NodeResize): Promise<void>;
   /** Tells the API that it has followed. */
   expanded(claim: DeepReadonly<PersistentVolumeClaim>, capacity: string): Promise<void>;
 }

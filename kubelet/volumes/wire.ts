@@ -105,6 +105,15 @@ function claimGrowth(client: Client): ClaimGrowth {
       const size = parseQuantity(pv.spec?.capacity?.['storage']);
       return size > parseQuantity(claim.status?.capacity?.['storage']) ? size : undefined;
     },
+    async resizing(claim, storage) {
+      const m = claim.metadata!;
+      const fresh = await client.get(persistentVolumeClaims, m.name!, m.namespace);
+      const allocatedResourceStatuses = { ...fresh.status?.allocatedResourceStatuses, storage };
+      await client.updateStatus(persistentVolumeClaims, {
+        ...fresh,
+        status: { ...fresh.status, allocatedResourceStatuses },
+      });
+    },
     async expanded(claim, capacity) {
       const m = claim.metadata!;
       const fresh = await client.get(persistentVolumeClaims, m.name!, m.namespace);

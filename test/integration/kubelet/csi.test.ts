@@ -186,10 +186,18 @@ describe('kubelet with a CSI driver', function () {
   it('lets the driver grow the file system', async () => {
     const pv = await node.client.get(persistentVolumes, 'pv-one');
     await node.client.update(persistentVolumes, { ...pv, spec: { ...pv.spec, capacity: { storage: '2Gi' } } });
+    driver.fail = { method: 'NodeExpandVolume', message: 'not now' };
     node.kubelet.pods.wakeAll();
+    const claimed = async () => (await node.client.get(persistentVolumeClaims, 'one', 'default')).status!;
+    await eventually(async () =>
+      assert.equal((await claimed()).allocatedResourceStatuses?.['storage'], 'NodeResizeInProgress'),
+    );
+    driver.fail = { message: '' };
     await eventually(async () => {
-      const c = await node.client.get(persistentVolumeClaims, 'one', 'default');
-      assert.equal(c.status!.capacity!['storage'], '2Gi');
+      node.kubelet.pods.wakeAll();
+      const status = await claimed();
+      assert.equal(status.capacity!['storage'], '2Gi');
+      assert.equal(status.allocatedResourceStatuses, undefined);
     });
     assert.deepEqual(made('NodeExpandVolume')[0]!.request['capacity_range'], {
       required_bytes: 2 ** 31,
