@@ -265,7 +265,7 @@ function binding(resource: string, kind: string, mutating: boolean) {
   return define<Binding>(GROUP, resource, kind, 'Cluster', {
     allowUnconditionalUpdate: false,
     storedVersions: KEPT_AS_BETA,
-    announcedStorage: 'v1beta1',
+    ...(mutating ? { announcedStorage: 'v1beta1' } : {}),
     strategy: {
       ...withGeneration<Binding>(),
       defaults: (b) => matchDefaults(b.spec?.matchResources),

@@ -257,7 +257,8 @@ export function webhooks(): Scenario[] {
     delete: rule({ operations: ['DELETE'] }),
     cluster: rule({ scope: 'Cluster' }),
     others: rule({ resources: ['*/status', 'secrets'] }),
-    everything: rule({ apiGroups: ['*'], apiVersions: ['*'], resources: ['*'] }),
+    // Objects of no namespace are never left out by it, so that other scenarios would meet the hook.
+    everything: rule({ apiGroups: ['*'], apiVersions: ['*'], resources: ['*'], scope: 'Namespaced' }),
     labelled: { objectSelector: { matchLabels: { seen: 'yes' } } },
     excepted: { objectSelector: { matchExpressions: [{ key: 'seen', operator: 'DoesNotExist' }] } },
     conditions: { matchConditions: [{ name: 'c', expression: 'object.metadata.name.startsWith("x")' }] },
