@@ -5,6 +5,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { KubeList, KubeObject, WatchEvent } from '../api/types.ts';
 import type { ConnectionOptions } from './kubeconfig.ts';
+import type { RequestMetrics } from './metrics.ts';
 import { resourcePath, type ResourceRef } from './resources.ts';
 import { headerLine, isPath, Lines, openTarget, parseError, readAll, type Target } from './transport.ts';
 
@@ -81,6 +82,7 @@ export interface ClientOptions extends ConnectionOptions {
   sharing?: Client;
   /** Asked just before a write is sent: false refuses it. For those that may act only as long as they hold a lease. */
   mayWrite?(): boolean;
+  metrics?: RequestMetrics;
 }
 
 /** Every failed request rejects with a StatusError, or with the socket's error when no answer came. */
@@ -164,15 +166,23 @@ export function createClient(initial: ClientOptions): Client {
     if (who) headers += headerLine('Authorization', who);
     if (body !== undefined) headers += headerLine('Content-Type', o.contentType ?? 'application/json');
     if (!isPath(path)) throw new TypeError(`a path must be encoded: ${path}`);
-    const answer = await target().plain.send({
-      method,
-      path,
-      headers,
-      body,
-      timeoutMs: o.timeoutMs ?? TIMEOUT_MS,
-      signal: o.signal,
-      refusal: options.mayWrite && method !== 'GET' ? refusal : undefined,
-    });
+    const { plain, url } = target();
+    const done = options.metrics?.begin(method, url.host);
+    const answer = await plain
+      .send({
+        method,
+        path,
+        headers,
+        body,
+        timeoutMs: o.timeoutMs ?? TIMEOUT_MS,
+        signal: o.signal,
+        refusal: options.mayWrite && method !== 'GET' ? refusal : undefined,
+      })
+      .catch((error: unknown) => {
+        done?.('<error>');
+        throw error;
+      });
+    done?.(answer.status);
     if (answer.status >= 400) throw parseError(answer.status, answer.body);
     if (o.ignoreAnswer) return undefined as R;
     const text = answer.body.toString('utf8');
@@ -339,8 +349,8 @@ export function createClient(initial: ClientOptions): Client {
       if (!own) throw new Error('a client that shares connections has none of its own');
       const old = own;
       own = openTarget(connection, options.maxSockets ?? 32);
-      const { userAgent, maxSockets } = options;
-      options = { ...connection, userAgent, maxSockets };
+      const { userAgent, maxSockets, metrics } = options;
+      options = { ...connection, userAgent, maxSockets, metrics };
       old.plain.retire();
       for (const f of followers) f(connection);
     },

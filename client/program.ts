@@ -5,12 +5,14 @@
 import { systemClock, systemIds, systemRand, type Clock, type Ids, type Rand } from '../base/clock.ts';
 import { usage, type FlagTable, type FlagValues } from '../base/flags.ts';
 import { createLogger, type Logger } from '../base/log.ts';
+import { MetricsRegistry, processMetrics } from '../base/metrics.ts';
 import { serveHttps, type Answer } from '../base/serving.ts';
 import { createClient, type Client } from './client.ts';
 import { guardServing } from './guard.ts';
 import { heldIdentity, newIdentity } from './identity.ts';
 import { followKubeconfig, loadKubeconfig } from './kubeconfig.ts';
 import type { LeaseOptions } from './leader-election.ts';
+import { createRequestMetrics } from './metrics.ts';
 
 /** Flags that mean something in every component. `identity-file` is the only one that upstream lacks. */
 export const COMPONENT_FLAGS = {
@@ -87,6 +89,8 @@ export interface ProgramDeps {
   ids: Ids;
   rand: Rand;
   logger: Logger;
+  /** What /metrics shows; it has the figures of the process and of its requests. */
+  registry: MetricsRegistry;
   /** Leadership was lost: ends the process. */
   onLost(): void;
 }
@@ -129,11 +133,14 @@ async function run<F extends ComponentFlags, O>(program: Program<F, O>, argv: re
   const level = (flags.v ?? 0) >= 4 ? 'debug' : 'info';
   const logger = createLogger({ clock, component: program.name, level });
 
+  const registry = new MetricsRegistry();
+  processMetrics(registry, clock.now());
+  const metrics = createRequestMetrics(registry, clock);
   const closers: { close(): void }[] = [];
   const connect = (file: string): Client => {
     const load = () => ({ ...loadKubeconfig(file), ...(flags.master ? { server: flags.master } : {}) });
     const { userAgent = program.name, maxSockets } = program;
-    const client = createClient({ ...load(), userAgent, maxSockets });
+    const client = createClient({ ...load(), userAgent, maxSockets, metrics });
     closers.push(client, followKubeconfig(file, { clock, logger, changed: () => client.reconnect(load()) }));
     return client;
   };
@@ -150,6 +157,7 @@ async function run<F extends ComponentFlags, O>(program: Program<F, O>, argv: re
     ids,
     rand: systemRand,
     logger,
+    registry,
     onLost() {
       if (ending) return;
       logger.error('leader election lost');

@@ -5,9 +5,7 @@
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { hasCode } from '../api/status.ts';
-
-/** The longest pause before another attempt. */
-const MAX_DELAY_MS = 1_000_000;
+import type { WorkQueueMetrics } from './metrics.ts';
 
 export interface WorkQueueOptions {
   clock: Clock;
@@ -17,6 +15,9 @@ export interface WorkQueueOptions {
   workers?: number;
   /** First delay after a failure in milliseconds, doubled each time; defaults to 5. */
   baseDelayMs?: number;
+  /** The longest pause before another attempt in milliseconds; defaults to 1,000,000. */
+  maxDelayMs?: number;
+  metrics?: WorkQueueMetrics;
   /** Does the work for one key. A rejection or `retry` puts the key back with a growing delay. */
   process(key: string): Promise<{ requeueAfterMs?: number; retry?: boolean } | void>;
 }
@@ -37,21 +38,39 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
   const { clock, logger } = options;
   const workers = options.workers ?? 5;
   const base = options.baseDelayMs ?? 5;
-  const waiting = new Set<string>();
-  const working = new Map<string, boolean>(); // value: added again meanwhile
+  const longest = options.maxDelayMs ?? 1_000_000;
+  /** Since when each waits. */
+  const waiting = new Map<string, number>();
+  /** Since when each is worked on, and since when it waits again, if it was added meanwhile. */
+  const working = new Map<string, { since: number; again?: number }>();
   const delayed = new Map<string, { at: number; timer: Timer }>();
   const failures = new Map<string, number>();
   const idlers: (() => void)[] = [];
   let running = false;
   let stopped: (() => void) | undefined;
 
+  const counts = options.metrics?.follow(options.name, {
+    get length() {
+      return waiting.size;
+    },
+    *working() {
+      for (const { since } of working.values()) yield (clock.monotonic() - since) / 1000;
+    },
+  });
+
   function add(key: string): void {
-    if (working.has(key)) working.set(key, true);
-    else waiting.add(key);
+    const now = clock.monotonic();
+    const current = working.get(key);
+    if (current ? current.again === undefined : !waiting.has(key)) {
+      if (counts) counts.adds.value++;
+      if (current) current.again = now;
+      else waiting.set(key, now);
+    }
     pump();
   }
   function addAfter(key: string, ms: number): void {
     if (ms <= 0) return add(key);
+    if (counts) counts.retries.value++;
     const at = clock.monotonic() + ms;
     const have = delayed.get(key);
     if (have) {
@@ -70,9 +89,11 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
   }
   function pump(): void {
     while (running && working.size < workers && waiting.size > 0) {
-      const key = waiting.values().next().value!;
+      const [key, since] = waiting.entries().next().value!;
+      const now = clock.monotonic();
+      counts?.waited.observe((now - since) / 1000);
       waiting.delete(key);
-      working.set(key, false);
+      working.set(key, { since: now });
       void work(key);
     }
     if (working.size === 0) {
@@ -102,16 +123,17 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
       const said = faulty || !(error instanceof Error) ? error : error.message;
       logger[faulty ? 'error' : level]('work failed', { queue: options.name, key, error: said, retryMs: again });
     }
-    const readded = working.get(key);
+    const { since, again: readded } = working.get(key)!;
+    counts?.worked.observe((clock.monotonic() - since) / 1000);
     working.delete(key);
-    if (readded) waiting.add(key);
+    if (readded !== undefined) waiting.set(key, readded);
     if (again !== undefined && running) addAfter(key, again);
     pump();
   }
   function backoff(key: string): number {
     const n = failures.get(key) ?? 0;
     failures.set(key, n + 1);
-    return Math.min(base * 2 ** Math.min(n, 40), MAX_DELAY_MS);
+    return Math.min(base * 2 ** Math.min(n, 40), longest);
   }
 
   return {

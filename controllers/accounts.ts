@@ -76,6 +76,7 @@ export function createAccountClients(options: {
       userAgent: `kube-controller-manager/system:serviceaccount:${NAMESPACE}:${account}`,
       sharing: pool,
       mayWrite: client.options.mayWrite,
+      metrics: client.options.metrics,
     });
     const renew = (): void => {
       const left = Math.max(held.expires - clock.now(), 60_000);

@@ -10,6 +10,7 @@ import type { Client } from '../client/client.ts';
 import type { EventRecorder } from '../client/events.ts';
 import { keyOf, type Informer } from '../client/informer.ts';
 import type { ResourceRef } from '../client/resources.ts';
+import type { WorkQueueMetrics } from '../client/metrics.ts';
 import { createWorkQueue, type WorkQueue } from '../client/workqueue.ts';
 import { createExpectations, type Expectations } from './expectations.ts';
 import type { InformerFactory } from './factory.ts';
@@ -76,6 +77,8 @@ export interface Controller<I extends Inputs = Inputs, S = unknown> {
   enabled?(options: ControllerOptions): boolean;
   /** The option that says how many keys are worked on at once; defaults to 5. */
   workers?(options: ControllerOptions): number;
+  /** The longest pause after failures in milliseconds; defaults to 1,000,000. */
+  slowest?(options: ControllerOptions): number;
   state?(base: Omit<Deps<I>, 'state'>): S;
   triggers: { [K in keyof I]?: 'self' | Keys<TypeOf<I[K]>, Deps<I, S>> | Trigger<TypeOf<I[K]>, Deps<I, S>> };
   /** Keys to begin with, for work that no object stands for. */
@@ -102,6 +105,7 @@ export interface RunOptions {
   logger: Logger;
   recorder: EventRecorder;
   options: ControllerOptions;
+  metrics?: WorkQueueMetrics;
 }
 
 export interface RunningController {
@@ -129,6 +133,8 @@ export async function runController(
     logger,
     name: controller.name,
     workers: controller.workers?.(options) ?? 5,
+    maxDelayMs: controller.slowest?.(options),
+    metrics: run.metrics,
     process: (key) => controller.reconcile(key, deps),
   });
   const base: Omit<Deps, 'state'> = {

@@ -2,10 +2,12 @@
 import { readFileSync } from 'node:fs';
 import type { Clock, Ids, Rand } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
+import { MetricsRegistry } from '../base/metrics.ts';
 import { guardWrites, type Client } from '../client/client.ts';
 import { createEventRecorder, type EventRecorder } from '../client/events.ts';
 import { newIdentity } from '../client/identity.ts';
 import { createLeaderElector, type LeaseOptions } from '../client/leader-election.ts';
+import { createWorkQueueMetrics, type WorkQueueMetrics } from '../client/metrics.ts';
 import { createAccountClients, type AccountClients } from './accounts.ts';
 import { createInformerFactory } from './factory.ts';
 import { runController, type AnyController, type RunningController } from './framework.ts';
@@ -28,6 +30,8 @@ export interface ManagerOptions extends Partial<ControllerOptions> {
   useServiceAccountCredentials?: boolean;
   /** Deep-freezes cached objects; for tests. */
   freeze?: boolean;
+  /** What /metrics shows beside its own families; a fresh one when absent. */
+  registry?: MetricsRegistry;
   /** Called when leadership was lost: the process should end. */
   onLost?(): void;
 }
@@ -36,10 +40,14 @@ export interface ControllerManager {
   readonly isLeader: boolean;
   /** Names of the controllers that run. */
   readonly running: readonly string[];
+  /** Prometheus text. */
+  metrics(): string;
   /** Resolves when every controller's informers are in step for the first time. */
   ready(): Promise<void>;
   stop(): Promise<void>;
 }
+
+const NAME = 'kube-controller-manager';
 
 /** Whether the patterns (`*`, `name`, `-name`) select a controller. */
 export function isSelected(name: string, patterns: readonly string[], offByDefault: boolean): boolean {
@@ -59,11 +67,24 @@ export async function start(options: ManagerOptions): Promise<ControllerManager>
     (c) => isSelected(c.name, patterns, c.offByDefault === true) && (c.enabled?.(settings) ?? true),
   );
   const identity = options.identity ?? newIdentity(ids);
+  const registry = options.registry ?? new MetricsRegistry();
+  const metrics = createWorkQueueMetrics(registry);
+  const running = selected.map((c) => c.name);
+  const show = (isLeader: () => boolean) => {
+    const master = registry.gauge('leader_election_master_status', 'Whether this process leads.', ['name']);
+    const managed = registry.gauge('running_managed_controllers', 'Controllers that run.', ['manager', 'name']);
+    registry.onCollect(() => {
+      const value = isLeader() ? 1 : 0;
+      master.set([NAME], value);
+      for (const name of running) managed.set([NAME, name], value);
+    });
+    return () => registry.text();
+  };
   let term: { stop(): Promise<void>; ready: Promise<void> } | undefined;
   let nextReady: (() => void)[] = [];
 
   function begin(acting: Client): void {
-    const run = lead({ client: acting, options, settings, selected });
+    const run = lead({ client: acting, options, settings, selected, metrics });
     term = run;
     void run.ready.then(() => {
       for (const f of nextReady.splice(0)) f();
@@ -74,7 +95,8 @@ export async function start(options: ManagerOptions): Promise<ControllerManager>
     begin(client);
     return {
       isLeader: true,
-      running: selected.map((c) => c.name),
+      running,
+      metrics: show(() => true),
       ready: () => term!.ready,
       async stop() {
         await term?.stop();
@@ -82,20 +104,20 @@ export async function start(options: ManagerOptions): Promise<ControllerManager>
     };
   }
 
-  const recorder = createEventRecorder({ client, clock, ids, logger, component: 'kube-controller-manager' });
+  const recorder = createEventRecorder({ client, clock, ids, logger, component: NAME });
   const elector = createLeaderElector({
     ...options.leaderElection,
     client,
     clock,
     rand,
     logger,
-    name: options.leaderElection?.name ?? 'kube-controller-manager',
+    name: options.leaderElection?.name ?? NAME,
     identity,
     onStartedLeading() {
       const lease = {
         kind: 'Lease',
         apiVersion: 'coordination.k8s.io/v1',
-        metadata: { name: 'kube-controller-manager', namespace: 'kube-system' },
+        metadata: { name: NAME, namespace: 'kube-system' },
       };
       recorder.event(lease, 'Normal', 'LeaderElection', `${identity} became leader`);
       begin(guardWrites(client, () => elector.holds()));
@@ -112,7 +134,8 @@ export async function start(options: ManagerOptions): Promise<ControllerManager>
     get isLeader() {
       return elector.isLeader;
     },
-    running: selected.map((c) => c.name),
+    running,
+    metrics: show(() => elector.isLeader),
     ready: () => (term ? term.ready : new Promise((resolve) => nextReady.push(resolve))),
     async stop() {
       await elector.stop();
@@ -126,10 +149,11 @@ interface Term {
   options: ManagerOptions;
   settings: ControllerOptions;
   selected: readonly AnyController[];
+  metrics: WorkQueueMetrics;
 }
 
 /** Runs the controllers until stopped. */
-function lead({ client, options, settings, selected }: Term): { stop(): Promise<void>; ready: Promise<void> } {
+function lead({ client, options, settings, selected, metrics }: Term): { stop(): Promise<void>; ready: Promise<void> } {
   const { clock, ids, rand, logger } = options;
   const abort = new AbortController();
   const factory = createInformerFactory({ client, clock, rand, logger, freeze: options.freeze });
@@ -154,7 +178,7 @@ function lead({ client, options, settings, selected }: Term): { stop(): Promise<
     recorders.push(recorder);
     const run = await runController(
       controller,
-      { factory, client: own, clock, ids, rand, logger, recorder, options: settings },
+      { factory, client: own, clock, ids, rand, logger, recorder, options: settings, metrics },
       abort.signal,
     );
     if (abort.signal.aborted) await run.stop();

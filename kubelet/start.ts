@@ -6,10 +6,12 @@ import { createExec } from '../base/exec.ts';
 import { systemClock, systemIds, systemRand, type Clock, type Ids, type Rand, type Timer } from '../base/clock.ts';
 import { createLogger, type Logger } from '../base/log.ts';
 import type { DeepReadonly, Node, Pod, Service } from '../api/types.ts';
+import { MetricsRegistry, processMetrics } from '../base/metrics.ts';
 import { createClient } from '../client/client.ts';
 import { createEventRecorder, type EventRecorder } from '../client/events.ts';
 import { createInformer, type Informer } from '../client/informer.ts';
 import { followKubeconfig, loadKubeconfig, type ConnectionOptions } from '../client/kubeconfig.ts';
+import { createRequestMetrics } from '../client/metrics.ts';
 import { nodes, pods, services } from '../client/resources.ts';
 import { bootstrap, CLIENT_PAIR } from './certs/bootstrap.ts';
 import { rotate, type Rotation } from './certs/rotation.ts';
@@ -122,8 +124,12 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
       logger,
       signal: stopping.signal,
     });
+  const registry = new MetricsRegistry();
+  processMetrics(registry, clock.now());
   const connection = options.connection ?? (options.kubeconfig ? loadKubeconfig(options.kubeconfig) : undefined);
-  const client = connection ? createClient({ ...connection, userAgent: 'kubelet' }) : undefined;
+  const client = connection
+    ? createClient({ ...connection, userAgent: 'kubelet', metrics: createRequestMetrics(registry, clock) })
+    : undefined;
   const followed =
     client && !options.connection && options.kubeconfig
       ? followKubeconfig(options.kubeconfig, { clock, logger, changed: (c) => client.reconnect(c) })
@@ -304,6 +310,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
       nodeIPs,
       rootDir,
       certDir,
+      registry,
       machine,
       cgroups: deps.cgroups,
       rotations,

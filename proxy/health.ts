@@ -1,7 +1,7 @@
 /** Health endpoints: the proxy's own (/healthz, /livez) and one per Service with a healthCheckNodePort; its metrics. */
 import http from 'node:http';
 import type { Logger } from '../base/log.ts';
-import { MetricsRegistry, processMetrics } from '../base/metrics.ts';
+import { processMetrics, type MetricsRegistry } from '../base/metrics.ts';
 import type { ServicePort } from './rules/model.ts';
 
 export interface HealthServer {
@@ -90,12 +90,13 @@ export function createProxyHealth(options: {
 export function createProxyMetrics(options: {
   port: number;
   host: string;
+  registry: MetricsRegistry;
   startedAt: number;
   /** Of the last sync, in ms. */
   lastUpdated(): number;
   logger: Logger;
 }): http.Server {
-  const registry = new MetricsRegistry();
+  const { registry } = options;
   processMetrics(registry, options.startedAt);
   const last = registry.gauge(
     'kubeproxy_sync_proxy_rules_last_timestamp_seconds',

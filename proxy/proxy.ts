@@ -3,9 +3,11 @@ import { availableParallelism } from 'node:os';
 import type { Clock, Rand } from '../base/clock.ts';
 import { createExec } from '../base/exec.ts';
 import type { Logger } from '../base/log.ts';
+import { MetricsRegistry } from '../base/metrics.ts';
 import { createClient } from '../client/client.ts';
 import { createInformer } from '../client/informer.ts';
 import { followKubeconfig, loadKubeconfig } from '../client/kubeconfig.ts';
+import { createRequestMetrics } from '../client/metrics.ts';
 import { endpointSlices, nodes as nodeResource, services as serviceResource } from '../client/resources.ts';
 import { createProxyHealth, createProxyMetrics, createServiceHealth } from './health.ts';
 import { applyConntrackSettings, conntrackSettings } from './limits.ts';
@@ -29,7 +31,12 @@ const UNHEALTHY_MS = 60_000;
 export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop(): Promise<void> }> {
   const { clock, logger } = deps;
   const exec = createExec(deps);
-  const client = createClient({ ...loadKubeconfig(options.kubeconfig), userAgent: 'kube-proxy' });
+  const registry = new MetricsRegistry();
+  const client = createClient({
+    ...loadKubeconfig(options.kubeconfig),
+    userAgent: 'kube-proxy',
+    metrics: createRequestMetrics(registry, clock),
+  });
   const followed = followKubeconfig(options.kubeconfig, { clock, logger, changed: (c) => client.reconnect(c) });
   const common = { client, ...deps };
   const nodes = createInformer(nodeResource, common);
@@ -89,6 +96,7 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
       ? undefined
       : createProxyMetrics({
           ...hostAndPort(options.metricsBindAddress),
+          registry,
           startedAt: clock.now(),
           lastUpdated: () => sync.lastRun,
           logger,

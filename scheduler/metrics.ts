@@ -1,5 +1,5 @@
 /** The scheduler's figures, by the names that dashboards know. */
-import { MetricsRegistry, processMetrics } from '../base/metrics.ts';
+import type { MetricsRegistry } from '../base/metrics.ts';
 
 const exponential = (first: number, factor: number, n: number) =>
   Array.from({ length: n }, (_, i) => Number((first * factor ** i).toPrecision(12)));
@@ -13,10 +13,8 @@ export interface Gauges {
   assumedPods: number;
 }
 
-/** `startedAt` in milliseconds since the epoch; `gauges` is asked when the figures are read. */
-export function createMetrics(startedAt: number, gauges: () => Gauges) {
-  const registry = new MetricsRegistry();
-  processMetrics(registry, startedAt);
+/** Adds the scheduler's families to the registry; `gauges` is asked when the figures are read. */
+export function createMetrics(registry: MetricsRegistry, gauges: () => Gauges) {
   const attempts = registry.counter('scheduler_schedule_attempts_total', 'Attempts to schedule pods, by result.', [
     'profile',
     'result',

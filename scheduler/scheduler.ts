@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import { systemClock, systemIds, systemRand, type Clock, type Ids, type Rand } from '../base/clock.ts';
 import { silentLogger, type Logger } from '../base/log.ts';
+import { MetricsRegistry } from '../base/metrics.ts';
 import type { DeepReadonly, Pod } from '../api/types.ts';
 import { guardWrites, type Client } from '../client/client.ts';
 import { newIdentity } from '../client/identity.ts';
@@ -33,6 +34,8 @@ export interface SchedulerOptions {
   ids?: Ids;
   rand?: Rand;
   logger?: Logger;
+  /** What /metrics shows beside the scheduler's families; a fresh one when absent. */
+  registry?: MetricsRegistry;
   /** Decisions run ahead of their bindings by this many pods at most; defaults to 128. */
   maxBinding?: number;
   /** The lease was lost: the process had better end. */
@@ -142,7 +145,7 @@ export async function start(options: SchedulerOptions): Promise<Scheduler> {
   let stopped = false;
   let pumping: { cancel(): void } | undefined;
   let busy = false;
-  const metrics = createMetrics(clock.now(), () => ({
+  const metrics = createMetrics(options.registry ?? new MetricsRegistry(), () => ({
     pending: queue.sizes,
     nodes: cache.nodes.length,
     pods: cache.podCount,

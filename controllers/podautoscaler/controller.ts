@@ -243,6 +243,8 @@ export const horizontalPodAutoscalerController = defineController({
   inputs,
   outputs: ['update horizontalpodautoscalers/status.autoscaling', 'get,update */scale.*'],
   workers: concurrency('horizontal-pod-autoscaler'),
+  // Metrics that were away for an hour are looked for again as often as ever.
+  slowest: (o) => o.hpaSyncPeriodMs,
   state: (): State => ({ history: new Map(), selectors: new Map() }),
   triggers: {
     autoscalers: {

@@ -43,15 +43,6 @@ export async function kubeletMetrics(from: {
       count,
     );
   out.add('kubelet_node_name', 'gauge', "The node's name. The count is always 1.", { node: nodeName }, 1);
-  out.add('process_resident_memory_bytes', 'gauge', 'Resident memory size in bytes.', {}, process.memoryUsage.rss());
-  const cpu = process.cpuUsage();
-  out.add(
-    'process_cpu_seconds_total',
-    'counter',
-    'Total user and system CPU time spent in seconds.',
-    {},
-    (cpu.user + cpu.system) / 1e6,
-  );
   for (const w of workers)
     for (const v of await volumes.of(w))
       for (const [name, help, field] of v.pvcRef ? VOLUME_METRICS : [])

@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream';
 import type { SecureContextOptions } from 'node:tls';
 import { formatTime, type Clock, type Ids, type Rand } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import type { MetricsRegistry } from '../../base/metrics.ts';
 import { listen } from '../../base/serving.ts';
 import { lazyModule } from '../../base/lazy.ts';
 import { refuseUpgrade } from '../../base/streams/upgrade.ts';
@@ -44,6 +45,8 @@ export interface ServerOptions {
   nodeIPs: readonly string[];
   rootDir: string;
   certDir: string;
+  /** What /metrics shows beside the kubelet's own families. */
+  registry: MetricsRegistry;
   machine: Machine;
   cgroups: CgroupManager | undefined;
   rotations: Rotation[];
@@ -68,7 +71,7 @@ type Streaming = ReturnType<ReturnType<typeof streamingModule>['createStreaming'
 const SERVING_PAIR = 'kubelet-server';
 
 export async function startServer(options: ServerOptions): Promise<KubeletServer> {
-  const { config, clock, logger, manager, deps } = options;
+  const { config, clock, logger, manager, deps, registry } = options;
   const auth = createServerAuth(options);
   const volumes = createVolumeStats({ clock, deps });
   const runtimeSocket = config.containerRuntimeEndpoint.replace(/^unix:(\/\/)?/, '');
@@ -167,14 +170,15 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
       sendText(
         res,
         200,
-        await kubeletMetrics({
-          clock,
-          manager,
-          volumes,
-          counts,
-          nodeName: options.nodeName,
-          terminations: deps.status.terminations,
-        }),
+        registry.text() +
+          (await kubeletMetrics({
+            clock,
+            manager,
+            volumes,
+            counts,
+            nodeName: options.nodeName,
+            terminations: deps.status.terminations,
+          })),
         type,
       );
     },

@@ -5,9 +5,12 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { systemClock } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/log.ts';
+import { MetricsRegistry } from '../../../base/metrics.ts';
 import { createAuthority, issue, type Identity } from '../../../base/pki.ts';
 import { createClient, type Client } from '../../../client/client.ts';
 import { followKubeconfig, loadKubeconfig } from '../../../client/kubeconfig.ts';
+import { createRequestMetrics } from '../../../client/metrics.ts';
+import { nodes } from '../../../client/resources.ts';
 import { startTestServer, type TestServer } from '../apiserver/harness.ts';
 
 describe('a client of a kubeconfig', function () {
@@ -57,6 +60,30 @@ describe('a client of a kubeconfig', function () {
     }
     assert.fail(`still ${now}`);
   }
+
+  it('counts its requests by code, through a change of its connection', async () => {
+    const registry = new MetricsRegistry();
+    const { userAgent, ...connection } = server.client.options;
+    const client = createClient({ ...connection, userAgent, metrics: createRequestMetrics(registry, systemClock) });
+    await client.list(nodes);
+    client.reconnect(connection);
+    await client.list(nodes);
+    await assert.rejects(client.get(nodes, 'nobody'));
+    await assert.rejects(client.list(nodes, { signal: AbortSignal.abort() }));
+    client.close();
+    const { host } = new URL(server.url);
+    const lines = registry.text().split('\n');
+    for (const [code, n] of [
+      ['200', 2],
+      ['404', 1],
+      ['<error>', 1],
+    ])
+      assert.ok(
+        lines.includes(`rest_client_requests_total{code="${code}",host="${host}",method="GET"} ${n}`),
+        lines.join('\n'),
+      );
+    assert.ok(lines.includes(`rest_client_request_duration_seconds_count{host="${host}",verb="GET"} 4`));
+  });
 
   it('takes up rotated certificates, a changed file and a new authority without a restart', async () => {
     put('ca.crt', server.ca);

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { silentLogger } from '../../../base/log.ts';
+import { MetricsRegistry } from '../../../base/metrics.ts';
 import type { KubeObject } from '../../../api/types.ts';
 import type { Informer } from '../../../client/informer.ts';
+import { createWorkQueueMetrics } from '../../../client/metrics.ts';
 import { createWorkQueue } from '../../../client/workqueue.ts';
 import { pods } from '../../../client/resources.ts';
 import { createExpectations } from '../../../controllers/expectations.ts';
@@ -75,6 +77,42 @@ describe('work queue', () => {
     await clock.advanceAsync(1000);
     assert.deepEqual(at, [0, 10, 30, 70]);
     await queue.stop();
+  });
+
+  it('waits no longer than it is told to, and counts what it does', async () => {
+    const clock = manualClock(0);
+    const registry = new MetricsRegistry();
+    const at: number[] = [];
+    const queue = createWorkQueue({
+      clock,
+      logger: silentLogger,
+      name: 'q',
+      baseDelayMs: 100,
+      maxDelayMs: 200,
+      metrics: createWorkQueueMetrics(registry),
+      process: async () => {
+        at.push(clock.now());
+        if (at.length < 5) throw new Error('no');
+      },
+    });
+    queue.start();
+    queue.add('a');
+    await queue.idle();
+    await clock.advanceAsync(2000);
+    assert.deepEqual(at, [0, 100, 300, 500, 700]);
+    await queue.stop();
+    queue.add('b');
+    queue.add('b');
+    const shown = registry.text().split('\n');
+    for (const line of [
+      'workqueue_adds_total{name="q"} 6',
+      'workqueue_retries_total{name="q"} 4',
+      'workqueue_depth{name="q"} 1',
+      'workqueue_unfinished_work_seconds{name="q"} 0',
+      'workqueue_work_duration_seconds_count{name="q"} 5',
+      'workqueue_queue_duration_seconds_count{name="q"} 5',
+    ])
+      assert.ok(shown.includes(line), `${line} in\n${shown.join('\n')}`);
   });
 
   it('keeps the earlier of two delays', async () => {
