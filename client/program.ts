@@ -4,6 +4,7 @@
  */
 import { systemClock, systemIds, systemRand, type Clock, type Ids, type Rand } from '../base/clock.ts';
 import { usage, type FlagTable, type FlagValues } from '../base/flags.ts';
+import { tidyWhenQuiet } from '../base/lean.ts';
 import { createLogger, type Logger } from '../base/log.ts';
 import { MetricsRegistry, processMetrics } from '../base/metrics.ts';
 import { serveHttps, type Answer } from '../base/serving.ts';
@@ -149,6 +150,7 @@ async function run<F extends ComponentFlags, O>(program: Program<F, O>, argv: re
     ? await heldIdentity(identityFile, ids)
     : { identity: newIdentity(ids), async release() {} };
   const client = connect(kubeconfig);
+  tidyWhenQuiet(clock);
   let ending = false;
   const running = await program.start(options, {
     client,
