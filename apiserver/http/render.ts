@@ -26,7 +26,7 @@ export function contentType(view: View): string {
 export function encodeObject(object: AnyObject, view: View): Buffer {
   switch (view.media) {
     case 'json':
-      return Buffer.from(encodeJson(object, view.pretty ? 2 : undefined) + '\n');
+      return Buffer.from(view.pretty ? encodeJson(object, 2) : `${encodeJson(object)}\n`);
     case 'yaml':
       return Buffer.from(encodeYaml(object));
     case 'protobuf':

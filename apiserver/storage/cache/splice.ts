@@ -51,25 +51,61 @@ function metadataStart(b: Buffer): number {
     i = skipString(b, i);
     const keyEnd = i - 1;
     while (isSpace(b[i]) || b[i] === 0x3a) i++;
-    if (keyEnd - key === 8 && b.compare(METADATA, 0, 8, key, keyEnd) === 0) return b[i] === OPEN ? i + 1 : -1;
+    if (holds(b, key, keyEnd, METADATA)) return b[i] === OPEN ? i + 1 : -1;
     i = skipValue(b, i);
   }
 }
 
+/** What stands before the resourceVersion in ObjectMeta's order; few and short, whatever the object's size. */
+const BEFORE = ['name', 'generateName', 'namespace', 'selfLink', 'uid'].map((name) => Buffer.from(name));
+
+function holds(b: Buffer, from: number, to: number, text: Buffer): boolean {
+  if (text.length !== to - from) return false;
+  for (let i = 0; i < text.length; i++) if (text[i] !== b[from + i]) return false;
+  return true;
+}
+
+/** Where a resourceVersion belongs among the members of metadata: its index, and true when members stand before it. */
+function place(b: Buffer, start: number): { at: number; after: boolean } {
+  let at = start;
+  let after = false;
+  for (;;) {
+    let i = at;
+    while (isSpace(b[i]) || b[i] === 0x2c) i++;
+    if (b[i] !== QUOTE) return { at, after };
+    const key = i + 1;
+    i = skipString(b, i);
+    const keyEnd = i - 1;
+    if (!BEFORE.some((n) => holds(b, key, keyEnd, n))) return { at, after };
+    while (isSpace(b[i]) || b[i] === 0x3a) i++;
+    at = skipValue(b, i);
+    after = true;
+  }
+}
+
 /**
- * A copy of `value` (JSON of an object whose metadata has no resourceVersion) with `"resourceVersion":"N"` as the
- * first member of metadata. The copy has memory of its own, so that keeping it keeps nothing else alive.
+ * A copy of `value` (JSON of an object whose metadata has no resourceVersion) with `"resourceVersion":"N"` among the
+ * members of metadata, after name, namespace and uid, where Kubernetes writes it. The copy has memory of its own, so
+ * that keeping it keeps nothing else alive.
  */
 export function spliceRevision(value: Buffer, revision: number): Buffer {
-  let at = metadataStart(value);
+  const start = metadataStart(value);
+  let at: number;
   let text: string;
-  if (at < 0) {
+  let after = false;
+  if (start < 0) {
     at = value.indexOf(OPEN) + 1;
     text = `"metadata":{"resourceVersion":"${revision}"}`;
-  } else text = `"resourceVersion":"${revision}"`;
-  let next = at;
-  while (isSpace(value[next])) next++;
-  if (value[next] !== CLOSE) text += ',';
+  } else {
+    ({ at, after } = place(value, start));
+    text = `"resourceVersion":"${revision}"`;
+  }
+  if (after) text = `,${text}`;
+  else {
+    let next = at;
+    while (isSpace(value[next])) next++;
+    if (value[next] !== CLOSE) text += ',';
+  }
   const out = withRoom(value.length + text.length);
   value.copy(out, 0, 0, at);
   out.write(text, at, 'latin1');
@@ -94,7 +130,8 @@ export function withNewline(json: Buffer): Buffer {
 
 /** A copy of what spliceRevision made, with another revision. */
 export function replaceRevision(json: Buffer, revision: number): Buffer {
-  const key = metadataStart(json);
+  let key = place(json, metadataStart(json)).at;
+  while (key < json.length && json[key] !== QUOTE) key++;
   const from = skipString(json, key) + 1;
   const to = skipString(json, from);
   const text = `"${revision}"`;

@@ -38,9 +38,25 @@ describe('splicing the resourceVersion', () => {
     });
   }
 
-  it('puts it first into metadata', () => {
-    const out = spliceRevision(Buffer.from('{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"}}'), 5);
-    assert.equal(out.toString(), '{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"5","name":"a"}}');
+  it('puts it where Kubernetes writes it', () => {
+    for (const [metadata, want] of [
+      ['{"name":"a"}', '{"name":"a","resourceVersion":"5"}'],
+      [
+        '{"name":"a","namespace":"b","uid":"u","generation":1}',
+        '{"name":"a","namespace":"b","uid":"u","resourceVersion":"5","generation":1}',
+      ],
+      [
+        '{ "name" : "a", "uid": "u" , "labels":{} }',
+        '{ "name" : "a", "uid": "u" ,"resourceVersion":"5", "labels":{} }',
+      ],
+      ['{"labels":{"name":"x"},"name":"a"}', '{"resourceVersion":"5","labels":{"name":"x"},"name":"a"}'],
+    ] as const)
+      assert.deepEqual(
+        spliceRevision(Buffer.from(`{"kind":"Pod","metadata":${metadata}}`), 5)
+          .toString()
+          .split('"metadata":')[1],
+        `${want}}`,
+      );
   });
 
   it('refuses what is no JSON object', () => {
