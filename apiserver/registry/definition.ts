@@ -60,6 +60,8 @@ export interface Strategy<T extends KubeObject = KubeObject> {
   prepareForCreate?(object: T, ctx: StrategyContext): void;
   /** What is wrong with a new object, its metadata included. */
   validate?(object: T, ctx: StrategyContext): FieldError[];
+  /** On update, fields of features that are off count as a change of the spec before they are dropped. */
+  readonly countsDisabledFields?: boolean;
   /** Restores what this endpoint may not change, bumps generation when the spec changed. */
   prepareForUpdate?(object: T, old: DeepReadonly<T>, ctx: StrategyContext): void;
   /** What is wrong with the new form of an object, its metadata included. */

@@ -37,7 +37,6 @@ const OFF: Readonly<Record<string, readonly string[]>> = {
   // ClusterTrustBundleProjection, PodCertificateRequest
   'io.k8s.api.core.v1.VolumeProjection': ['clusterTrustBundle', 'podCertificate'],
   // ContainerStopSignals
-  'io.k8s.api.core.v1.Lifecycle': ['stopSignal'],
   'io.k8s.api.core.v1.ContainerStatus': ['stopSignal'],
   // MaxUnavailableStatefulSet
   'io.k8s.api.apps.v1.RollingUpdateStatefulSetStrategy': ['maxUnavailable'],
@@ -52,7 +51,19 @@ const OFF: Readonly<Record<string, readonly string[]>> = {
   'io.k8s.api.resource.v1.Device': ['nodeAllocatableResourceMappings'],
 };
 
+const CONTAINERS = new Set(['io.k8s.api.core.v1.Container', 'io.k8s.api.core.v1.EphemeralContainer']);
+
+/** ContainerStopSignals: hooks that say nothing else go as a whole. */
+function dropStopSignal(container: JsonObject): void {
+  const hooks = container['lifecycle'] as JsonObject | undefined;
+  if (hooks?.['stopSignal'] === undefined) return;
+  const { stopSignal: _, ...rest } = hooks;
+  if (isEmpty(rest)) delete container['lifecycle'];
+  else container['lifecycle'] = rest;
+}
+
 const dropFields = createVisitor((type) => {
+  if (CONTAINERS.has(type.name)) return dropStopSignal;
   const names = OFF[type.name];
   return (
     names &&

@@ -167,8 +167,9 @@ async function prepared(
   const store = served.store!;
   const strategy = strategyOf(request);
   const ctx = strategyContext(deps, request);
-  dropDisabledFields(served.definition, object);
+  if (!strategy.countsDisabledFields) dropDisabledFields(served.definition, object);
   strategy.prepareForUpdate?.(object, old, ctx);
+  if (strategy.countsDisabledFields) dropDisabledFields(served.definition, object);
   object.metadata = orderMeta(object.metadata ?? {});
   const errors: FieldError[] = strategy.authorizeUpdate
     ? await strategy.authorizeUpdate(object, old, ctx, rightsOf(deps, request))

@@ -234,6 +234,7 @@ function noteTaints(s: Slice, ctx: StrategyContext): void {
 export const resourceSlices = define<Slice>(GROUP, 'resourceslices', 'ResourceSlice', 'Cluster', {
   returnDeletedObject: true,
   strategy: {
+    countsDisabledFields: true,
     prepareForCreate(s, ctx) {
       (s.metadata ??= {}).generation = 1;
       noteTaints(s, ctx);

@@ -133,4 +133,27 @@ describe('answers that hold for every kind', () => {
     const { status } = JSON.parse(unclear.body.toString()) as { status: JsonObject };
     assert.match(status['evaluationError'] as string, /fieldSelector ignored/);
   });
+
+  it('counts no generation for what belongs to a feature that is off, but for devices', async () => {
+    const container = { name: 'c', image: 'i' };
+    const template = { metadata: { labels: { a: 'b' } }, spec: { containers: [container] } };
+    const generation = async (path: string, body: JsonValue) => {
+      const { json } = await send('PATCH', path, body, 'application/merge-patch+json');
+      return (json as { metadata: JsonObject }).metadata['generation'];
+    };
+    const sets = '/apis/apps/v1/namespaces/default/daemonsets';
+    await send('POST', sets, { metadata: { name: 'd' }, spec: { selector: { matchLabels: { a: 'b' } }, template } });
+    const containers = [{ ...container, lifecycle: { stopSignal: 'SIGTERM' } }];
+    assert.equal(await generation(`${sets}/d`, { spec: { template: { spec: { containers } } } }), 1);
+    const slices = '/apis/resource.k8s.io/v1/resourceslices';
+    const spec = {
+      driver: 'd.example.com',
+      nodeName: 'n',
+      pool: { name: 'p', generation: 1, resourceSliceCount: 1 },
+      devices: [{ name: 'gpu', attributes: { size: { int: 1 } } }],
+    };
+    assert.equal((await send('POST', slices, { metadata: { name: 's' }, spec })).code, 201);
+    const devices = [{ name: 'gpu', attributes: { size: { int: 1, ints: [1] } } }];
+    assert.equal(await generation(`${slices}/s`, { spec: { devices } }), 2);
+  });
 });
