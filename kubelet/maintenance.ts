@@ -59,7 +59,13 @@ export function startMaintenance(options: MaintenanceOptions): { stop(): void } 
       logger,
     }),
   );
-  const gc = createImageGc({ ...options, forget: (id) => options.deps.images.forget(id) });
+  const gc = createImageGc({
+    ...options,
+    forget(id, why) {
+      options.deps.images.forget(id);
+      options.deps.metrics?.imagesCollected.add([why]);
+    },
+  });
   each(5 * 60_000, 'images', () => gc.collect());
   const leftovers = createLeftovers({ ...options, exec: options.deps.exec, ageMs: LEFTOVER_AGE_MS });
   each(LEFTOVER_AGE_MS / 3, 'leftovers', async () => {

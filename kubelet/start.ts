@@ -14,10 +14,13 @@ import { followKubeconfig, loadKubeconfig, type ConnectionOptions } from '../cli
 import { createRequestMetrics } from '../client/metrics.ts';
 import { nodes, pods, services } from '../client/resources.ts';
 import { bootstrap, CLIENT_PAIR } from './certs/bootstrap.ts';
-import { rotate, type Rotation } from './certs/rotation.ts';
+import { rotate, showExpiry, type Rotation } from './certs/rotation.ts';
 import { parseDuration, type KubeletConfiguration } from './config.ts';
 import { createCriRuntime } from './cri/client.ts';
 import type { Runtime } from './cri/types.ts';
+import { createKubeletMetrics } from './metrics/families.ts';
+import { createNodeStartup } from './metrics/node-startup.ts';
+import { measureRuntime } from './metrics/runtime.ts';
 import { createNodeAgent, type NodeAgent } from './node/agent.ts';
 import { createHealth } from './node/health.ts';
 import { readMachine } from './node/machine.ts';
@@ -103,7 +106,10 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
   const rotations: Rotation[] = [];
   if (!options.hollow) mkdirSync(join(rootDir, 'pods'), { recursive: true, mode: 0o750 });
 
-  const runtime =
+  const registry = new MetricsRegistry();
+  const readable = config.enableServer && (!options.hollow || options.hollowServer);
+  const metrics = readable ? createKubeletMetrics(registry, clock) : undefined;
+  const bare =
     options.runtime ??
     createCriRuntime({
       endpoint: config.containerRuntimeEndpoint,
@@ -112,6 +118,8 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
       clock,
       logger,
     });
+
+  const runtime = metrics ? measureRuntime(bare, metrics, clock) : bare;
 
   // the API server
   if (options.kubeconfig && options.bootstrapKubeconfig)
@@ -124,7 +132,6 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
       logger,
       signal: stopping.signal,
     });
-  const registry = new MetricsRegistry();
   processMetrics(registry, clock.now());
   const connection = options.connection ?? (options.kubeconfig ? loadKubeconfig(options.kubeconfig) : undefined);
   const client = connection
@@ -134,20 +141,22 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     client && !options.connection && options.kubeconfig
       ? followKubeconfig(options.kubeconfig, { clock, logger, changed: (c) => client.reconnect(c) })
       : undefined;
-  if (client && config.rotateCertificates && options.bootstrapKubeconfig)
-    rotations.push(
-      rotate({
-        client,
-        clock,
-        rand,
-        logger,
-        dir: certDir,
-        name: CLIENT_PAIR,
-        signer: 'kubernetes.io/kube-apiserver-client-kubelet',
-        subject: () => ({ commonName: `system:node:${nodeName}`, organization: 'system:nodes' }),
-        changed: () => client.reconnect(loadKubeconfig(options.kubeconfig!)),
-      }),
-    );
+  if (client && config.rotateCertificates && options.bootstrapKubeconfig) {
+    const rotation = rotate({
+      client,
+      clock,
+      rand,
+      logger,
+      dir: certDir,
+      name: CLIENT_PAIR,
+      signer: 'kubernetes.io/kube-apiserver-client-kubelet',
+      subject: () => ({ commonName: `system:node:${nodeName}`, organization: 'system:nodes' }),
+      failures: metrics?.renewErrors.client,
+      changed: () => client.reconnect(loadKubeconfig(options.kubeconfig!)),
+    });
+    rotations.push(rotation);
+    showExpiry(registry, clock, 'client', rotation);
+  }
 
   const recorder: EventRecorder | undefined = client
     ? createEventRecorder({ client, clock, ids, logger, component: 'kubelet', host: nodeName })
@@ -185,9 +194,11 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     volumesInUse: () => csi()?.volumes.inUse() ?? [],
   });
 
+  const startup = metrics && createNodeStartup(registry, clock, options.hollow ? undefined : os.uptime() * 1000);
   let node: DeepReadonly<Node> | undefined;
   let seenCidr = '';
   const onNode = (n: DeepReadonly<Node>) => {
+    startup?.seen(n);
     const volumes = (x: DeepReadonly<Node> | undefined) =>
       JSON.stringify([x?.status?.volumesAttached ?? [], x?.status?.volumesInUse ?? []]);
     const moved = volumes(node) !== volumes(n);
@@ -235,6 +246,8 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
         reportMs: parseDuration(config.nodeStatusReportFrequency),
         leaseSeconds: config.nodeLeaseDurationSeconds,
         status: (previous) => health.status(previous),
+        registering: () => startup?.registering(),
+        registered: () => startup?.registered(),
         seen: onNode,
         event: nodeEvent,
       })
@@ -264,6 +277,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     logger,
     exec,
     runtime,
+    metrics,
     health,
     machine,
     recorder,
@@ -295,7 +309,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     shuttingDown: () => shutdown.problem() !== undefined,
     hasStatic: Boolean(config.staticPodPath || config.staticPodURL),
   });
-  if (config.enableServer && (!options.hollow || options.hollowServer))
+  if (readable)
     server = await startServer({
       config,
       client,

@@ -1,13 +1,28 @@
 /** Certificates of a node, replaced in time. */
 import type { Clock, Rand, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import type { Handle, MetricsRegistry } from '../../base/metrics.ts';
 import type { Client } from '../../client/client.ts';
 import { requestCertificate, type SignedPair } from './csr.ts';
 import { loadCertificate, rotationTime, storeCertificate, type StoredCertificate } from './store.ts';
 import type { Subject } from './pem.ts';
 
 export interface Rotation {
+  /** When the certificate in use ends, in milliseconds since the epoch; undefined without one. */
+  expires(): number | undefined;
   stop(): void;
+}
+
+/** Shows how long the certificate in use will last; nothing while there is none. */
+export function showExpiry(registry: MetricsRegistry, clock: Clock, side: 'client' | 'server', of: Rotation): void {
+  const ttl = registry.gauge(
+    `kubelet_certificate_manager_${side}_ttl_seconds`,
+    `Seconds until the ${side} certificate ends.`,
+  );
+  registry.onCollect(() => {
+    const at = of.expires();
+    if (at !== undefined) ttl.set([], Math.trunc((at - clock.now()) / 1000));
+  });
 }
 
 /** Asks for the next certificate in time; `first` asks at once when there is none. */
@@ -21,6 +36,8 @@ export function rotate(options: {
   signer: 'kubernetes.io/kube-apiserver-client-kubelet' | 'kubernetes.io/kubelet-serving';
   subject(): Subject;
   changed(pair: SignedPair): void;
+  /** Counts what could not be renewed. */
+  failures?: Handle;
 }): Rotation {
   const { clock, logger } = options;
   const stopping = new AbortController();
@@ -49,12 +66,14 @@ export function rotate(options: {
       schedule();
     } catch (error) {
       if (stopping.signal.aborted) return;
+      if (options.failures) options.failures.value++;
       logger.warn('certificate not renewed', { name: options.name, error: (error as Error).message });
       timer = clock.after(30_000, () => void renew(), { background: true });
     }
   }
   schedule();
   return {
+    expires: () => have?.notAfter,
     stop() {
       stopping.abort(new Error('stopped'));
       timer?.cancel();

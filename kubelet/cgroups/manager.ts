@@ -3,6 +3,7 @@ import { existsSync, readdirSync, statfsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
+import type { KubeletMetrics } from '../metrics/families.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DeepReadonly, Pod } from '../../api/types.ts';
 import { cpuQuota, cpuShares, podAmounts, qosClass, type QosClass } from '../pods/resources.ts';
@@ -110,10 +111,11 @@ export function createCgroupManager(options: {
   quotaPeriodMicros: number;
   enforceQuota: boolean;
   pidsLimit: number;
+  metrics?: KubeletMetrics;
   clock: Clock;
   logger: Logger;
 }): CgroupManager {
-  const { cgroupRoot, driver, logger, clock } = options;
+  const { cgroupRoot, driver, logger, clock, metrics } = options;
   let version: 1 | 2 = 1;
   try {
     if (statfsSync(ROOT).type === CGROUP2_MAGIC) version = 2;
@@ -245,23 +247,31 @@ export function createCgroupManager(options: {
     async ensurePod(pod) {
       const path = fsPath(pod);
       if (driver === 'cgroupfs' && !existsSync(join(ROOT, lookIn, path))) {
+        const began = clock.monotonic();
         await make(path);
         await limit(path, podLimits(pod, options.quotaPeriodMicros, options.enforceQuota, options.pidsLimit));
+        metrics?.cgroup('create', began);
       }
       return podCgroupPath(cgroupRoot, driver, qosClass(pod), pod.metadata!.uid!);
     },
     async updatePod(pod, how) {
       const path = fsPath(pod);
       if (!existsSync(join(ROOT, lookIn, path))) return;
+      const began = clock.monotonic();
       const exact = podLimits(pod, options.quotaPeriodMicros, options.enforceQuota, options.pidsLimit);
       // bounds that no longer apply are taken away as well
       await limit(path, how === 'grow' ? { cpuQuota: -1, memory: -1 } : { cpuQuota: -1, memory: -1, ...exact }, true);
+      metrics?.cgroup('update', began);
     },
     async removePod(uid) {
       if (driver === 'systemd') return; // systemd removes an empty slice itself
       const name = `pod${uid}`;
       for (const d of levelDirs())
-        if (controllers.some((c) => existsSync(join(ROOT, c, d, name)))) await remove(join(d, name));
+        if (controllers.some((c) => existsSync(join(ROOT, c, d, name)))) {
+          const began = clock.monotonic();
+          await remove(join(d, name));
+          metrics?.cgroup('destroy', began);
+        }
     },
     listPods() {
       const out: string[] = [];

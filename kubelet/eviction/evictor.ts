@@ -47,7 +47,8 @@ export function createEvictor(options: {
   const statsNow = () => runtime.containerStats().catch((): ContainerStats[] => []);
   const live = () => manager.workers().filter((w) => w.phase === 'syncing');
 
-  function evict(pod: DeepReadonly<Pod>, message: string, graceSeconds: number): void {
+  function evict(pod: DeepReadonly<Pod>, signal: string, message: string, graceSeconds: number): void {
+    deps.metrics?.evictions.add([signal]);
     manager.evict(pod.metadata!.uid!, {
       phase: 'Failed',
       reason: 'Evicted',
@@ -70,9 +71,9 @@ export function createEvictor(options: {
     const stats = await statsNow();
     let n = 0;
     for (const w of bounded) {
-      const message = overLimit(w.pod, await podDisk(deps.exec, w.pod, deps.paths(w.pod), stats), parseQuantity);
-      if (message === undefined) continue;
-      evict(w.pod, message, AT_ONCE);
+      const over = overLimit(w.pod, await podDisk(deps.exec, w.pod, deps.paths(w.pod), stats), parseQuantity);
+      if (!over) continue;
+      evict(w.pod, over.signal, over.message, AT_ONCE);
       n++;
     }
     return n;
@@ -131,7 +132,7 @@ export function createEvictor(options: {
       if (!victim) return;
       const grace =
         met.graceSeconds === undefined ? AT_ONCE : Math.min(met.graceSeconds || Infinity, gracePeriod(victim.pod));
-      evict(victim.pod, describe(victim, met), grace);
+      evict(victim.pod, met.signal, describe(victim, met), grace);
     },
   };
 }

@@ -71,12 +71,23 @@ export async function podDisk(
   return out;
 }
 
-/** What is over its bound, as the pod's status tells it; undefined when all is well. */
-export function overLimit(pod: DeepReadonly<Pod>, disk: PodDisk, parse: (q: string) => number): string | undefined {
+/** What is over its bound. */
+export interface Excess {
+  /** As metrics name it. */
+  signal: 'emptydirfs.limit' | 'ephemeralcontainerfs.limit' | 'ephemeralpodfs.limit';
+  /** As the pod's status tells it. */
+  message: string;
+}
+
+/** The first thing that is over its bound; undefined when all is well. */
+export function overLimit(pod: DeepReadonly<Pod>, disk: PodDisk, parse: (q: string) => number): Excess | undefined {
   for (const v of pod.spec!.volumes ?? []) {
     const limit = v.emptyDir?.sizeLimit;
     if (limit && parse(limit) > 0 && (disk.volumes.get(v.name) ?? NONE).bytes > parse(limit))
-      return `Usage of EmptyDir volume ${JSON.stringify(v.name)} exceeds the limit ${JSON.stringify(limit)}. `;
+      return {
+        signal: 'emptydirfs.limit',
+        message: `Usage of EmptyDir volume ${JSON.stringify(v.name)} exceeds the limit ${JSON.stringify(limit)}. `,
+      };
   }
   let total = 0;
   let all = true;
@@ -86,11 +97,17 @@ export function overLimit(pod: DeepReadonly<Pod>, disk: PodDisk, parse: (q: stri
     else total += parse(limit);
   }
   if (all && total > 0 && disk.bytes > total)
-    return `Pod ephemeral local storage usage exceeds the total limit of containers ${formatBinary(total)}. `;
+    return {
+      signal: 'ephemeralpodfs.limit',
+      message: `Pod ephemeral local storage usage exceeds the total limit of containers ${formatBinary(total)}. `,
+    };
   for (const c of [...pod.spec!.containers, ...(pod.spec!.initContainers ?? [])]) {
     const limit = c.resources?.limits?.['ephemeral-storage'];
     if (limit && (disk.containers.get(c.name) ?? NONE).bytes > parse(limit))
-      return `Container ${c.name} exceeded its local ephemeral storage limit ${JSON.stringify(limit)}. `;
+      return {
+        signal: 'ephemeralcontainerfs.limit',
+        message: `Container ${c.name} exceeded its local ephemeral storage limit ${JSON.stringify(limit)}. `,
+      };
   }
   return undefined;
 }

@@ -18,8 +18,8 @@ export function createImageGc(options: {
   logger: Logger;
   runtime: Runtime;
   disk?: (dir: string) => FsStats;
-  /** The image is gone. */
-  forget?(id: string): void;
+  /** The image is gone: it was unused for too long, or room was needed. */
+  forget?(id: string, why: 'age' | 'space'): void;
   nodeEvent(type: 'Normal' | 'Warning', reason: string, message: string): void;
 }): ImageGc {
   const { config, clock, runtime, logger } = options;
@@ -45,7 +45,7 @@ export function createImageGc(options: {
       .sort((a, b) => seen.get(a.id)!.used - seen.get(b.id)!.used || seen.get(a.id)!.first - seen.get(b.id)!.first);
   }
 
-  async function free(want: number, images: Image[]): Promise<number> {
+  async function free(want: number, images: Image[], why: 'age' | 'space' = 'space'): Promise<number> {
     let freed = 0;
     const minAge = parseDuration(config.imageMinimumGCAge);
     for (const i of images) {
@@ -54,7 +54,7 @@ export function createImageGc(options: {
       await runtime.removeImage(i.id).then(
         () => {
           freed += i.size;
-          options.forget?.(i.id);
+          options.forget?.(i.id, why);
         },
         (error: unknown) => logger.debug('image stays', { image: i.id, error }),
       );
@@ -70,7 +70,7 @@ export function createImageGc(options: {
         const old = candidates.filter(
           (i) => clock.now() - Math.max(seen.get(i.id)!.used, seen.get(i.id)!.first) > maxAge,
         );
-        await free(Infinity, old);
+        await free(Infinity, old, 'age');
       }
       const where = (await runtime.imageFsInfo())[0]?.fs_id?.mountpoint;
       if (!where) return;

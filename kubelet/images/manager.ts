@@ -45,6 +45,8 @@ export interface ImageOptions {
   mayPull?(): boolean;
   providers?: CredentialProviders;
   pulled?: PulledImages;
+  /** An image of so many bytes was brought for a pod; `began` in monotonic milliseconds. */
+  pulledFor?(uid: string, bytes: number, began: number): void;
   secret(namespace: string, name: string): Promise<DeepReadonly<Secret> | undefined>;
   event(pod: DeepReadonly<Pod>, container: string, type: 'Normal' | 'Warning', reason: string, message: string): void;
 }
@@ -178,6 +180,7 @@ export function createImageManager(options: ImageOptions): ImageManager {
         const image = (await runtime.imageStatus(ref)) ?? (await runtime.imageStatus(name));
         if (!image) throw new Error(`image ${name} is not there after the pull`);
         options.pulled?.pulled(image.id, name, auth);
+        options.pulledFor?.(pod.metadata!.uid!, image.size, began);
         const took = duration(clock.monotonic() - began);
         say(
           'Normal',

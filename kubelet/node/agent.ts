@@ -25,6 +25,9 @@ export interface NodeAgentOptions {
   leaseSeconds: number;
   /** The status as it is now. */
   status(previous: DeepReadonly<NodeStatus> | undefined): Promise<NodeStatus>;
+  /** Called before it tries to create the node object, and when it has created it. */
+  registering?(): void;
+  registered?(): void;
   /** Called with each node object that the API answers with. */
   seen(node: Node): void;
   event(type: 'Normal' | 'Warning', reason: string, message: string): void;
@@ -76,7 +79,9 @@ export function createNodeAgent(options: NodeAgentOptions): NodeAgent {
     let known: Node | undefined;
     if (options.register) {
       try {
+        options.registering?.();
         known = await client.create(nodes, wanted);
+        options.registered?.();
         logger.info('registered the node');
       } catch (error) {
         if (!hasCode(error, 409)) throw error;

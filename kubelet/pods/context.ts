@@ -100,6 +100,7 @@ export function publish(w: WorkerContext, terminating = false): PodStatus {
   if (w.rejected)
     for (const k of ['containerStatuses', 'initContainerStatuses', 'conditions'] as const) delete status[k];
   w.deps.status.set(w.uid, w.target, status);
+  if (status.phase === 'Running') w.deps.metrics?.starts.running(w.uid);
   return status;
 }
 

@@ -6,6 +6,7 @@ import type { DeepReadonly, Pod, Service } from '../../api/types.ts';
 import type { CgroupManager } from '../cgroups/manager.ts';
 import type { Runtime, RuntimeHandler } from '../cri/types.ts';
 import type { ImageManager } from '../images/manager.ts';
+import type { KubeletMetrics } from '../metrics/families.ts';
 import type { ObjectCache } from '../objects.ts';
 import type { ProbeManager } from '../probes/manager.ts';
 import type { StatusManager } from '../status/manager.ts';
@@ -38,6 +39,8 @@ export interface PodDeps {
   status: StatusManager;
   objects: ObjectCache;
   crashBackoff: Backoff;
+  /** Undefined where nobody can read them: on hollow nodes without a server. */
+  metrics: KubeletMetrics | undefined;
   nodeName: string;
   hostIPs(): readonly string[];
   allocatable(): DeepReadonly<Record<string, string>>;

@@ -34,6 +34,8 @@ export interface PodManager {
   requested(butUid: string, resource: string): number;
   /** A pod takes less than before: resizes that were deferred are tried again. */
   roomMade(): void;
+  /** How many mirrors of static pods the API has. */
+  mirrors(): number;
   /** Ends a pod that the node can't keep. */
   evict(uid: string, why: EndReason): void;
 }
@@ -117,13 +119,15 @@ export function createPodManager(options: PodManagerOptions): PodManager {
         no?.reason.startsWith('OutOf') && isCritical(pod)
           ? victimsFor(pod, others, node.status?.allocatable ?? {})
           : undefined;
-      if (victims?.length) return preempt(pod, victims);
+      if (no && victims?.length) return preempt(pod, victims, no.reason.slice('OutOf'.length));
       if (no) {
+        deps.metrics?.rejected(no.reason);
         deps.event(pod, 'Warning', no.reason, no.message);
         rejected = { phase: 'Failed', reason: no.reason, message: `Pod was rejected: ${no.message}` };
       }
     }
     if (!rejected) deps.objects.track(pod);
+    if (!rejected && !admitted) deps.metrics?.starts.seen(pod);
     const fresh = lastLook !== undefined && !lastLook.has(uid);
     const worker = createPodWorker({ pod, target, rejected, fresh, deps, down, finished });
     workers.set(uid, worker);
@@ -131,13 +135,14 @@ export function createPodManager(options: PodManagerOptions): PodManager {
   }
 
   /** Ends pods that make way for a critical one, which begins when they have ended. */
-  function preempt(pod: ReadPod, victims: readonly ReadPod[]): void {
+  function preempt(pod: ReadPod, victims: readonly ReadPod[], missing: string): void {
     const uid = pod.metadata!.uid!;
     if (preempting.has(uid)) return;
     preempting.add(uid);
     const message = 'Preempted in order to admit critical pod';
     const ending = victims.flatMap((v) => workers.get(v.metadata!.uid!) ?? []);
-    for (const w of ending)
+    for (const w of ending) {
+      deps.metrics?.preemptions.add([missing]);
       w.end({
         phase: 'Failed',
         reason: 'Preempting',
@@ -150,6 +155,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
           lastTransitionTime: formatTime(clock.now()),
         },
       });
+    }
     const look = () => {
       if (stopping.signal.aborted) return;
       if (ending.some((w) => w.phase === 'syncing' || w.phase === 'terminating'))
@@ -166,6 +172,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
 
   function finished(uid: string): void {
     workers.delete(uid);
+    deps.metrics?.starts.forget(uid);
     for (const [k, v] of owners) if (v === uid) owners.delete(k);
     down(uid);
     roomMade();
@@ -198,6 +205,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
     const w = workers.get(pod.metadata!.uid!);
     if (w) {
       deps.status.observe(w.uid, pod);
+      deps.metrics?.starts.observed(pod);
       deps.objects.track(pod);
       w.update(pod, pod);
     } else begin(pod, pod);
@@ -234,6 +242,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
       const uid = thing.labels[id.POD_UID];
       if (!uid || seen.has(uid) || known(uid)) continue;
       seen.add(uid);
+      deps.metrics?.orphans.add([]);
       logger.info('removing an orphaned pod', { uid, name: thing.labels[id.POD_NAME] });
       const pod = orphan(
         thing,
@@ -272,6 +281,8 @@ export function createPodManager(options: PodManagerOptions): PodManager {
 
   /** Compares what runs with the last time and wakes the pods that differ: for events that were missed. */
   async function relist(): Promise<void> {
+    const began = clock.monotonic();
+    deps.metrics?.relisting(began);
     try {
       const [sandboxes, containers] = await Promise.all([runtime.listSandboxes(), runtime.listContainers()]);
       const look = new Map<string, string>();
@@ -285,6 +296,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
       for (const uid of new Set([...look.keys(), ...before.keys()]))
         if (look.get(uid) !== before.get(uid)) workers.get(uid)?.wake();
       lastLook = look;
+      deps.metrics?.relisted(began);
       await removeOrphans(sandboxes, containers);
       for (const s of statics.values()) reconcileMirror(keyOf(s));
     } catch (error) {
@@ -376,6 +388,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
         .filter((w) => w.uid !== but && !isOver(w))
         .reduce((n, w) => n + (podAmounts(w.granted, 'requests')[resource] ?? 0), 0),
     roomMade,
+    mirrors: () => mirrors.size,
     evict: (uid, why) => workers.get(uid)?.end(why),
   };
 }

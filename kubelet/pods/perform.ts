@@ -7,7 +7,7 @@ import { podIPs, refresh, type WorkerContext } from './context.ts';
 import { ConfigError } from './env.ts';
 import type { Action } from './plan.ts';
 import { sandboxConfig } from './sandbox-config.ts';
-import { StartError, startContainer } from './start-container.ts';
+import { containerType, StartError, startContainer } from './start-container.ts';
 import { withContainer, withSandbox } from './state.ts';
 import { gracePeriod, killContainer, killPod } from './termination.ts';
 
@@ -60,13 +60,18 @@ async function sandboxFor(w: WorkerContext, attempt: number, parent: string): Pr
 
 async function createSandbox(w: WorkerContext, config: SandboxConfig): Promise<void> {
   const { deps, pod } = w;
+  const began = deps.clock.monotonic();
+  const own = pod.spec!.hostUsers === false;
+  let handler = '';
   try {
-    const handler = pod.spec!.runtimeClassName ? await deps.runtimeHandler(pod.spec!.runtimeClassName) : '';
-    if (pod.spec!.hostUsers === false && !deps.handlerFeatures(handler).user_namespaces)
+    handler = pod.spec!.runtimeClassName ? await deps.runtimeHandler(pod.spec!.runtimeClassName) : '';
+    if (own && !deps.handlerFeatures(handler).user_namespaces)
       throw new Error(`RuntimeClass handler ${JSON.stringify(handler)} does not support user namespaces`);
     const id = await deps.runtime.runSandbox(config, handler);
     w.state = withSandbox(w.state, await deps.runtime.sandboxStatus(id));
+    deps.metrics?.sandbox(handler, began, false, own);
   } catch (error) {
+    deps.metrics?.sandbox(handler, began, true, own);
     deps.event(pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${errorText(error)}`);
     throw error;
   }
@@ -79,6 +84,7 @@ async function begin(
   sandbox: SandboxConfig,
   looked: Promise<Image | undefined> | undefined,
 ): Promise<void> {
+  const { deps } = w;
   // a container takes what was granted, whatever is wanted by now
   const granted = w.resizer.allocated(w.pod);
   const container =
@@ -110,6 +116,8 @@ async function begin(
     w.waiting.delete(container.name);
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
+    if (error.reason !== 'CrashLoopBackOff')
+      deps.metrics?.startedContainerErrors.add([error.reason, containerType(w.pod, container.name)]);
     await refresh(w);
     w.waiting.set(container.name, { reason: error.reason, message: error.message });
     w.wakeAfter(error.retryMs);

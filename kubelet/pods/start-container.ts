@@ -70,6 +70,7 @@ export async function startContainer(input: StartInput, deps: PodDeps): Promise<
     deps.crashBackoff.next(key, ended);
   }
 
+  deps.metrics?.startedContainers.add([containerType(pod, c.name)]);
   let config;
   let image;
   try {
@@ -136,6 +137,15 @@ export async function startContainer(input: StartInput, deps: PodDeps): Promise<
   }
   return id;
 }
+
+const TYPES = {
+  containers: 'container',
+  initContainers: 'init_container',
+  ephemeralContainers: 'ephemeral_container',
+} as const;
+
+/** What metrics call the container's kind. */
+export const containerType = (pod: DeepReadonly<Pod>, name: string): string => TYPES[specOf(pod, name).field];
 
 /** The promise's outcome, or the signal's reason as soon as it is aborted. */
 function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

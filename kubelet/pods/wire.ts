@@ -17,6 +17,7 @@ import { createImageManager } from '../images/manager.ts';
 import { createProviders, type ProviderDeps } from '../images/providers.ts';
 import { createPulledImages } from '../images/pulled.ts';
 import { createThrottle } from '../images/throttle.ts';
+import type { KubeletMetrics } from '../metrics/families.ts';
 import type { Health } from '../node/health.ts';
 import type { Machine } from '../node/machine.ts';
 import { createObjectCache, type ObjectCache } from '../objects.ts';
@@ -43,6 +44,7 @@ export interface WireInput {
   logger: Logger;
   exec: Exec;
   runtime: Runtime;
+  metrics: KubeletMetrics | undefined;
   health: Health;
   machine: Machine;
   recorder: EventRecorder | undefined;
@@ -74,6 +76,7 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
     logger,
     exec,
     runtime,
+    metrics,
     health,
     machine,
     recorder,
@@ -125,7 +128,7 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
       );
     },
   });
-  const status = createStatusManager({ client, clock, logger, onDeleted: () => {} });
+  const status = createStatusManager({ client, clock, logger, metrics, onDeleted: () => {} });
   const images = createImageManager({
     runtime,
     clock,
@@ -142,6 +145,10 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
         }),
     serialize: config.serializeImagePulls,
     maxParallel: config.maxParallelImagePulls,
+    pulledFor(uid, bytes, began) {
+      metrics?.pulled(bytes, began);
+      metrics?.starts.pulled(uid, began);
+    },
     secret: (ns, name) => objects.secret(ns, name),
     event: (pod, container, type, reason, message) => {
       const named = (list: readonly { readonly name: string }[] | undefined) => list?.some((c) => c.name === container);
@@ -167,6 +174,7 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
         exec,
         runtime,
         objects,
+        metrics,
         nodeName,
         rootDir,
         node: input.node,
@@ -188,6 +196,7 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
           quotaPeriodMicros,
           enforceQuota: config.cpuCFSQuota,
           pidsLimit: config.podPidsLimit,
+          metrics,
           clock,
           logger,
         });
@@ -214,6 +223,7 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
     probes,
     status,
     objects,
+    metrics,
     nodeName,
     hostIPs,
     allocatable,

@@ -35,6 +35,8 @@ export interface PodWorker {
   readonly phase: WorkerPhase;
   readonly pod: ReadPod;
   readonly state: PodRuntimeState;
+  /** Its source knows it no more. */
+  readonly isGone: boolean;
   /** What is mounted, by volume name; undefined before. */
   readonly volumes: WorkerContext['volumes'];
   /** A resize waits until other pods leave room. */
@@ -107,6 +109,9 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
   let killGrace: number | undefined;
   let observing = false;
   let fresh = options.fresh === true;
+  /** What the next step is for, as metrics name it. */
+  let cause: 'create' | 'update' | 'sync' = 'create';
+  const seen = deps.clock.monotonic();
   const w: WorkerContext = {
     deps,
     logger,
@@ -146,6 +151,10 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
       dirty = false;
       turn();
       const at = phase;
+      const began = deps.clock.monotonic();
+      const step = at === 'syncing' ? cause : at === 'terminating' ? 'kill' : 'terminated';
+      if (step === 'create') deps.metrics?.workerStarted(seen);
+      cause = 'sync';
       try {
         await (at === 'syncing' ? sync() : at === 'terminating' ? terminate() : cleanUp());
         failures = 0;
@@ -156,6 +165,8 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
         const ms = Math.min(500 * 2 ** failures, 10_000);
         logger.warn('pod step failed', { error: errorText(error), phase, retryMs: ms });
         wakeAfter(ms);
+      } finally {
+        deps.metrics?.workerStep(step, began);
       }
     }
   }
@@ -257,6 +268,7 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
         error instanceof AdmissionError
           ? [error.reason, error.message]
           : ['UnexpectedAdmissionError', `Allocate failed due to ${errorText(error)}, which is unexpected`];
+      deps.metrics?.rejected(reason);
       end({ phase: 'Failed', reason, message: `Pod was rejected: ${why}` });
       return false;
     }
@@ -344,6 +356,9 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
     get state() {
       return w.state;
     },
+    get isGone() {
+      return isGone;
+    },
     get volumes() {
       return w.volumes;
     },
@@ -376,6 +391,7 @@ export function createPodWorker(options: WorkerOptions): PodWorker {
             if (c.state === 'CONTAINER_RUNNING') void deps.runtime.stopContainer(c.id, grace).catch(() => {});
         }
       }
+      if (cause === 'sync') cause = 'update';
       wake();
     },
     wake,

@@ -20,6 +20,16 @@ export interface ProbeManager {
   unhealthy(uid: string): ReadonlyMap<string, 'liveness' | 'startup'>;
   /** After a restart of the kubelet: containers that were ready or started stay so until probed again. */
   assume(containerId: string, was: { ready: boolean; started: boolean }): void;
+  /** How often the probes of the containers that run have ended how. */
+  outcomes(): Iterable<ProbeOutcomes>;
+}
+
+/** The ends of one container's probes of one kind so far. */
+export interface ProbeOutcomes {
+  pod: DeepReadonly<Pod>;
+  container: string;
+  kind: ProbeKind;
+  counts: Readonly<Record<CheckResult['result'], number>>;
 }
 
 interface Worker {
@@ -31,6 +41,7 @@ interface Worker {
   stopped: boolean;
   last: 'success' | 'failure' | undefined;
   streak: number;
+  readonly counts: Record<CheckResult['result'], number>;
 }
 
 export interface ProbeOptions {
@@ -83,6 +94,7 @@ export function createProbeManager(options: ProbeOptions): ProbeManager {
       stopped: false,
       last: undefined,
       streak: 0,
+      counts: { success: 0, failure: 0, unknown: 0 },
     };
     const period = (spec.periodSeconds ?? 10) * 1000;
     const first = run.started_at / 1e6 + (spec.initialDelaySeconds ?? 0) * 1000 - clock.now();
@@ -130,6 +142,7 @@ export function createProbeManager(options: ProbeOptions): ProbeManager {
   }
 
   function settle(uid: string, pod: DeepReadonly<Pod>, c: DeepReadonly<Container>, w: Worker, r: CheckResult): void {
+    w.counts[r.result]++;
     if (r.result === 'unknown') {
       options.failed(pod, c.name, w.kind, r);
       return;
@@ -234,5 +247,12 @@ export function createProbeManager(options: ProbeOptions): ProbeManager {
       return out;
     },
     assume: (id, was) => void assumed.set(id, was),
+    *outcomes() {
+      for (const [uid, own] of workers)
+        for (const [key, { kind, counts }] of own) {
+          const pod = pods.get(uid)?.pod;
+          if (pod) yield { pod, container: key.slice(0, key.lastIndexOf('/')), kind, counts };
+        }
+    },
   };
 }

@@ -14,7 +14,7 @@ import { refuseUpgrade } from '../../base/streams/upgrade.ts';
 import { followFiles, followServerCertificate } from '../../base/tls.ts';
 import type { Client } from '../../client/client.ts';
 import { selfSigned } from '../certs/pem.ts';
-import { rotate, type Rotation } from '../certs/rotation.ts';
+import { rotate, showExpiry, type Rotation } from '../certs/rotation.ts';
 import { loadCertificate } from '../certs/store.ts';
 import type { CgroupManager } from '../cgroups/manager.ts';
 import { cipherNames, type KubeletConfiguration } from '../config.ts';
@@ -27,7 +27,8 @@ import { createServerAuth } from './auth.ts';
 import { HttpError, sendJson, sendText } from './http.ts';
 import { logContainer, parseLogOptions, sendLog } from './logs.ts';
 import { sendSystemLog } from './system-logs.ts';
-import { kubeletMetrics } from './metrics.ts';
+import { createPodFigures, probeFigures } from './metrics.ts';
+import { createServerMetrics } from './request-metrics.ts';
 import { createStats } from './stats.ts';
 import { createVolumeStats } from './volume-stats.ts';
 
@@ -78,7 +79,7 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
   const stats = createStats({ ...options, volumes, runtimeSocket });
   let streams: Streaming | undefined;
   const streaming = () => (streams ??= streamingModule().createStreaming(options));
-  const counts = new Map<string, number>();
+  const figures = createPodFigures(registry, { manager, deps, volumes, nodeName: options.nodeName });
 
   const podList = () => ({
     kind: 'PodList',
@@ -165,22 +166,10 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
       const type = 'text/plain; version=0.0.4; charset=utf-8';
       if (rest[0] === 'resource') return sendText(res, 200, await stats.resourceMetrics(), type);
       if (rest[0] === 'cadvisor') return sendText(res, 200, await stats.cadvisorMetrics(), type);
-      if (rest[0] === 'probes') return sendText(res, 200, '', type);
+      if (rest[0] === 'probes') return sendText(res, 200, probeFigures(deps), type);
       if (rest.length) throw new HttpError(404, '404 page not found');
-      sendText(
-        res,
-        200,
-        registry.text() +
-          (await kubeletMetrics({
-            clock,
-            manager,
-            volumes,
-            counts,
-            nodeName: options.nodeName,
-            terminations: deps.status.terminations,
-          })),
-        type,
-      );
+      await figures();
+      sendText(res, 200, registry.text(), type);
     },
     logs: (_req, res, rest, query) => {
       if (!config.enableSystemLogHandler) throw new HttpError(405, 'Debug endpoints are disabled.');
@@ -190,6 +179,11 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
     },
     run: (_req, res, rest, query) => streaming().run(res, rest, query),
   };
+  const counted = createServerMetrics(
+    registry,
+    clock,
+    (first) => DEBUGGING.has(first) || Object.hasOwn(handlers, first),
+  );
   const DEBUGGING = new Set(['containerLogs', 'exec', 'attach', 'portForward', 'run', 'runningpods', 'logs']);
 
   /** Who asks and whether they may; throws HttpError. */
@@ -222,7 +216,7 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
     try {
       const { path, first, rest, query } = split(req);
       await admit(req, path);
-      counts.set(first, (counts.get(first) ?? 0) + 1);
+      res.once('close', counted(req.method ?? '', first, rest[0]));
       const handler =
         DEBUGGING.has(first) && !config.enableDebuggingHandlers
           ? undefined
@@ -250,7 +244,7 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
     try {
       const { path, first, rest, query } = split(req);
       await admit(req, path);
-      counts.set(first, (counts.get(first) ?? 0) + 1);
+      socket.once('close', counted(req.method ?? '', first, rest[0]));
       if (!config.enableDebuggingHandlers) throw new HttpError(405, 'Debug endpoints are disabled.');
       if (first === 'exec' || first === 'attach') await streaming().command(first, req, socket, head, rest, query);
       else if (first === 'portForward') await streaming().portForward(req, socket, head, rest, query);
@@ -322,7 +316,7 @@ async function servingCertificate(
   options: ServerOptions,
   changed: (context: SecureContextOptions) => void,
 ): Promise<ServingCertificate> {
-  const { config, clock, certDir, nodeName, nodeIPs, logger } = options;
+  const { config, clock, certDir, nodeName, nodeIPs, logger, deps } = options;
   if (config.tlsCertFile && config.tlsPrivateKeyFile) {
     const files = followServerCertificate({
       clock,
@@ -352,26 +346,27 @@ async function servingCertificate(
   if (!config.serverTLSBootstrap || !options.client) return { context: () => own, attach() {}, close() {} };
   const stored = loadCertificate(certDir, SERVING_PAIR);
   let current: SecureContextOptions = stored ? { cert: stored.certPem, key: stored.keyPem } : own;
-  options.rotations.push(
-    rotate({
-      client: options.client,
-      clock,
-      rand: options.rand,
-      logger,
-      dir: certDir,
-      name: SERVING_PAIR,
-      signer: 'kubernetes.io/kubelet-serving',
-      subject: () => ({
-        commonName: `system:node:${nodeName}`,
-        organization: 'system:nodes',
-        dns: [nodeName],
-        ips: nodeIPs,
-      }),
-      changed(pair) {
-        current = { cert: pair.certPem, key: pair.keyPem };
-        changed(current);
-      },
+  const rotation = rotate({
+    client: options.client,
+    clock,
+    rand: options.rand,
+    logger,
+    dir: certDir,
+    name: SERVING_PAIR,
+    signer: 'kubernetes.io/kubelet-serving',
+    subject: () => ({
+      commonName: `system:node:${nodeName}`,
+      organization: 'system:nodes',
+      dns: [nodeName],
+      ips: nodeIPs,
     }),
-  );
+    failures: deps.metrics?.renewErrors.server,
+    changed(pair) {
+      current = { cert: pair.certPem, key: pair.keyPem };
+      changed(current);
+    },
+  });
+  options.rotations.push(rotation);
+  showExpiry(options.registry, clock, 'server', rotation);
   return { context: () => current, attach() {}, close() {} };
 }

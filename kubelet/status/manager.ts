@@ -5,6 +5,7 @@ import { StatusError } from '../../api/status.ts';
 import type { DeepReadonly, Pod, PodStatus } from '../../api/types.ts';
 import type { Client } from '../../client/client.ts';
 import { pods } from '../../client/resources.ts';
+import type { KubeletMetrics } from '../metrics/families.ts';
 import { createTerminationCounts, type TerminationCounts } from './terminations.ts';
 
 export interface StatusManager {
@@ -41,6 +42,8 @@ interface Entry {
   finished: boolean;
   deleted: boolean;
   failures: number;
+  /** Since when the newest status waits to be taken; monotonic milliseconds. */
+  since: number;
 }
 
 /** Conditions that are taken away when they no longer hold. */
@@ -70,6 +73,7 @@ export function createStatusManager(options: {
   client: Client | undefined;
   clock: Clock;
   logger: Logger;
+  metrics?: KubeletMetrics;
   onDeleted(uid: string): void;
 }): StatusManager {
   const { client, clock, logger } = options;
@@ -91,7 +95,7 @@ export function createStatusManager(options: {
     try {
       if (mustSend) {
         // a newer status may come while this one is on its way
-        const sending = e.status;
+        const { status: sending, since } = e;
         const ips = JSON.stringify([sending.podIPs, sending.hostIPs]);
         const status: Record<string, unknown> = { ...sending };
         // conditions are merged by type: a reason that no longer holds has to be taken away by name
@@ -118,6 +122,7 @@ export function createStatusManager(options: {
           { namespace, subresource: 'status' },
         );
         e.sent = text;
+        options.metrics?.statusTaken(since);
         e.sentVersion = Number(answer.metadata?.resourceVersion);
         e.sentIps = ips;
         e.sentConditions = sending.conditions ?? [];
@@ -210,11 +215,13 @@ export function createStatusManager(options: {
             finished: false,
             deleted: false,
             failures: 0,
+            since: 0,
           }),
         );
         if (!target?.status?.podIPs) e.sentIps = '';
       }
       e.status = status;
+      e.since = clock.monotonic();
       if (target) {
         // a mirror pod made again knows nothing of what was sent to its predecessor
         if (e.target && e.target.metadata?.uid !== target.metadata?.uid) e.sent = undefined;
@@ -246,6 +253,7 @@ export function createStatusManager(options: {
           finished: true,
           deleted: false,
           failures: 0,
+          since: clock.monotonic(),
         };
         entries.set(uid, made);
         void send(uid, made);

@@ -10,6 +10,7 @@ import { growFileSystem, isBlockDevice, mountDevice } from './block.ts';
 import { checkHostPath } from './host-path.ts';
 import { mountsBelow } from './mounts.ts';
 import { setGroup } from './ownership.ts';
+import { pluginOf } from './plugin-names.ts';
 import { VolumeError, type ClaimGrowth, type MountedVolume } from './types.ts';
 
 type ReadPod = DeepReadonly<Pod>;
@@ -109,7 +110,8 @@ export async function mountClaim(
   const group = gid ? { gid: Number(gid) } : {};
   if (spec.csi) {
     if (!deps.csi) throw new VolumeError('there is no API server to attach volumes');
-    return { ...(await deps.csi.mountClaim(pod, pv, claim, readOnly)), ...group };
+    const mounted = await deps.csi.mountClaim(pod, pv, claim, readOnly);
+    return { ...mounted, ...group, plugin: pluginOf(spec) };
   }
   const asDevice = spec.volumeMode === 'Block';
   if (asDevice && !spec.local)
@@ -118,10 +120,11 @@ export async function mountClaim(
     return {
       ...(await mountNfs(deps.exec, volumes, pv.metadata!.name!, spec.nfs, readOnly, spec.mountOptions)),
       ...group,
+      plugin: pluginOf(spec),
     };
   if (spec.hostPath) {
     await checkHostPath(spec.hostPath.path, spec.hostPath.type);
-    return { path: spec.hostPath.path, readOnly, ...group };
+    return { path: spec.hostPath.path, readOnly, ...group, plugin: pluginOf(spec) };
   }
   if (!spec.local) throw new VolumeError(`no volume plugin matched for PersistentVolume ${pv.metadata?.name}`);
   let { path } = spec.local;
@@ -143,7 +146,7 @@ export async function mountClaim(
   const sc = pod.spec!.securityContext;
   if (sc?.fsGroup !== undefined && !readOnly && !asDevice)
     await setGroup(path, sc.fsGroup, { readOnly: false, onlyIfNeeded: sc.fsGroupChangePolicy === 'OnRootMismatch' });
-  return { path, readOnly, ...group };
+  return { path, readOnly, ...group, plugin: pluginOf(spec) };
 }
 
 async function grow(

@@ -16,6 +16,8 @@ import type { CsiVolumes } from '../csi/types.ts';
 import { mountClaim, mountNfs, type VolumeUses } from './claims.ts';
 import { checkHostPath } from './host-path.ts';
 import { setGroup } from './ownership.ts';
+import type { KubeletMetrics } from '../metrics/families.ts';
+import { pluginOf } from './plugin-names.ts';
 import { volumeFiles, type PayloadSources } from './payload.ts';
 import { VolumeError, type ClaimGrowth, type MountedVolume } from './types.ts';
 
@@ -37,6 +39,7 @@ export interface VolumeOptions {
   logger: Logger;
   sources: PayloadSources;
   runtime: Runtime;
+  metrics: KubeletMetrics | undefined;
   ensureImage: EnsureImage;
   claim(namespace: string, name: string): Promise<PersistentVolumeClaim | undefined>;
   persistentVolume(name: string): Promise<PersistentVolume | undefined>;
@@ -160,9 +163,16 @@ export function createVolumeManager(options: VolumeOptions): VolumeManager {
       // none is left under way when one has failed: what comes next may be to take them all down
       const results = await Promise.allSettled(
         volumes.map(async (v) => {
+          const began = clock.monotonic();
+          const done = (plugin: string, failed: boolean) =>
+            options.metrics?.storage(plugin, 'volume_mount', began, failed);
           try {
-            out.set(v.name, await one(pod, v, uses));
+            const mounted = await one(pod, v, uses);
+            out.set(v.name, mounted);
+            done(mounted.plugin ?? pluginOf(v), false);
           } catch (error) {
+            // what is only waited for has not failed
+            if (!(error instanceof VolumeError) || error.waitMs === undefined) done(pluginOf(v), true);
             if (error instanceof VolumeError) throw error;
             throw new VolumeError(
               `MountVolume.SetUp failed for volume ${JSON.stringify(v.name)} : ${(error as Error).message}`,
@@ -179,9 +189,17 @@ export function createVolumeManager(options: VolumeOptions): VolumeManager {
     async remove(pod) {
       sources.tokens.forget(pod.metadata!.uid!);
       const root = paths(pod).root;
-      await options.csi?.unmount(pod.metadata!.uid!);
-      await releaseImages(options, pod.metadata!.uid!, root, paths(pod).volumes);
-      await removeTree(exec, root);
+      const began = clock.monotonic();
+      let failed = true;
+      try {
+        await options.csi?.unmount(pod.metadata!.uid!);
+        await releaseImages(options, pod.metadata!.uid!, root, paths(pod).volumes);
+        await removeTree(exec, root);
+        failed = false;
+      } finally {
+        // they go together
+        for (const v of pod.spec?.volumes ?? []) options.metrics?.storage(pluginOf(v), 'volume_unmount', began, failed);
+      }
       logger.debug('removed the pod folder', { root });
     },
   };

@@ -7,6 +7,8 @@ export interface MountedVolume {
   readOnly: boolean;
   /** A group that the volume itself asks for (pv.beta.kubernetes.io/gid). */
   gid?: number;
+  /** The plugin's name where the pod's spec does not tell it: that of a claim's volume. */
+  plugin?: string;
 }
 
 /** A volume can't be made ready: `reason` is the event's. */

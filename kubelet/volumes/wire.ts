@@ -11,6 +11,7 @@ import { createCsiDrivers, type CsiDrivers } from '../csi/drivers.ts';
 import { createCsiNodeWriter, type CsiNodeWriter } from '../csi/node.ts';
 import type { CsiVolumes } from '../csi/types.ts';
 import { createCsiVolumes } from '../csi/volumes.ts';
+import type { KubeletMetrics } from '../metrics/families.ts';
 import type { ObjectCache } from '../objects.ts';
 import { parseQuantity } from '../quantity.ts';
 import type { EnsureImage } from './image.ts';
@@ -27,6 +28,7 @@ export interface VolumeInput {
   exec: Exec;
   runtime: Runtime;
   objects: ObjectCache;
+  metrics: KubeletMetrics | undefined;
   nodeName: string;
   rootDir: string;
   node(): DeepReadonly<Node> | undefined;
@@ -90,6 +92,7 @@ export function wireVolumes(input: VolumeInput): { volumes: VolumeManager; csi: 
       },
     },
     runtime,
+    metrics: input.metrics,
     ensureImage: input.ensureImage,
     claim: (ns, name) => (client ? orNone(client.get(persistentVolumeClaims, name, ns)) : noCall()),
     persistentVolume: (name) => (client ? orNone(client.get(persistentVolumes, name)) : noCall()),

@@ -76,14 +76,17 @@ describe('kubelet eviction', () => {
       { 'ephemeral-storage': '2Ki' },
     );
     assert.equal(overLimit(p, disk(1000, 1000), parseQuantity), undefined);
-    assert.equal(overLimit(p, disk(1025, 0), parseQuantity), 'Usage of EmptyDir volume "v" exceeds the limit "1Ki". ');
     assert.equal(
-      overLimit(p, disk(1000, 1500), parseQuantity),
+      overLimit(p, disk(1025, 0), parseQuantity)?.message,
+      'Usage of EmptyDir volume "v" exceeds the limit "1Ki". ',
+    );
+    assert.equal(
+      overLimit(p, disk(1000, 1500), parseQuantity)?.message,
       'Pod ephemeral local storage usage exceeds the total limit of containers 2Ki. ',
     );
     const two = pod({ containers: [p.spec!.containers[0]!, { name: 'd', image: 'i' }] });
     assert.equal(
-      overLimit(two, disk(0, 2049), parseQuantity),
+      overLimit(two, disk(0, 2049), parseQuantity)?.message,
       'Container c exceeded its local ephemeral storage limit "2Ki". ',
     );
     assert.deepEqual([0, 1000, 2048, 3 << 20].map(formatBinary), ['0', '1000', '2Ki', '3Mi']);
