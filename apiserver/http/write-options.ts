@@ -1,4 +1,5 @@
 /** What write requests say beside their object: options, names, patches. */
+import { goText } from '../../api/go-text.ts';
 import { encodeJson } from '../../api/codec/json.ts';
 import { jsonPatchComplaints } from '../../api/patch/json-patch.ts';
 import {
@@ -104,14 +105,6 @@ export function checkNames(request: ApiRequest, served: ServedResource, object: 
 /** A patch as errors show it: strategic ones as Go prints the decoded map, others as they were sent. */
 export function showPatch(kind: PatchKind, patch: JsonValue): string {
   return kind === 'strategic' ? goText(patch) : encodeJson(patch);
-}
-
-function goText(value: JsonValue | undefined): string {
-  if (value === null || value === undefined) return '<nil>';
-  if (typeof value !== 'object') return String(value);
-  if (Array.isArray(value)) return `[${value.map(goText).join(' ')}]`;
-  const keys = Object.keys(value).sort();
-  return `map[${keys.map((k) => `${k}:${goText(value[k])}`).join(' ')}]`;
 }
 
 /** Types what a patch made; what doesn't fit is the patch's fault (422). */

@@ -1,9 +1,7 @@
 /** Defaults in schemas: valid by their own schema, and without fields that it doesn't know. */
 import { invalid, type FieldError, type Path } from '../../../api/field-errors.ts';
-import { normalize } from '../../../api/schema/normalize.ts';
-import { structuralType, type StructuralSchema } from '../../../api/schema/structural.ts';
 import type { JsonValue } from '../../../api/types.ts';
-import { sameValue, type Value } from '../schema/equal.ts';
+import type { Value } from '../schema/equal.ts';
 import { itemsOf, type SchemaProps } from '../schema/props.ts';
 import { compileRules } from '../schema/rules.ts';
 import { SchemaValidator } from '../schema/validator.ts';
@@ -26,7 +24,12 @@ export function validateDefaults(schema: SchemaProps, path: Path, pruned: boolea
 }
 
 function oneDefault(schema: SchemaProps, value: JsonValue, at: Path, pruned: boolean): FieldError[] {
-  if (pruned && hasUnknown(schema, value)) return [invalid(at, value, 'must not have unknown fields')];
+  const unknown = pruned && hasUnknown(schema, value) ? [invalid(at, value, 'must not have unknown fields')] : [];
+  return [...unknown, ...byItsSchema(schema, value, at)];
+}
+
+/** The first kind of complaint that there is. */
+function byItsSchema(schema: SchemaProps, value: JsonValue, at: Path): FieldError[] {
   const embedded = validateEmbedded(value as Value, schema).map((e) => ({
     ...e,
     field: `${at.toString()}.${e.field}`,
@@ -53,17 +56,22 @@ function untyped(schema: SchemaProps): SchemaProps {
   return out;
 }
 
-/** Whether pruning would change a default. */
-export function hasUnknown(schema: SchemaProps, value: JsonValue): boolean {
-  // A wrapper, since a default may be any value.
-  const type = structuralType(
-    { group: 'default', version: 'v1', kind: 'Default' },
-    { type: 'object', properties: { value: schema as StructuralSchema } },
-  );
-  try {
-    const kept = normalize({ value }, type, { ignoreUnknown: true }).object as { value?: Value };
-    return !sameValue(kept.value, value as Value);
-  } catch {
-    return false;
+const META_FIELDS = new Set(['apiVersion', 'kind', 'metadata']);
+
+/** Whether pruning would change a default: fields that no schema names, nulls and metadata apart. */
+export function hasUnknown(schema: SchemaProps | undefined, value: JsonValue | undefined, preserved = false): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const preserves = preserved || schema?.['x-kubernetes-preserve-unknown-fields'] === true;
+  if (Array.isArray(value)) {
+    const items = schema && itemsOf(schema);
+    return (!preserves || items !== undefined) && value.some((v) => hasUnknown(items, v, preserves));
   }
+  const more = schema?.additionalProperties;
+  return Object.entries(value).some(([k, v]) => {
+    if (schema?.['x-kubernetes-embedded-resource'] && META_FIELDS.has(k)) return false;
+    const own = schema?.properties && Object.hasOwn(schema.properties, k) ? schema.properties[k] : undefined;
+    if (own) return hasUnknown(own, v);
+    if (more !== undefined) return hasUnknown(typeof more === 'object' ? more : undefined, v);
+    return !preserves;
+  });
 }

@@ -38,19 +38,20 @@ export function typeCheck(
   if (types.length === 0 && format === '') return undefined;
   const wanted = types.join(',');
   const numeric = types.includes('number') || types.includes('integer');
-  const wrong = (v: Value, path: string, what: string) => {
-    const found = typeOf(v);
-    const shown = v ?? '';
-    return typeInvalid(path, shown, `${show(path)} in body must be of type ${what}: ${encodeJson(found)}`);
-  };
+  const wrong = (path: string, what: string, found: string) =>
+    typeInvalid(path, found, `${show(path)} in body must be of type ${what}: ${encodeJson(found)}`);
   return (v, path) => {
-    if (v === null) return types.length > 0 && !nullable ? wrong(v, path, wanted) : undefined;
+    if (v === null) return types.length > 0 && !nullable ? wrong(path, wanted, 'null') : undefined;
     const found = typeOf(v);
+    const fits = types.includes(found) || (found === 'integer' && types.includes('number'));
+    if (format !== '' && found !== 'string' && found !== 'array') {
+      // What has a format must have it in the form that Go would keep the value in.
+      const kept = found === 'integer' ? 'int64' : found === 'number' ? 'float64' : '';
+      return fits || kept === format ? undefined : wrong(path, format, kept);
+    }
     // A string with a format is the format's business.
-    if (!numeric && format !== '' && (found === 'string' || found === 'array')) return undefined;
-    if (types.length === 0) return wrong(v, path, format);
-    if (types.includes(found) || (found === 'integer' && types.includes('number'))) return undefined;
-    return wrong(v, path, wanted);
+    if (fits || (!numeric && format !== '')) return undefined;
+    return wrong(path, wanted, found);
   };
 }
 

@@ -55,7 +55,7 @@ export class SchemaValidator {
 function withBase(errors: FieldError[], base: string): FieldError[] {
   return errors.map((e) => {
     if (e.field === NO_FIELD) return base === '' ? e : { ...e, field: base };
-    const own = e.field.startsWith('.') ? e.field.slice(1) : e.field;
+    const own = e.field.replace(/^\.+/, '');
     const join = own === '' || base === '' ? `${base}${own}` : `${base}.${own}`;
     return { ...e, field: join === '' ? NO_FIELD : join };
   });
@@ -178,7 +178,9 @@ function objectCheck(
       // kind and apiVersion are not what was stored: both sides are in the request's version.
       const typeMeta = path === '' && (key === 'kind' || key === 'apiVersion');
       const before = typeMeta ? undefined : correlateKey(old, key);
-      const r = inner(known.check, known.schema, value, `${path}.${key}`, before);
+      // Messages, which leave the first dot of a path out, show one before what additionalProperties says of the root.
+      const at = own || path !== '' ? `${path}.${key}` : `..${key}`;
+      const r = inner(known.check, known.schema, value, at, before);
       if (r.errors) errors.push(...r.errors);
       matches += r.matches;
     }

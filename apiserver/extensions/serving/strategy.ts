@@ -1,5 +1,6 @@
 /** The rules of one version of a custom resource, as a strategy of the generic registry. */
 import { invalid, type FieldError } from '../../../api/field-errors.ts';
+import { goText, goType } from '../../../api/go-text.ts';
 import { forbidden } from '../../../api/status.ts';
 import type { DeepReadonly, JsonObject, KubeObject } from '../../../api/types.ts';
 import { isDNS1123Subdomain, isQualifiedName } from '../../../api/validation/names.ts';
@@ -177,14 +178,18 @@ const pathNames = (path: string): string[] => path.replace(/^\./, '').split('.')
 /** What a simple path leads to; `undefined` when it leads nowhere, an Error when something in the way is no object. */
 function valueAt(object: unknown, path: string): Value | undefined | Error {
   let v = object as Value | undefined;
-  for (const name of pathNames(path)) {
+  const names = pathNames(path);
+  for (const [i, name] of names.entries()) {
     if (v === undefined || v === null) return undefined;
-    if (typeof v !== 'object' || v === null || Array.isArray(v))
-      return new Error(`${path} accessor error: it is no map[string]interface{}`);
+    if (typeof v !== 'object' || Array.isArray(v))
+      return new Error(unfit(names.slice(0, i + 1), v, 'map[string]interface{}'));
     v = (v as { [k: string]: Value | undefined })[name];
   }
   return v;
 }
+
+const unfit = (names: readonly string[], v: Value, wanted: string) =>
+  `.${names.join('.')} accessor error: ${goText(v)} is of the type ${goType(v)}, expected ${wanted}`;
 
 const MAX_INT32 = 2_147_483_647;
 
@@ -196,7 +201,7 @@ function scaleErrors(object: KubeObject, scale: CrdScale | undefined, spec: bool
     if (v === undefined) return;
     if (v instanceof Error) errors.push(invalid(path, 0, v.message));
     else if (typeof v !== 'number' || !Number.isInteger(v))
-      errors.push(invalid(path, 0, `${path} accessor error: it is of another type, expected int64`));
+      errors.push(invalid(path, 0, unfit(pathNames(path), v, 'int64')));
     else if (v < 0) errors.push(invalid(path, v, 'should be a non-negative integer'));
     else if (v > MAX_INT32) errors.push(invalid(path, v, `should be less than or equal to ${MAX_INT32}`));
   };
@@ -206,13 +211,7 @@ function scaleErrors(object: KubeObject, scale: CrdScale | undefined, spec: bool
     const v = valueAt(object, scale.labelSelectorPath);
     if (v instanceof Error) errors.push(invalid(scale.labelSelectorPath, '', v.message));
     else if (v !== undefined && typeof v !== 'string')
-      errors.push(
-        invalid(
-          scale.labelSelectorPath,
-          '',
-          `${scale.labelSelectorPath} accessor error: it is of another type, expected string`,
-        ),
-      );
+      errors.push(invalid(scale.labelSelectorPath, '', unfit(pathNames(scale.labelSelectorPath), v, 'string')));
   }
   return errors;
 }

@@ -105,6 +105,16 @@ describe('schemas of definitions', () => {
       'Invalid *.default',
     ]);
     assert.deepEqual(defaults({ type: 'object', properties: { a: { type: 'string' } }, default: { a: 'x' } }), []);
+    assert.deepEqual(defaults({ type: 'object', properties: { a: { type: 'string' } }, default: { a: null, b: 1 } }), [
+      'Invalid *.default',
+      'TypeInvalid *.default.a',
+    ]);
+    const embedded: SchemaProps = {
+      type: 'object',
+      'x-kubernetes-embedded-resource': true,
+      default: { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a', more: 'x' } },
+    };
+    assert.deepEqual(defaults(embedded), []);
   });
 });
 

@@ -14,6 +14,26 @@ const causes = (schema: SchemaProps, value: Value, old?: Value): string[] => {
 const of = (spec: SchemaProps): SchemaProps => ({ type: 'object', properties: { spec } });
 
 describe('validation by an openAPIV3Schema', () => {
+  it('names the type that was found, in the form Go keeps it in where there is a format', () => {
+    const said = (schema: SchemaProps, value: Value) => new SchemaValidator(schema).validate(value)[0]!.message;
+    const found = (type: string, value: string) =>
+      `Invalid value: "${value}": spec in body must be of type ${type}: "${value}"`;
+    for (const [schema, value, message] of [
+      [{ type: 'string' }, 3, found('string', 'integer')],
+      [{ type: 'string' }, null, found('string', 'null')],
+      [{ type: 'string', format: 'date-time' }, 3, found('date-time', 'int64')],
+      [{ type: 'integer', format: 'int32' }, 1.5, found('int32', 'float64')],
+      [{ type: 'integer', format: 'int64' }, [], found('integer', 'array')],
+      [{ type: 'number', format: 'double' }, true, found('double', '')],
+    ] as [SchemaProps, Value, string][])
+      assert.equal(said(of(schema), { spec: value }), message);
+    const rest: SchemaProps = { type: 'object', additionalProperties: { type: 'string' } };
+    const [error] = new SchemaValidator(rest).validate({ x: 1 }, 'a.default');
+    assert.deepEqual(
+      [error!.field, error!.message],
+      ['a.default.x', 'Invalid value: "integer": .x in body must be of type string: "integer"'],
+    );
+  });
   const cases: [string, SchemaProps, Value, string[]][] = [
     ['a value of the type', { type: 'integer' }, 3, []],
     ['another type', { type: 'string' }, 3, ['TypeInvalid spec']],
