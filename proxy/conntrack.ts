@@ -59,13 +59,14 @@ export function staleFlows(flows: readonly Flow[], ports: readonly ServicePort[]
 const digest = (ports: readonly ServicePort[]) =>
   JSON.stringify(ports.map((p) => [p.clusterIP, p.port, p.nodePort, p.externalIPs, p.loadBalancerIPs, [...usable(p)]]));
 
-/** Deletes what the change from `before` to `after` (UDP ports of the Services that changed) made stale. */
+/** Deletes what the change from `before` to `after` (UDP ports of the Services that changed) made stale; resolves with how many went. */
 export async function cleanUpConnections(
   exec: Exec,
   before: readonly ServicePort[],
   after: readonly ServicePort[],
-): Promise<void> {
-  if (digest(before) === digest(after)) return;
+): Promise<Record<4 | 6, number>> {
+  const deleted = { 4: 0, 6: 0 };
+  if (digest(before) === digest(after)) return deleted;
   // ports that are gone have no backends any more
   const here = new Set(after.map((p) => `${p.clusterIP} ${p.port}`));
   const gone = before.filter((p) => !here.has(`${p.clusterIP} ${p.port}`)).map((p) => ({ ...p, backends: [] }));
@@ -78,10 +79,14 @@ export async function cleanUpConnections(
     for (const f of staleFlows(parseFlows(listing), ports)) {
       const there = ['--orig-dst', f.dst, '--dport', String(f.dport)];
       const which = [...there, '--reply-src', f.replySrc, '--reply-port-src', String(f.replyPort)];
-      await exec('conntrack', ['-D', '-f', family, '-p', 'udp', ...which]).catch((error: unknown) => {
+      try {
+        await exec('conntrack', ['-D', '-f', family, '-p', 'udp', ...which]);
+        deleted[v6 ? 6 : 4]++;
+      } catch (error) {
         // it has run out meanwhile
         if (!(error instanceof CommandError && error.stderr.includes('0 flow entries'))) throw error;
-      });
+      }
     }
   }
+  return deleted;
 }

@@ -70,14 +70,24 @@ export function createProxyHealth(options: {
   port: number;
   host: string;
   healthy(): { ok: boolean; lastUpdated: number; now: number };
+  registry: MetricsRegistry;
   logger: Logger;
 }): http.Server {
+  const answers = new Map(
+    ['healthz', 'livez'].map((page) => [
+      `/${page}`,
+      options.registry.counter(`kubeproxy_proxy_${page}_total`, `Answers of /${page}, by code.`, ['code']),
+    ]),
+  );
   return listen(
     (req, res) => {
-      if (req.url !== '/healthz' && req.url !== '/livez') return void res.writeHead(404).end();
+      const counter = answers.get(req.url ?? '');
+      if (!counter) return void res.writeHead(404).end();
       const h = options.healthy();
+      const code = h.ok ? 200 : 503;
+      counter.add([String(code)]);
       const time = (ms: number) => new Date(ms).toISOString();
-      res.writeHead(h.ok ? 200 : 503, { 'Content-Type': 'application/json' });
+      res.writeHead(code, { 'Content-Type': 'application/json' });
       res.end(JSON.stringify({ lastUpdated: time(h.lastUpdated), currentTime: time(h.now) }));
     },
     options.port,
@@ -92,17 +102,10 @@ export function createProxyMetrics(options: {
   host: string;
   registry: MetricsRegistry;
   startedAt: number;
-  /** Of the last sync, in ms. */
-  lastUpdated(): number;
   logger: Logger;
 }): http.Server {
   const { registry } = options;
   processMetrics(registry, options.startedAt);
-  const last = registry.gauge(
-    'kubeproxy_sync_proxy_rules_last_timestamp_seconds',
-    'When rules were last brought to the kernel, in seconds since the epoch.',
-  );
-  registry.onCollect(() => last.set([], options.lastUpdated() / 1000));
   const pages: Record<string, () => string> = {
     '/metrics': () => registry.text(),
     '/proxyMode': () => 'nftables',

@@ -31,6 +31,7 @@ const UNHEALTHY_MS = 60_000;
 export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop(): Promise<void> }> {
   const { clock, logger } = deps;
   const exec = createExec(deps);
+  const startedAt = clock.now();
   const registry = new MetricsRegistry();
   const client = createClient({
     ...loadKubeconfig(options.kubeconfig),
@@ -58,7 +59,7 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
     ...common,
     labelSelector: '!service.kubernetes.io/headless',
     indexers: slicesByService,
-    transform: slimSlice,
+    transform: (s) => slimSlice(s, startedAt),
   });
   const families: (4 | 6)[] = options.clusterCidrs.some((c) => c.includes(':')) ? [4, 6] : [4];
   const policies = startPolicies({ ...common, nodes, nodeName: options.nodeName, families, exec });
@@ -75,6 +76,7 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
     exec,
     clock,
     logger,
+    registry,
     checked: (ports) => health.update(ports),
   });
   const vips = options.loadBalancerCidrs.length
@@ -89,6 +91,7 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
       lastUpdated: sync.lastRun,
       now: clock.now(),
     }),
+    registry,
     logger,
   });
   const metrics =
@@ -97,8 +100,7 @@ export async function start(options: ProxyOptions, deps: Deps): Promise<{ stop()
       : createProxyMetrics({
           ...hostAndPort(options.metricsBindAddress),
           registry,
-          startedAt: clock.now(),
-          lastUpdated: () => sync.lastRun,
+          startedAt,
           logger,
         });
   return {

@@ -1,6 +1,7 @@
 /** Leaves of Services and EndpointSlices only what rules are made of: a node may have to hold ten thousands of them. */
-import type { EndpointSlice, Namespace, Service } from '../api/types.ts';
+import type { DeepReadonly, EndpointSlice, Namespace, Service } from '../api/types.ts';
 
+const TRIGGER_TIME = 'endpoints.kubernetes.io/last-change-trigger-time';
 const SERVICE_NAME = 'kubernetes.io/service-name';
 export const HEADLESS = 'service.kubernetes.io/headless';
 const PROXY_LABELS = ['service.kubernetes.io/service-proxy-name', HEADLESS];
@@ -25,14 +26,23 @@ export function slimService(s: Service): Service {
   };
 }
 
-export function slimSlice(s: EndpointSlice): EndpointSlice {
-  const { name, namespace, uid, resourceVersion, labels } = s.metadata ?? {};
+/** When what led to a slice's newest state happened, in ms since the epoch; undefined when that is not told. */
+export function triggerTime(s: DeepReadonly<EndpointSlice>): number | undefined {
+  const at = Date.parse(s.metadata?.annotations?.[TRIGGER_TIME] ?? '');
+  return at >= 0 ? at : undefined;
+}
+
+/** `since` (ms since the epoch): when a slice's state was caused is kept when it was later. */
+export function slimSlice(s: EndpointSlice, since = Infinity): EndpointSlice {
+  const { name, namespace, uid, resourceVersion, labels, annotations } = s.metadata ?? {};
+  const triggered = (triggerTime(s) ?? 0) > since;
   return {
     metadata: {
       name,
       namespace,
       uid,
       resourceVersion,
+      ...(triggered ? { annotations: { [TRIGGER_TIME]: annotations![TRIGGER_TIME]! } } : {}),
       labels: {
         [SERVICE_NAME]: labels?.[SERVICE_NAME] ?? '',
         ...(labels && HEADLESS in labels ? { [HEADLESS]: '' } : {}),

@@ -2,14 +2,17 @@
 import type { Clock } from '../base/clock.ts';
 import type { Exec } from '../base/exec.ts';
 import type { Logger } from '../base/log.ts';
+import type { MetricsRegistry } from '../base/metrics.ts';
 import type { DeepReadonly, EndpointSlice, Node, Service } from '../api/types.ts';
 import { keyOf, splitKey, type Informer } from '../client/informer.ts';
 import { cleanUpConnections } from './conntrack.ts';
 import { createLoop, type Loop } from './loop.ts';
+import { createSyncMetrics, type WithoutLocal } from './metrics.ts';
 import { serviceRules } from './rules/desired.ts';
 import type { NodeView, ServicePort } from './rules/model.ts';
 import { RuleState } from './rules/state.ts';
-import { servicePorts, serviceOfSlice } from './rules/translate.ts';
+import { chooseBackends, servicePorts, serviceOfSlice } from './rules/translate.ts';
+import { triggerTime } from './slim.ts';
 
 export interface SyncOptions {
   services: Informer<Service>;
@@ -24,6 +27,7 @@ export interface SyncOptions {
   exec: Exec;
   clock: Clock;
   logger: Logger;
+  registry: MetricsRegistry;
   /** Least milliseconds between two transactions; defaults to 50. */
   minPeriodMs?: number;
   /** Called after a transaction with the ports that have a healthCheckNodePort. */
@@ -41,19 +45,41 @@ export function startSync(options: SyncOptions): Loop {
   let states: Map<4 | 6, RuleState> | undefined;
   let zone = '';
 
+  /** Services with a Local policy that lack an endpoint here. */
+  const withoutLocal = new Map<4 | 6, Map<string, WithoutLocal>>(options.families.map((f) => [f, new Map()]));
+  const metrics = createSyncMetrics(options.registry, clock, options.families, (family) => {
+    const sum = { internal: 0, external: 0 };
+    for (const w of withoutLocal.get(family)!.values()) {
+      sum.internal += w.internal;
+      sum.external += w.external;
+    }
+    return sum;
+  });
+
   const touch = (key: string | undefined) => {
     if (key === undefined) return;
     dirty.add(key);
     loop.trigger();
   };
-  services.on({ added: (s) => touch(keyOf(s)), updated: (s) => touch(keyOf(s)), deleted: (s) => touch(keyOf(s)) });
+  const serviceChanged = (s: DeepReadonly<Service>) => {
+    metrics.serviceChanged();
+    touch(keyOf(s));
+  };
+  const sliceChanged = (s: DeepReadonly<EndpointSlice>, at: number | undefined) => {
+    const service = serviceOfSlice(s);
+    if (service === undefined) return;
+    metrics.sliceChanged(service, at);
+    touch(service);
+  };
+  services.on({ added: serviceChanged, updated: serviceChanged, deleted: serviceChanged });
   slices.on({
-    added: (s) => touch(serviceOfSlice(s)),
+    added: (s) => sliceChanged(s, triggerTime(s)),
     updated(s, old) {
-      touch(serviceOfSlice(s));
+      const at = triggerTime(s);
+      sliceChanged(s, at === triggerTime(old) ? undefined : at);
       touch(serviceOfSlice(old));
     },
-    deleted: (s) => touch(serviceOfSlice(s)),
+    deleted: (s) => sliceChanged(s, undefined),
   });
   const zoneOf = (n: DeepReadonly<Node> | undefined) => n?.metadata?.labels?.['topology.kubernetes.io/zone'] ?? '';
   const self = (n: DeepReadonly<Node>) => {
@@ -73,6 +99,20 @@ export function startSync(options: SyncOptions): Loop {
     nodePortAddresses: options.nodePortAddresses,
   });
 
+  function noteLocal(family: 4 | 6, key: string, ports: readonly ServicePort[]): void {
+    const lacks = { internal: 0, external: 0 };
+    for (const p of ports) {
+      if (!p.internalLocal && !p.externalLocal) continue;
+      const { cluster, local } = chooseBackends(p, options.nodeName, zone);
+      if (cluster.length === 0 || local.length > 0) continue;
+      if (p.internalLocal) lacks.internal++;
+      if (p.externalLocal) lacks.external++;
+    }
+    const known = withoutLocal.get(family)!;
+    if (lacks.internal + lacks.external > 0) known.set(key, lacks);
+    else known.delete(key);
+  }
+
   async function sync(): Promise<void> {
     await Promise.all([services.synced(), slices.synced()]);
     const began = clock.monotonic();
@@ -80,6 +120,7 @@ export function startSync(options: SyncOptions): Loop {
     const current = (states ??= new Map(options.families.map((f) => [f, new RuleState(viewOf(f))] as const)));
     const keys = all ? services.list().map(keyOf) : [...dirty];
     dirty.clear();
+    metrics.begin();
     const before: ServicePort[] = [];
     const after: ServicePort[] = [];
     let checksChanged = all;
@@ -90,6 +131,7 @@ export function startSync(options: SyncOptions): Loop {
       const ports: ServicePort[] = [];
       for (const [family, state] of current) {
         const mine = service ? servicePorts(service, list, family) : [];
+        noteLocal(family, key, mine);
         state.replace(key, mine.length ? serviceRules(mine, viewOf(family)) : undefined);
         ports.push(...mine);
       }
@@ -103,15 +145,28 @@ export function startSync(options: SyncOptions): Loop {
       if (health.length || checked.has(key)) checksChanged = true;
       set(checked, health);
     }
-    for (const state of current.values()) {
+    const translated = clock.monotonic() - began;
+    for (const [family, state] of current) {
       const text = state.take();
-      if (text !== '') await exec('nft', ['-f', '-'], { input: text, timeoutMs: 60_000 });
+      const at = clock.monotonic();
+      try {
+        if (text !== '') await exec('nft', ['-f', '-'], { input: text, timeoutMs: 60_000 });
+      } catch (error) {
+        metrics.failed(family);
+        throw error;
+      }
+      metrics.applied(family, (translated + clock.monotonic() - at) / 1000, all);
     }
+    metrics.end();
     if (checksChanged) options.checked?.([...checked.values()].flat());
-    await cleanUpConnections(exec, all ? [] : before, after).catch((error: unknown) =>
+    const reconciling = clock.monotonic();
+    try {
+      const deleted = await cleanUpConnections(exec, all ? [] : before, after);
+      metrics.reconciled((clock.monotonic() - reconciling) / 1000, deleted);
+    } catch (error) {
       // the rules stand; the worst is a client that stays with a backend that left until its entry runs out
-      logger.warn('stale connections could not be forgotten', { error }),
-    );
+      logger.warn('stale connections could not be forgotten', { error });
+    }
     logger.debug('synced', { changed: keys.length, ms: Math.round(clock.monotonic() - began) });
   }
 
@@ -123,6 +178,7 @@ export function startSync(options: SyncOptions): Loop {
       logger.error('rules could not be applied; all of them are written again', { error });
       states = undefined;
       udp.clear();
+      for (const known of withoutLocal.values()) known.clear();
     },
   });
   loop.trigger();
