@@ -5,7 +5,7 @@ import { hasCode } from '../api/status.ts';
 import type { DeepReadonly, Pod } from '../api/types.ts';
 import type { ApiCalls } from './api-calls.ts';
 import type { Cache } from './core/cache.ts';
-import { choose, findFeasible, newCycle, type Candidates, type SearchPosition } from './core/cycle.ts';
+import { choose, findFeasible, newCycle, type Candidates, type PointTimes, type SearchPosition } from './core/cycle.ts';
 import { blame, describe, newDiagnosis, type Diagnosis } from './core/diagnosis.ts';
 import { Action, type Cycle, type Failure } from './core/framework.ts';
 import type { NodeInfo } from './core/node-info.ts';
@@ -13,6 +13,7 @@ import type { PodInfo } from './core/pod-info.ts';
 import { EXTENDER, filterByExtenders, scoreByExtenders, type Extender } from './extender.ts';
 import type { Recorder } from './events.ts';
 import type { Explanations } from './explain.ts';
+import { measureProfile } from './measure.ts';
 import type { Metrics } from './metrics.ts';
 import type { Profile } from './profile.ts';
 import type { QueuedPod, SchedulingQueue } from './queue/queue.ts';
@@ -40,6 +41,8 @@ interface WaitingPod {
   answer(f: Failure | undefined): void;
 }
 
+/** One attempt of so many has its plugins timed. */
+const SAMPLE = 10;
 const SKIPPED: Diagnosis = newDiagnosis(0);
 
 /** An attempt ended without a node: what the pod, its event and the queue are told. */
@@ -59,15 +62,34 @@ export class Attempts {
   /** Called when a binding has ended. */
   onBindingEnd: () => void = () => {};
 
+  /** The profiles as attempts take them, by scheduler name: one of `SAMPLE` is timed plugin by plugin. */
+  private readonly shapes = new Map<string, { plain: Profile; timed: Profile; times: PointTimes }>();
+  private count = 0;
+
   constructor(deps: AttemptDeps) {
     this.d = deps;
+    const { clock, metrics } = deps;
+    for (const [name, plain] of deps.profiles)
+      this.shapes.set(name, {
+        plain,
+        timed: measureProfile(plain, metrics, clock),
+        times: {
+          begin: () => clock.monotonic(),
+          end: (point, began, status) => metrics.point(name, point, status, (clock.monotonic() - began) / 1000),
+        },
+      });
+  }
+
+  private times(profile: Profile): PointTimes {
+    return this.shapes.get(profile.schedulerName)!.times;
   }
 
   /** Undefined when the decision fell at once; otherwise the next attempt must wait for it. */
   run(queued: QueuedPod): Promise<void> | undefined {
-    const { cache, queue, clock, profiles } = this.d;
+    const { cache, queue, clock } = this.d;
     const { info } = queued;
-    const profile = profiles.get(info.schedulerName)!;
+    const { plain, timed, times } = this.shapes.get(info.schedulerName)!;
+    const profile = this.count++ % SAMPLE === 0 ? timed : plain;
     if (info.isTerminating || cache.has(info.uid)) {
       queue.done(info.uid);
       return undefined;
@@ -87,6 +109,7 @@ export class Attempts {
         rand: this.d.rand,
         percentageOfNodesToScore: profile.percentageOfNodesToScore ?? this.d.percentageOfNodesToScore,
         nominations: queue.nominator,
+        times,
       });
       if (candidates.feasible.length === 0) return this.makeRoom(queued, profile, candidates, began);
       if (this.d.extenders.some((e) => e.isInterested(info)))
@@ -107,7 +130,7 @@ export class Attempts {
     began: number,
     extra?: ReadonlyMap<string, number>,
   ): void {
-    const node = choose(candidates, profile, this.d.rand, extra);
+    const node = choose(candidates, profile, this.d.rand, extra, this.times(profile));
     this.d.metrics.algorithm((this.d.clock.monotonic() - began) / 1000);
     this.place(queued, profile, candidates.cycle, node, began);
   }
@@ -153,8 +176,10 @@ export class Attempts {
         error: false,
         nominatedNodeName,
       });
+    const times = this.times(profile);
     const steps = async (): Promise<void> => {
       const messages: string[] = [];
+      const at = times.begin();
       for (const p of profile.postFilter) {
         const result = await p.postFilter!(cycle, {
           failures: diagnosis.failures,
@@ -168,6 +193,7 @@ export class Attempts {
         }
         if (result?.final) break;
       }
+      times.end('PostFilter', at, nominatedNodeName ? 'Success' : 'Unschedulable');
       // Having found a way, nobody speaks of the ways that were none.
       diagnosis.postFilterMessage = nominatedNodeName ? '' : messages.join(', ');
     };
@@ -201,16 +227,26 @@ export class Attempts {
         nominatedNodeName: '',
       });
     };
+    const times = this.times(profile);
+    let at = times.begin();
     for (const p of profile.reserve) {
       const f = p.reserve!(cycle, node);
-      if (f) return refuse(f);
+      if (!f) continue;
+      times.end('Reserve', at, f.code);
+      return refuse(f);
     }
+    times.end('Reserve', at, 'Success');
+    at = times.begin();
     const waits: { plugin: string; ms: number }[] = [];
     for (const p of profile.permit) {
       const answer = p.permit!(cycle, node.name);
       if (typeof answer === 'number') waits.push({ plugin: p.name, ms: answer });
-      else if (answer) return refuse(answer);
+      else if (answer) {
+        times.end('Permit', at, answer.code);
+        return refuse(answer);
+      }
     }
+    times.end('Permit', at, waits.length > 0 ? 'Wait' : 'Success');
     this.binding++;
     const rest = this.bind(queued, profile, cycle, node.name, waits, began);
     void rest
@@ -251,9 +287,14 @@ export class Attempts {
     const { info } = queued;
     if (waits.length > 0) {
       await this.announce(info, nodeName);
+      const asked = clock.monotonic();
       const f = await this.aside(this.permission(info, waits));
+      metrics.permitted(f?.code ?? 'Success', (clock.monotonic() - asked) / 1000);
       if (f) return f;
     }
+    const times = this.times(profile);
+    let point = 'PreBind';
+    let at = times.begin();
     let plugin = '';
     try {
       for (const p of profile.preBind) {
@@ -262,15 +303,22 @@ export class Attempts {
         if (!work) continue;
         // The work has begun; whatever becomes of the announcement must not leave it unheard.
         const [f] = await this.aside(Promise.all([work, this.announce(info, nodeName)]));
-        if (f) return f;
+        if (!f) continue;
+        times.end(point, at, f.code);
+        return f;
       }
+      times.end(point, at, 'Success');
+      point = 'Bind';
+      at = times.begin();
       const binder = this.d.extenders.find((e) => e.config.bindVerb && e.isInterested(info));
       if (binder) await binder.bind(info, nodeName);
       for (const p of binder ? [] : profile.bind) {
         plugin = p.name;
         if (await p.bind!(cycle, nodeName)) break;
       }
+      times.end(point, at, 'Success');
     } catch (error) {
+      times.end(point, at, 'Error');
       // Gone or bound by somebody else: not worth a line in the log.
       const expected = hasCode(error, 404, 409);
       logger[expected ? 'debug' : 'error']('binding failed', { pod: info.key, node: nodeName, error });
@@ -289,7 +337,9 @@ export class Attempts {
       'Binding',
       `Successfully assigned ${info.key} to ${nodeName}`,
     );
+    at = times.begin();
     for (const p of profile.postBind) p.postBind!(cycle, nodeName);
+    times.end('PostBind', at, 'Success');
     return undefined;
   }
 

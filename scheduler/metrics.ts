@@ -11,6 +11,10 @@ export interface Gauges {
   nodes: number;
   pods: number;
   assumedPods: number;
+  /** Each plugin of each pod that waits because of it. */
+  blamed: Iterable<{ plugin: string; profile: string }>;
+  /** Labels of the events that are kept for pods being tried. */
+  events: Iterable<string>;
 }
 
 /** Adds the scheduler's families to the registry; `gauges` is asked when the figures are read. */
@@ -54,6 +58,30 @@ export function createMetrics(registry: MetricsRegistry, gauges: () => Gauges) {
     [],
     exponential(1, 2, 7),
   );
+  const pointSeconds = registry.histogram(
+    'scheduler_framework_extension_point_duration_seconds',
+    'Time of all plugins at one extension point.',
+    ['extension_point', 'profile', 'status'],
+    exponential(0.0001, 2, 12),
+  );
+  const pluginSeconds = registry.histogram(
+    'scheduler_plugin_execution_duration_seconds',
+    'Time of one call of a plugin, in one attempt of ten.',
+    ['extension_point', 'plugin', 'status'],
+    exponential(0.00001, 1.5, 20),
+  );
+  const permitSeconds = registry.histogram(
+    'scheduler_permit_wait_duration_seconds',
+    'Time that pods waited for permission.',
+    ['result'],
+    exponential(0.001, 2, 15),
+  );
+  const unschedulable = registry.gauge(
+    'scheduler_unschedulable_pods',
+    'Pods that a plugin turned away and that wait; a pod counts for each of its plugins.',
+    ['plugin', 'profile'],
+  );
+  const inFlight = registry.gauge('scheduler_inflight_events', 'Events kept for pods that are being tried.', ['event']);
   const pending = registry.gauge('scheduler_pending_pods', 'Pods that wait, by queue.', ['queue']);
   const cacheSize = registry.gauge('scheduler_cache_size', 'Nodes, pods and assumed pods known.', ['type']);
   registry.onCollect(() => {
@@ -62,6 +90,10 @@ export function createMetrics(registry: MetricsRegistry, gauges: () => Gauges) {
     cacheSize.set(['nodes'], g.nodes);
     cacheSize.set(['pods'], g.pods);
     cacheSize.set(['assumed_pods'], g.assumedPods);
+    unschedulable.clear();
+    for (const { plugin, profile } of g.blamed) unschedulable.add([plugin, profile]);
+    inFlight.clear();
+    for (const event of g.events) inFlight.add([event]);
   });
   return {
     attempt(result: AttemptResult, profile: string, seconds: number): void {
@@ -73,6 +105,11 @@ export function createMetrics(registry: MetricsRegistry, gauges: () => Gauges) {
       sli.observe([count >= 16 ? '16+' : String(count)], seconds);
       tries.observe([], count);
     },
+    point: (profile: string, point: string, status: string, seconds: number) =>
+      pointSeconds.observe([point, profile, status], seconds),
+    plugin: (name: string, point: string, status: string, seconds: number) =>
+      pluginSeconds.observe([point, name, status], seconds),
+    permitted: (result: string, seconds: number) => permitSeconds.observe([result], seconds),
     incoming: (queue: string, event: string) => incoming.add([event, queue]),
     preempted(n: number): void {
       preemptions.add([]);

@@ -150,6 +150,8 @@ export async function start(options: SchedulerOptions): Promise<Scheduler> {
     nodes: cache.nodes.length,
     pods: cache.podCount,
     assumedPods: attempts.binding,
+    blamed: queue.blamed(),
+    events: queue.heldEvents(),
   }));
   const queue = new SchedulingQueue({
     clock,

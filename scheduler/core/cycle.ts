@@ -17,11 +17,19 @@ export interface Nominations {
   on(nodeName: string): readonly PodInfo[];
 }
 
+/** Told how long all plugins at one extension point took; `status` as a failure's code or `Success`. */
+export interface PointTimes {
+  /** A time to give back to `end`. */
+  begin(): number;
+  end(point: string, began: number, status: string): void;
+}
+
 export interface SearchOptions {
   readonly rand: Rand;
   /** Percent of the nodes to find before choosing; 0 (the default) adapts to their number. */
   readonly percentageOfNodesToScore?: number;
   readonly nominations?: Nominations;
+  readonly times?: PointTimes;
 }
 
 /** Where the next search begins; goes on where the last one ended. */
@@ -132,7 +140,10 @@ export function findFeasible(
   const { pod, snapshot } = cycle;
   const all = snapshot.nodes;
   const diagnosis = newDiagnosis(all.length);
+  const { times } = options;
+  let began = times?.begin() ?? 0;
   const prepared = prepare(cycle, plugins.filter);
+  times?.end('PreFilter', began, prepared.failure?.code ?? 'Success');
   const feasible: NodeInfo[] = [];
   if (prepared.failure) {
     for (const p of prepared.narrowed) diagnosis.plugins.add(p);
@@ -150,7 +161,9 @@ export function findFeasible(
   if (nominated && (!prepared.nodes || prepared.nodes.has(nominated))) {
     const node = snapshot.get(nominated);
     if (node) {
+      began = times?.begin() ?? 0;
       const f = check(node);
+      times?.end('Filter', began, f?.code ?? 'Success');
       if (!f) {
         feasible.push(node);
         return result;
@@ -177,6 +190,7 @@ export function findFeasible(
   // Without anybody who tells good nodes from better ones, the first will do.
   const enough = plugins.score.length === 0 ? 1 : nodesToFind(total, options.percentageOfNodesToScore);
   let i = total > 0 ? position.index % total : 0;
+  began = times?.begin() ?? 0;
   for (let seen = 0; seen < total; seen++) {
     const node = nodes[i]!;
     if (++i === total) i = 0;
@@ -189,6 +203,7 @@ export function findFeasible(
       blame(diagnosis, f);
     }
   }
+  times?.end('Filter', began, feasible.length > 0 ? 'Success' : 'Unschedulable');
   if (all.length > 0) position.index = (position.index + feasible.length + diagnosis.failures.size) % all.length;
   return result;
 }
@@ -230,14 +245,18 @@ export function choose(
   plugins: PluginSet,
   rand: Rand,
   extra?: ReadonlyMap<string, number>,
+  times?: PointTimes,
 ): NodeInfo {
   const { cycle, feasible } = candidates;
   if (feasible.length === 1) return feasible[0]!;
+  let began = times?.begin() ?? 0;
   const scorers: { scorer: NodeScorer; weight: number }[] = [];
   for (const { plugin, weight } of plugins.score) {
     const scorer = plugin.preScore!(cycle.pod, cycle, feasible);
     if (scorer) scorers.push({ scorer, weight });
   }
+  times?.end('PreScore', began, 'Success');
+  began = times?.begin() ?? 0;
   const n = feasible.length;
   const totals = new Float64Array(n);
   const scores: number[] = Array.from<number>({ length: n }).fill(0);
@@ -246,6 +265,7 @@ export function choose(
     scorer.normalize?.(scores, feasible);
     for (let i = 0; i < n; i++) totals[i]! += scores[i]! * weight;
   }
+  times?.end('Score', began, 'Success');
   if (extra) for (let i = 0; i < n; i++) totals[i]! += extra.get(feasible[i]!.name) ?? 0;
   let best = 0;
   let equals = 1;

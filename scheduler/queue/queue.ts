@@ -90,6 +90,16 @@ export class SchedulingQueue {
     const { active, backoff, unschedulable } = this;
     return { active: active.size, backoff: backoff.size, unschedulable: unschedulable.size - gated, gated };
   }
+  /** Each plugin that turned away a pod which waits now. */
+  *blamed(): Iterable<{ plugin: string; profile: string }> {
+    for (const q of this.byUid.values())
+      if (!this.inFlight.has(q.info.uid))
+        for (const plugin of q.plugins) yield { plugin, profile: q.info.schedulerName };
+  }
+  /** Labels of the events that pods being tried have missed. */
+  *heldEvents(): Iterable<string> {
+    for (const { event } of this.events) yield event.label;
+  }
   get(uid: string): QueuedPod | undefined {
     return this.byUid.get(uid);
   }

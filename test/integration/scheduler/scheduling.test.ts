@@ -97,5 +97,16 @@ describe('scheduling', () => {
     const text = c.scheduler.metrics();
     assert.match(text, /scheduler_schedule_attempts_total\{profile="default-scheduler",result="scheduled"\} [1-9]/);
     assert.match(text, /scheduler_pending_pods\{queue="unschedulable"\} 1\n/);
+    const profile = 'profile="default-scheduler"';
+    for (const series of [
+      `scheduler_framework_extension_point_duration_seconds_count{extension_point="Filter",${profile},status="Success"}`,
+      `scheduler_framework_extension_point_duration_seconds_count{extension_point="Bind",${profile},status="Success"}`,
+      'scheduler_plugin_execution_duration_seconds_count{extension_point="Filter",plugin="NodeResourcesFit",status="Success"}',
+    ])
+      assert.ok(
+        text.split('\n').some((l) => l.startsWith(`${series} `) && !l.endsWith(' 0')),
+        `${series}\n${text}`,
+      );
+    assert.match(text, /^scheduler_unschedulable_pods\{plugin="\w+",profile="default-scheduler"\} 1$/m);
   });
 });
