@@ -6,7 +6,7 @@ import { isObject, jsonEqual } from '../patch/value.ts';
 import type { ObjectType } from '../schema/model.ts';
 import { badRequest, StatusError } from '../status.ts';
 import type { DeepReadonly, GroupVersionKind, JsonObject, KubeObject, ManagedFieldsEntry } from '../types.ts';
-import { apiVersionOf } from '../types.ts';
+import { apiVersionOf, parseApiVersion } from '../types.ts';
 import { compare, type Comparison } from './compare.ts';
 import { ConflictError, conflictStatus } from './conflict.ts';
 import { allowedConflicts, hasLastApplied, withLastApplied } from './last-applied.ts';
@@ -176,9 +176,9 @@ export class FieldManager {
   #checkConfig(config: JsonObject): void {
     const { kind } = this.#options;
     if (config['kind'] !== kind.kind || config['apiVersion'] !== this.#apiVersion) {
-      throw badRequest(
-        `invalid object type: ${JSON.stringify(config['apiVersion'] ?? '')}, Kind=${JSON.stringify(config['kind'] ?? '')}`,
-      );
+      const named = (key: string) => (typeof config[key] === 'string' ? config[key] : '');
+      const { group, version } = parseApiVersion(named('apiVersion'));
+      throw badRequest(`invalid object type: ${group}/${version}, Kind=${named('kind')}`);
     }
     const metadata = isObject(config['metadata']) ? config['metadata'] : {};
     if (metadata['managedFields'] !== undefined && metadata['managedFields'] !== null) {

@@ -7,7 +7,10 @@ const SCALE = 'autoscaling/v1';
 const SCALE_FIELDS: FieldSet = { 'f:spec': { 'f:replicas': {} } };
 const SCALE_PATH = ['f:spec', 'f:replicas'];
 type Entries = readonly DeepReadonly<ManagedFieldsEntry>[] | undefined;
-/** Where the replicas are, by API version of the parent (`['spec', 'replicas']`); versions that are not in it are gone. */
+/**
+ * Where the replicas are, by API version of the parent (`['spec', 'replicas']`); nowhere (`[]`) in versions that have
+ * no scale. Versions that are not in it are gone.
+ */
 export type ReplicasPaths = Readonly<Record<string, readonly string[]>>;
 
 const elementsOf = (path: readonly string[]): string[] => path.map((p) => `f:${p}`);
@@ -22,7 +25,7 @@ export function scaleEntries(parent: Entries, replicas: ReplicasPaths): ManagedF
   const out: Owners = new Map();
   for (const owner of decodeManagedFields(parent, true).values()) {
     const path = replicas[owner.apiVersion];
-    if (path === undefined || !hasPath(owner.fields, elementsOf(path))) continue;
+    if (!path?.length || !hasPath(owner.fields, elementsOf(path))) continue;
     const shown = { ...owner, apiVersion: SCALE, fields: SCALE_FIELDS };
     out.set(ownerKey(shown), shown);
   }
@@ -42,14 +45,13 @@ export function parentEntries(
   for (const owner of owners.values()) {
     const path = replicas[owner.apiVersion];
     if (path === undefined) continue;
-    if (!hasPath(owner.fields, elementsOf(path))) {
+    if (path.length === 0 || !hasPath(owner.fields, elementsOf(path))) {
       out.set(ownerKey(owner), owner);
       continue;
     }
-    const shown = ownerKey({ ...owner, apiVersion: SCALE });
-    if (left.has(shown)) {
+    // An updater is another one at another API version: its entry is split, as upstream does.
+    if (left.delete(ownerKey(owner))) {
       out.set(ownerKey(owner), owner);
-      left.delete(shown);
       continue;
     }
     const fields = difference(owner.fields, setOf(path));
@@ -58,9 +60,9 @@ export function parentEntries(
   const path = replicas[apiVersion];
   for (const owner of left.values()) {
     if (path === undefined || !hasPath(owner.fields, SCALE_PATH)) continue;
-    const mine = { ...owner, apiVersion, fields: setOf(path) };
+    const key = ownerKey(owner);
     // As upstream: an owner that is new to the parent has no time.
-    out.set(ownerKey(mine), { ...mine, time: owners.get(ownerKey(mine))?.time });
+    out.set(key, { ...owner, apiVersion, fields: setOf(path), time: owners.get(key)?.time });
   }
   return encodeManagedFields(out);
 }

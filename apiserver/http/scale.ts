@@ -20,6 +20,8 @@ interface Scale extends KubeObject {
   spec?: { replicas?: number };
   status?: { replicas?: number; selector?: string };
 }
+/** What patches of a Scale find where a custom resource says nothing of replicas, so that they must. */
+const UNSET = -2_147_483_648;
 type Entries = readonly DeepReadonly<ManagedFieldsEntry>[] | undefined;
 
 function at(object: unknown, path: readonly string[]): unknown {
@@ -116,7 +118,7 @@ export async function writeScale(
   const patch = isPatch ? await readPatch(request, served) : undefined;
   const sent: Scale | undefined = isPatch ? undefined : (await readObject(request, expected, validation))();
   if (sent) checkNames(request, served, sent);
-  const replicasAt = { [served.apiVersion]: path };
+  const replicasAt = sub.definition.replicasAt ?? { [served.apiVersion]: path };
   const outcome = await updateObject(deps, write, {
     createWhenAbsent: false,
     requireVersion: false,
@@ -124,6 +126,7 @@ export async function writeScale(
     async produce(live) {
       const parent = live!;
       const now = scaleOf(sub, parent as DeepReadonly<KubeObject>);
+      if (served.custom && patch?.kind !== 'apply' && at(parent, path) === undefined) now.spec!.replicas = UNSET;
       now.metadata!.managedFields = scaleEntries(parent.metadata?.managedFields as Entries, replicasAt);
       let scale: Scale;
       if (patch?.kind === 'apply')
@@ -192,6 +195,8 @@ function parentWith(
   name: string,
 ): KubeObject {
   const replicas = scale.spec?.replicas ?? 0;
+  if (replicas === UNSET && served.custom)
+    throw badRequest(`the spec replicas field ".${path.join('.')}" cannot be empty`);
   // The rules of a custom resource say so themselves.
   if (replicas < 0 && !served.custom)
     throw invalidObject({ group: 'autoscaling', kind: 'Scale' }, name, [

@@ -162,8 +162,11 @@ export async function readPatch(request: ApiRequest, served: ServedResource) {
   const kind = PATCH_MEDIA[type];
   // Strategic merge patches are for built-in kinds only.
   if (!kind || (kind === 'strategic' && served.custom)) {
+    const taken = Object.keys(PATCH_MEDIA).filter((m) => PATCH_MEDIA[m] !== 'strategic');
     const error = unsupportedMediaType(
-      `the body of the request was in an unknown format - accepted media types include: ${Object.keys(PATCH_MEDIA).join(', ')}`,
+      served.custom
+        ? `the body of the request was in an unknown format - accepted media types include: ${taken.join(', ')}`
+        : '415: Unsupported Media Type',
     );
     if (!served.custom) error.status.details = {};
     throw error;

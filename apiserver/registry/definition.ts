@@ -83,6 +83,8 @@ export type SubresourceDefinition<T extends KubeObject = KubeObject> =
       readonly type: 'scale';
       /** JSON paths inside the parent, as for custom resources. */
       readonly specReplicas: readonly string[];
+      /** The same by API version, for kinds where it differs between versions; empty where there is no scale. */
+      readonly replicasAt?: Readonly<Record<string, readonly string[]>>;
       readonly statusReplicas: readonly string[];
       /** The selector in its string form. */
       selector(object: DeepReadonly<T>): string;

@@ -18,7 +18,7 @@ import { compareVersions } from '../../discovery/overlay.ts';
 import { columnsOf } from './columns.ts';
 import { noConversion, ordered, pruned, settled, type VersionConverter } from './conversion.ts';
 import { parseJsonPath, type JsonPath } from './jsonpath.ts';
-import { customStrategies, customSubresources } from './strategy.ts';
+import { customStrategies, customSubresources, pathNames } from './strategy.ts';
 
 const VERBS = ['delete', 'deletecollection', 'get', 'list', 'patch', 'create', 'update', 'watch'];
 const VERBS_TERMINATING = ['delete', 'deletecollection', 'get', 'list', 'watch'];
@@ -282,7 +282,7 @@ export class CustomResource {
       terminating: () => this.terminating,
     });
     const columns = columnsOf(v.additionalPrinterColumns as CrdColumn[] | undefined);
-    const subresourceDefinitions = customSubresources(strategies, status, scale);
+    const subresourceDefinitions = customSubresources(strategies, status, scale, replicasOf(crd));
     const definition: ResourceDefinition = {
       group,
       version: v.name,
@@ -319,6 +319,13 @@ export class CustomResource {
       deprecation: deprecationOf(crd, v),
     };
   }
+}
+
+/** Where each version has its replicas. */
+function replicasOf(crd: Crd): Record<string, readonly string[]> {
+  const { group, versions } = crd.spec;
+  const at = (v: CrdVersion) => v.subresources?.scale?.specReplicasPath;
+  return Object.fromEntries(versions.map((v) => [`${group}/${v.name}`, at(v) ? pathNames(at(v)!) : []]));
 }
 
 /** The values of fields by which objects can be selected; '' for none. */

@@ -173,7 +173,7 @@ function finalizerWarnings(name: string): string[] {
 }
 
 /** The names of a simple path: `.spec.replicas`. */
-const pathNames = (path: string): string[] => path.replace(/^\./, '').split('.');
+export const pathNames = (path: string): string[] => path.replace(/^\./, '').split('.');
 
 /** What a simple path leads to; `undefined` when it leads nowhere, an Error when something in the way is no object. */
 function valueAt(object: unknown, path: string): Value | undefined | Error {
@@ -221,6 +221,7 @@ export function customSubresources(
   strategies: CustomStrategies,
   status: boolean,
   scale: CrdScale | undefined,
+  replicasAt: Readonly<Record<string, readonly string[]>>,
 ): Record<string, SubresourceDefinition> {
   const out: Record<string, SubresourceDefinition> = {};
   if (status) out['status'] = { type: 'update', strategy: strategies.status };
@@ -229,6 +230,7 @@ export function customSubresources(
     out['scale'] = {
       type: 'scale',
       specReplicas: pathNames(scale.specReplicasPath),
+      replicasAt,
       statusReplicas: pathNames(scale.statusReplicasPath),
       selector(object) {
         const v = labelSelectorPath ? valueAt(object as unknown as JsonObject, labelSelectorPath) : undefined;

@@ -235,6 +235,14 @@ describe('custom resources', () => {
     });
     assert.deepEqual([scaled.spec, scaled.status], [{ replicas: 5 }, { replicas: 4 }]);
     assert.equal((await server.client.get(things, 'p', ns)).metadata!.generation, 2);
+    await server.client.create(things, { metadata: { name: 'q', namespace: ns } });
+    const unsaid = server.client.request({
+      method: 'PATCH',
+      path: `/apis/five.example.com/v1/namespaces/${ns}/parts/q/scale`,
+      body: { metadata: { labels: { a: 'b' } } },
+      contentType: 'application/merge-patch+json',
+    });
+    await assert.rejects(unsaid, /the spec replicas field ".spec.n" cannot be empty/);
   });
 
   it('runs validation rules, comparing with the old object', async () => {

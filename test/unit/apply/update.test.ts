@@ -221,4 +221,43 @@ describe('managed fields through scale', () => {
       ],
     );
   });
+  it('keeps who applied them as it is, and splits the entry of who wrote them', () => {
+    const applied: ManagedFieldsEntry = { ...parent[0]!, operation: 'Apply' };
+    for (const [owner, want] of [
+      [applied, [['Apply', { 'f:spec': { 'f:replicas': {}, 'f:paused': {} } }]]],
+      [
+        parent[0]!,
+        [
+          ['Update', { 'f:spec': { 'f:paused': {} } }],
+          ['Update', { 'f:spec': { 'f:replicas': {} } }],
+        ],
+      ],
+    ] as const) {
+      const entries = parentEntries([owner], scaleEntries([owner], paths), paths, 'apps/v1');
+      assert.deepEqual(
+        entries?.map((e) => [e.operation, e.fieldsV1]),
+        want,
+      );
+    }
+  });
+  it('leaves the owners of other versions alone, whether those have a scale or not', () => {
+    const versions = { 'x.io/v1': ['spec', 'replicas'], 'x.io/v2': ['spec', 'size'], 'x.io/v3': [] };
+    const at = (apiVersion: string, fieldsV1: object): ManagedFieldsEntry => ({
+      ...entry(apiVersion, fieldsV1),
+      operation: 'Apply',
+      apiVersion,
+    });
+    const mine = [
+      at('x.io/v1', { 'f:spec': { 'f:other': {} } }),
+      at('x.io/v2', { 'f:spec': { 'f:size': {} } }),
+      at('x.io/v3', { 'f:spec': { 'f:replicas': {} } }),
+    ];
+    const shown = scaleEntries(mine, versions);
+    assert.deepEqual(
+      shown?.map((e) => e.manager),
+      ['x.io/v2'],
+    );
+    assert.deepEqual(parentEntries(mine, shown, versions, 'x.io/v1'), mine);
+    assert.deepEqual(parentEntries(mine, [], versions, 'x.io/v1'), [mine[0], mine[2]]);
+  });
 });
