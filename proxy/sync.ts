@@ -8,8 +8,9 @@ import { keyOf, splitKey, type Informer } from '../client/informer.ts';
 import { cleanUpConnections } from './conntrack.ts';
 import { createLoop, type Loop } from './loop.ts';
 import { createSyncMetrics, type WithoutLocal } from './metrics.ts';
-import { serviceRules } from './rules/desired.ts';
+import { serviceRules, type Fragment } from './rules/desired.ts';
 import type { NodeView, ServicePort } from './rules/model.ts';
+import { findRefused, isRefusal } from './rules/refused.ts';
 import { RuleState } from './rules/state.ts';
 import { chooseBackends, servicePorts, serviceOfSlice } from './rules/translate.ts';
 import { triggerTime } from './slim.ts';
@@ -42,6 +43,8 @@ export function startSync(options: SyncOptions): Loop {
   const udp = new Map<string, readonly ServicePort[]>();
   /** Ports with a health check, by Service. */
   const checked = new Map<string, readonly ServicePort[]>();
+  /** Services that can't be served: the others go on without them until they change. */
+  const leftOut = new Set<string>();
   let states: Map<4 | 6, RuleState> | undefined;
   let zone = '';
 
@@ -99,6 +102,44 @@ export function startSync(options: SyncOptions): Loop {
     nodePortAddresses: options.nodePortAddresses,
   });
 
+  /** What a Service comes to in one family; nothing when it is gone. @throws when it can't be translated. */
+  function translate(key: string, family: 4 | 6): { ports: ServicePort[]; rules: Fragment | undefined } {
+    const { name, namespace } = splitKey(key);
+    const service = services.get(name, namespace);
+    const ports = service ? servicePorts(service, slices.byIndex('service', key), family) : [];
+    return { ports, rules: ports.length ? serviceRules(ports, viewOf(family)) : undefined };
+  }
+
+  /** Whether nftables would take a table of these Services alone. */
+  async function accepts(family: 4 | 6, keys: readonly string[]): Promise<boolean> {
+    const state = new RuleState(viewOf(family));
+    for (const key of keys) state.replace(key, translate(key, family).rules);
+    try {
+      await exec('nft', ['-c', '-f', '-'], { input: state.take(), timeoutMs: 60_000 });
+      return true;
+    } catch (error) {
+      if (isRefusal(error)) return false;
+      throw error;
+    }
+  }
+
+  /** A Service in all families; undefined, which is told, when it can't be served. */
+  async function serve(key: string): Promise<Map<4 | 6, ReturnType<typeof translate>> | undefined> {
+    try {
+      const out = new Map(options.families.map((f) => [f, translate(key, f)] as const));
+      // one that was refused before must not hold up the others again
+      if (leftOut.has(key))
+        for (const f of options.families)
+          if (!(await accepts(f, [key]))) throw new Error('nftables does not take its rules');
+      leftOut.delete(key);
+      return out;
+    } catch (error) {
+      leftOut.add(key);
+      logger.error('a Service is left out until it changes', { service: key, error });
+      return undefined;
+    }
+  }
+
   function noteLocal(family: 4 | 6, key: string, ports: readonly ServicePort[]): void {
     const lacks = { internal: 0, external: 0 };
     for (const p of ports) {
@@ -125,14 +166,12 @@ export function startSync(options: SyncOptions): Loop {
     const after: ServicePort[] = [];
     let checksChanged = all;
     for (const key of keys) {
-      const { name, namespace } = splitKey(key);
-      const service = services.get(name, namespace);
-      const list = service ? slices.byIndex('service', key) : [];
+      const served = await serve(key);
       const ports: ServicePort[] = [];
       for (const [family, state] of current) {
-        const mine = service ? servicePorts(service, list, family) : [];
+        const { ports: mine = [], rules } = served?.get(family) ?? {};
         noteLocal(family, key, mine);
-        state.replace(key, mine.length ? serviceRules(mine, viewOf(family)) : undefined);
+        state.replace(key, rules);
         ports.push(...mine);
       }
       before.push(...(udp.get(key) ?? []));
@@ -153,6 +192,11 @@ export function startSync(options: SyncOptions): Loop {
         if (text !== '') await exec('nft', ['-f', '-'], { input: text, timeoutMs: 60_000 });
       } catch (error) {
         metrics.failed(family);
+        if (isRefusal(error))
+          for (const key of await findRefused(keys, (list) => accepts(family, list))) {
+            leftOut.add(key);
+            logger.error('nftables does not take the rules of a Service', { service: key, error });
+          }
         throw error;
       }
       metrics.applied(family, (translated + clock.monotonic() - at) / 1000, all);

@@ -4,9 +4,11 @@ import type { DeepReadonly, Node, Pod } from '../../api/types.ts';
 import { createInformer, type Informer, type InformerOptions } from '../../client/informer.ts';
 import { namespaces as namespaceResource, networkPolicies, pods as podResource } from '../../client/resources.ts';
 import { createLoop } from '../loop.ts';
+import { plainAddress } from '../network/addresses.ts';
 import { renderRemoval, renderTable, renderTableChange, type NftTable } from '../rules/nft.ts';
-import type { PolicyInput, PolicyPod } from './model.ts';
-import { POLICY_TABLE, policyTable } from './translate.ts';
+import type { NetworkPolicy, PolicyInput, PolicyNode, PolicyPod } from './model.ts';
+import { findRefused, isRefusal } from '../rules/refused.ts';
+import { closed, POLICY_TABLE, policyTable } from './translate.ts';
 
 type Common = Pick<InformerOptions<never>, 'client' | 'clock' | 'rand' | 'logger'>;
 
@@ -46,7 +48,7 @@ export function policyPod(pod: DeepReadonly<Pod>): PolicyPod | undefined {
     namespace: metadata.namespace ?? '',
     name: metadata.name ?? '',
     labels: metadata.labels ?? {},
-    ips: (status?.podIPs ?? []).map((p) => p.ip).filter((ip) => ip !== undefined),
+    ips: (status?.podIPs ?? []).map((p) => plainAddress(p.ip)).filter((ip) => ip !== undefined),
     node: spec.nodeName,
     ports: spec.containers.flatMap((c) =>
       (c.ports ?? []).flatMap((p) =>
@@ -57,6 +59,8 @@ export function policyPod(pod: DeepReadonly<Pod>): PolicyPod | undefined {
   };
 }
 
+const tableOf = (family: 4 | 6) => `${family === 6 ? 'ip6' : 'ip'} ${POLICY_TABLE}`;
+
 export function startPolicies(options: PolicySyncOptions): { stop(): void } {
   const { nodes, exec, clock, rand, logger, client } = options;
   const common = { client, clock, rand, logger };
@@ -65,10 +69,18 @@ export function startPolicies(options: PolicySyncOptions): { stop(): void } {
   const pods = createInformer(podResource, { ...common, transform: slimPod });
   const seen = new Map<string, { text: string; policy: PolicyPod | undefined }>();
   const applied = new Map<4 | 6, NftTable | undefined>();
+  /** Policies that can't be put into force, by uid: first they only isolate, then they are left out. */
+  const broken = new Map<string, { version: string | undefined; closed: boolean }>();
   let following = false;
 
+  /** As much of a policy as can be put into force. */
+  const sound = (p: DeepReadonly<NetworkPolicy>): DeepReadonly<NetworkPolicy>[] => {
+    const found = broken.get(p.metadata!.uid!);
+    if (found?.version !== p.metadata!.resourceVersion || !found) return [p];
+    return found.closed ? [closed(p)] : [];
+  };
   const input = (): PolicyInput => ({
-    policies: policies.list(),
+    policies: policies.list().flatMap(sound),
     namespaces: new Map(namespaces.list().map((n) => [n.metadata?.name ?? '', n.metadata?.labels ?? {}])),
     pods: [...seen.values()].flatMap((s) => s.policy ?? []),
   });
@@ -83,21 +95,59 @@ export function startPolicies(options: PolicySyncOptions): { stop(): void } {
     const self = nodes.get(options.nodeName);
     const podCidrs = self?.spec?.podCIDRs ?? (self?.spec?.podCIDR ? [self.spec.podCIDR] : []);
     const now = input();
-    for (const family of options.families) {
-      const table = `${family === 6 ? 'ip6' : 'ip'} ${POLICY_TABLE}`;
-      const desired = policyTable(now, { name: options.nodeName, family, podCidrs });
-      const known = applied.has(family);
-      const before = applied.get(family);
-      const text = desired
-        ? before
-          ? renderTableChange(table, before, desired)
-          : renderTable(table, desired)
-        : before || !known
-          ? renderRemoval(table)
-          : '';
-      applied.delete(family); // until it is in force, nothing is known
-      if (text !== '') await exec('nft', ['-f', '-'], { input: text, timeoutMs: 60_000 });
-      applied.set(family, desired);
+    for (const family of options.families)
+      try {
+        await apply(now, { name: options.nodeName, family, podCidrs });
+      } catch (error) {
+        await findBroken(now, { name: options.nodeName, family, podCidrs });
+        throw error;
+      }
+  }
+
+  async function apply(now: PolicyInput, node: PolicyNode): Promise<void> {
+    const { family } = node;
+    const table = tableOf(family);
+    const desired = policyTable(now, node);
+    const known = applied.has(family);
+    const before = applied.get(family);
+    const text = desired
+      ? before
+        ? renderTableChange(table, before, desired)
+        : renderTable(table, desired)
+      : before || !known
+        ? renderRemoval(table)
+        : '';
+    applied.delete(family); // until it is in force, nothing is known
+    if (text !== '') await exec('nft', ['-f', '-'], { input: text, timeoutMs: 60_000 });
+    applied.set(family, desired);
+  }
+
+  /** Notes the policies that can't be translated, and those whose rules nftables does not take. */
+  async function findBroken(now: PolicyInput, node: PolicyNode): Promise<void> {
+    const refused = await findRefused(now.policies, async (list) => {
+      let text: string;
+      try {
+        const desired = policyTable({ ...now, policies: list }, node);
+        if (!desired) return true;
+        text = renderTable(tableOf(node.family), desired);
+      } catch {
+        return false;
+      }
+      try {
+        await exec('nft', ['-c', '-f', '-'], { input: text, timeoutMs: 60_000 });
+        return true;
+      } catch (error) {
+        if (isRefusal(error)) return false;
+        throw error;
+      }
+    });
+    for (const { metadata: m } of refused) {
+      const before = broken.get(m!.uid!);
+      const version = m!.resourceVersion;
+      broken.set(m!.uid!, { version, closed: before?.version !== version });
+      logger.error('a NetworkPolicy allows nothing until it changes: it could not be put into force', {
+        policy: `${m!.namespace}/${m!.name}`,
+      });
     }
   }
   const loop = createLoop({
@@ -129,7 +179,14 @@ export function startPolicies(options: PolicySyncOptions): { stop(): void } {
     updated: (n, old) => void (labels(n) !== labels(old) && loop.trigger()),
     deleted: loop.trigger,
   });
-  policies.on({ added: loop.trigger, updated: loop.trigger, deleted: loop.trigger });
+  policies.on({
+    added: loop.trigger,
+    updated: loop.trigger,
+    deleted(p) {
+      broken.delete(p.metadata!.uid!);
+      loop.trigger();
+    },
+  });
   nodes.on({ added: (n) => void (n.metadata?.name === options.nodeName && loop.trigger()) });
   policies.start();
   void policies.synced().then(loop.trigger);

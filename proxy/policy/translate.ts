@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { compileLabelSelector, nothing, SelectorError, type LabelMatcher } from '../../api/selectors.ts';
 import type { DeepReadonly, LabelSelector } from '../../api/types.ts';
-import { isV6, withoutOverlaps } from '../network/addresses.ts';
+import { isV6, plainRange, withoutOverlaps } from '../network/addresses.ts';
 import type { NftChain, NftSet, NftTable } from '../rules/nft.ts';
 import type { NetworkPolicy, PolicyInput, PolicyNode, PolicyPod } from './model.ts';
 import { portMatches, type PortSpec } from './ports.ts';
@@ -56,6 +56,16 @@ function localPods(pods: readonly PolicyPod[], node: PolicyNode): Map<string, Po
     }
   }
   return out;
+}
+
+/** The policy without all that it allows: the pods that it selects stay isolated. */
+export function closed(policy: Policy): Policy {
+  const { spec } = policy;
+  if (!spec) return policy;
+  const policyTypes = (['Ingress', 'Egress'] as const).filter((t) =>
+    concerns(spec, t === 'Ingress' ? 'ingress' : 'egress'),
+  );
+  return { ...policy, spec: { ...spec, policyTypes, ingress: [], egress: [] } };
 }
 
 /** The table for one node and address family; undefined when no policy asks for one. */
@@ -187,11 +197,12 @@ class Translator {
     }
     for (const peer of rule.peers) {
       if (peer.ipBlock) {
-        if (isV6(peer.ipBlock.cidr) !== (this.#node.family === 6)) continue;
-        const except = peer.ipBlock.except?.length
-          ? `${side} != { ${withoutOverlaps(peer.ipBlock.except).join(', ')} }`
-          : '';
-        for (const p of ports) allow(`${side} ${peer.ipBlock.cidr}`, except, p);
+        const cidr = plainRange(peer.ipBlock.cidr);
+        const excepted = (peer.ipBlock.except ?? []).map(plainRange);
+        // what can't be read allows nothing
+        if (cidr === undefined || excepted.includes(undefined) || isV6(cidr) !== (this.#node.family === 6)) continue;
+        const except = excepted.length ? `${side} != { ${withoutOverlaps(excepted as string[]).join(', ')} }` : '';
+        for (const p of ports) allow(`${side} ${cidr}`, except, p);
         continue;
       }
       for (const p of ports) allow(`${side} @${this.#peerSet(namespace, peer)}`, p);

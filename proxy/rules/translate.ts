@@ -1,13 +1,15 @@
 /** Services and EndpointSlices into service ports with backends. Pure. */
 import type { DeepReadonly, EndpointSlice, Service } from '../../api/types.ts';
+import { isV6, plainAddress, plainRange } from '../network/addresses.ts';
 import type { Backend, Protocol, ServicePort } from './model.ts';
 
 const SERVICE_NAME = 'kubernetes.io/service-name';
 const PROXY_NAME = 'service.kubernetes.io/service-proxy-name';
 const HEADLESS = 'service.kubernetes.io/headless';
 const DEFAULT_AFFINITY_SECONDS = 10_800;
+const PROTOCOLS: ReadonlySet<string> = new Set(['tcp', 'udp', 'sctp']);
 
-export const isV6 = (ip: string) => ip.includes(':');
+const isPort = (n: number | undefined): n is number => n !== undefined && Number.isInteger(n) && n > 0 && n < 65_536;
 
 /** The Service a slice belongs to, as namespace/name. */
 export function serviceOfSlice(slice: DeepReadonly<EndpointSlice>): string | undefined {
@@ -34,16 +36,22 @@ function isProxied(service: DeepReadonly<Service>): boolean {
   );
 }
 
-function backendsOf(slices: readonly DeepReadonly<EndpointSlice>[], portName: string, protocol: Protocol): Backend[] {
+/** An endpoint that is none of this family's addresses is left out, whatever the slice says of itself. */
+function backendsOf(
+  slices: readonly DeepReadonly<EndpointSlice>[],
+  portName: string,
+  protocol: Protocol,
+  ours: (ip: string) => boolean,
+): Backend[] {
   const found = new Map<string, Backend>();
   for (const slice of slices) {
     const port = slice.ports?.find(
       (p) => (p.name ?? '') === portName && (p.protocol ?? 'TCP').toLowerCase() === protocol,
     );
-    if (!port?.port) continue;
+    if (!isPort(port?.port)) continue;
     for (const e of slice.endpoints ?? []) {
-      const ip = e.addresses[0];
-      if (!ip) continue;
+      const ip = plainAddress(e.addresses?.[0]);
+      if (ip === undefined || !ours(ip)) continue;
       const ready = e.conditions?.ready ?? true;
       const backend: Backend = {
         ip,
@@ -64,7 +72,14 @@ function backendsOf(slices: readonly DeepReadonly<EndpointSlice>[], portName: st
   return [...found.values()].sort((a, b) => (a.ip < b.ip ? -1 : a.ip > b.ip ? 1 : a.port - b.port));
 }
 
-/** The service ports of one Service in one address family. */
+/** @throws when it can't be read: without it the Service might be open to all. */
+function readableRange(text: string): string {
+  const range = plainRange(text);
+  if (range === undefined) throw new Error(`loadBalancerSourceRanges: ${JSON.stringify(text)} is no range`);
+  return range;
+}
+
+/** The service ports of one Service in one address family; what can't be read of it is left out. @throws for ranges. */
 export function servicePorts(
   service: DeepReadonly<Service>,
   slices: readonly DeepReadonly<EndpointSlice>[],
@@ -73,13 +88,16 @@ export function servicePorts(
   if (!isProxied(service)) return [];
   const spec = service.spec!;
   const ours = (ip: string) => isV6(ip) === (family === 6);
-  const clusterIP = (spec.clusterIPs?.length ? spec.clusterIPs : [spec.clusterIP!]).find(ours);
+  const addresses = (list: readonly (string | undefined)[]) =>
+    list.map(plainAddress).filter((ip) => ip !== undefined && ours(ip)) as string[];
+  const clusterIP = addresses(spec.clusterIPs?.length ? spec.clusterIPs : [spec.clusterIP])[0];
   if (clusterIP === undefined) return [];
   const familySlices = slices.filter((s) => s.addressType === (family === 6 ? 'IPv6' : 'IPv4'));
   const ingress = service.status?.loadBalancer?.ingress ?? [];
   const { namespace = '', name = '' } = service.metadata ?? {};
-  return (spec.ports ?? []).map((p) => {
+  return (spec.ports ?? []).flatMap((p) => {
     const protocol = (p.protocol ?? 'TCP').toLowerCase() as Protocol;
+    if (!PROTOCOLS.has(protocol) || !isPort(p.port)) return [];
     return {
       id: `${namespace}/${name}:${p.name ?? ''}`,
       namespace,
@@ -88,11 +106,9 @@ export function servicePorts(
       protocol,
       port: p.port,
       clusterIP,
-      externalIPs: (spec.externalIPs ?? []).filter(ours),
-      loadBalancerIPs: ingress
-        .filter((i) => i.ip !== undefined && i.ipMode !== 'Proxy' && ours(i.ip))
-        .map((i) => i.ip!),
-      sourceRanges: (spec.loadBalancerSourceRanges ?? []).map((r) => r.trim()).filter(ours),
+      externalIPs: addresses(spec.externalIPs ?? []),
+      loadBalancerIPs: addresses(ingress.filter((i) => i.ipMode !== 'Proxy').map((i) => i.ip)),
+      sourceRanges: (spec.loadBalancerSourceRanges ?? []).map(readableRange).filter(ours),
       nodePort: p.nodePort ?? 0,
       healthCheckNodePort: spec.healthCheckNodePort ?? 0,
       affinitySeconds:
@@ -101,7 +117,7 @@ export function servicePorts(
           : 0,
       internalLocal: spec.internalTrafficPolicy === 'Local',
       externalLocal: spec.externalTrafficPolicy === 'Local',
-      backends: backendsOf(familySlices, p.name ?? '', protocol),
+      backends: backendsOf(familySlices, p.name ?? '', protocol, ours),
     };
   });
 }

@@ -2,11 +2,19 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { systemClock, systemRand } from '../../../base/clock.ts';
-import { createExec, type Exec } from '../../../base/exec.ts';
+import { CommandError, createExec, type Exec } from '../../../base/exec.ts';
 import { silentLogger } from '../../../base/log.ts';
 import { MetricsRegistry } from '../../../base/metrics.ts';
 import { createInformer } from '../../../client/informer.ts';
-import { endpointSlices, nodes as nodeResource, services as serviceResource } from '../../../client/resources.ts';
+import {
+  endpointSlices,
+  networkPolicies,
+  nodes as nodeResource,
+  pods,
+  serviceAccounts,
+  services as serviceResource,
+} from '../../../client/resources.ts';
+import { startPolicies } from '../../../proxy/policy/sync.ts';
 import { slicesByService } from '../../../proxy/rules/translate.ts';
 import { slimService, slimSlice } from '../../../proxy/slim.ts';
 import { startSync } from '../../../proxy/sync.ts';
@@ -15,9 +23,16 @@ import { startTestServer, type TestServer } from '../apiserver/harness.ts';
 
 const NS = `k8ts-sync${process.pid}`;
 const plain = createExec({ clock: systemClock, logger: silentLogger });
-const exec: Exec = (command, args, o) => plain('ip', ['netns', 'exec', NS, command, ...args], o);
+/** Texts that nft is not to take, as of a kernel that lacks something. */
+const refused = new Set<string>();
+const exec: Exec = async (command, args, o) => {
+  const input = String(o?.input ?? '');
+  if (command === 'nft' && [...refused].some((text) => input.includes(text)))
+    throw new CommandError([command, ...args], 1, '', 'Error: Could not process rule');
+  return plain('ip', ['netns', 'exec', NS, command, ...args], o);
+};
 
-describe('the sync of Services', () => {
+describe('the sync of Services and NetworkPolicies', () => {
   let server: TestServer;
   let stop: () => void;
   const registry = new MetricsRegistry();
@@ -48,10 +63,12 @@ describe('the sync of Services', () => {
       logger: silentLogger,
       registry,
     });
+    const policies = startPolicies({ ...common, nodes, nodeName: 'n1', families: [4], exec });
     const informers = [services, slices, nodes];
     for (const i of informers) i.start();
     stop = () => {
       loop.stop();
+      policies.stop();
       for (const i of informers) i.stop();
     };
   });
@@ -114,6 +131,65 @@ describe('the sync of Services', () => {
         1,
       );
       assert.equal(valueOf('kubeproxy_sync_proxy_rules_nftables_sync_failures_total{ip_family="IPv4"}'), 0);
+    });
+  });
+
+  it('goes on without a Service that nftables does not take, until it changes', async () => {
+    refused.add('10.96.0.66');
+    await service('broken', '10.96.0.66');
+    await slice('broken', '10.244.1.66');
+    await service('sound', '10.96.0.67');
+    await slice('sound', '10.244.1.67');
+    await leads('10.96.0.67', '10.244.1.67');
+    // and so it does when the broken one's endpoints come and go
+    await server.client.patch(endpointSlices, 'broken', 'merge', { endpoints: [] }, { namespace: 'default' });
+    await service('later', '10.96.0.68');
+    await slice('later', '10.244.1.68');
+    await leads('10.96.0.68', '10.244.1.68');
+    assert.ok(!(await rules()).includes('10.96.0.66'));
+    refused.clear();
+    await server.client.patch(
+      endpointSlices,
+      'broken',
+      'merge',
+      { endpoints: [{ addresses: ['10.244.1.69'], conditions: { ready: true } }] },
+      { namespace: 'default' },
+    );
+    await leads('10.96.0.66', '10.244.1.69');
+  });
+
+  it('lets a policy that nftables does not take isolate and allow nothing, and puts the others into force', async () => {
+    const { client } = server;
+    await client.create(nodeResource, { metadata: { name: 'n1' }, spec: { podCIDR: '10.244.0.0/24' } });
+    await client.create(serviceAccounts, { metadata: { name: 'default', namespace: 'default' } });
+    for (const [app, ip] of [
+      ['a', '10.244.0.11'],
+      ['b', '10.244.0.12'],
+    ] as const) {
+      const pod = await client.create(pods, {
+        metadata: { name: app, namespace: 'default', labels: { app } },
+        spec: { nodeName: 'n1', containers: [{ name: 'c', image: 'i' }] },
+      });
+      await client.updateStatus(pods, { ...pod, status: { phase: 'Running', podIP: ip, podIPs: [{ ip }] } });
+    }
+    refused.add('192.0.2.0/24');
+    const policy = (app: string, cidr: string) =>
+      client.create(networkPolicies, {
+        metadata: { name: app, namespace: 'default' },
+        spec: {
+          podSelector: { matchLabels: { app } },
+          policyTypes: ['Ingress'],
+          ingress: [{ from: [{ ipBlock: { cidr } }] }],
+        },
+      });
+    await policy('a', '192.0.2.0/24');
+    await policy('b', '198.51.100.0/24');
+    await eventually(async () => {
+      const table = await exec('nft', ['list', 'table', 'ip', 'k8ts-policy']);
+      assert.match(table, /ip saddr 198\.51\.100\.0\/24 accept/);
+      const chain = /10\.244\.0\.11 : goto (ingress-\w+)/.exec(table)?.[1];
+      assert.ok(chain, table);
+      assert.ok(table.includes(`chain ${chain} {\n\t\tdrop\n`), table);
     });
   });
 });

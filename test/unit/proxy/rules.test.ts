@@ -4,8 +4,10 @@ import { parseFlows, staleFlows } from '../../../proxy/conntrack.ts';
 import { cniConfig } from '../../../proxy/network/cni.ts';
 import { macOf } from '../../../proxy/network/overlay.ts';
 import { egressRules, planNetwork } from '../../../proxy/network/routes.ts';
+import { plainAddress, plainRange } from '../../../proxy/network/addresses.ts';
 import { serviceRules, type Fragment } from '../../../proxy/rules/desired.ts';
 import type { NodeView } from '../../../proxy/rules/model.ts';
+import { findRefused } from '../../../proxy/rules/refused.ts';
 import { RuleState } from '../../../proxy/rules/state.ts';
 import { chooseBackends, servicePorts } from '../../../proxy/rules/translate.ts';
 
@@ -243,5 +245,67 @@ describe('the pod network', () => {
       config.plugins.map((p) => p.type),
       ['bridge', 'portmap'],
     );
+  });
+});
+
+describe('what can not be served', () => {
+  it('is found one by one, and only where nothing else is at fault', async () => {
+    const bad = new Set([3, 17]);
+    let looks = 0;
+    const accepts = async (list: readonly number[]) => (looks++, !list.some((n) => bad.has(n)));
+    const items = Array.from({ length: 100 }, (_, i) => i);
+    assert.deepEqual(await findRefused(items, accepts), [3, 17]);
+    assert.ok(looks < 40, `${looks} looks`);
+    assert.deepEqual(await findRefused([1, 2], accepts), []);
+    assert.deepEqual(await findRefused(items, async () => false), []);
+    // two that only quarrel with each other
+    assert.deepEqual(await findRefused([1, 2], async (list) => list.length < 2), []);
+  });
+  it('is left out of a Service whose other parts are served', () => {
+    const [port] = ports({ externalIPs: ['010.1.002.3', 'nonsense'], loadBalancerSourceRanges: ['010.0.0.0/8'] }, [
+      { ip: '10.244.0.2' },
+      { ip: 'fd00::2' },
+      { ip: '' },
+    ]);
+    assert.deepEqual(port!.externalIPs, ['10.1.2.3']);
+    assert.deepEqual(port!.sourceRanges, ['10.0.0.0/8']);
+    assert.deepEqual(
+      port!.backends.map((b) => b.ip),
+      ['10.244.0.2'],
+    );
+    assert.deepEqual(ports({ ports: [{ port: 70000 }] }, []), []);
+    assert.throws(() => ports({ loadBalancerSourceRanges: ['10.0.0.0'] }, []), /is no range/);
+  });
+  it('are addresses and ranges in forms that only Kubernetes knows', () => {
+    const addresses = [
+      '10.0.0.1',
+      '010.000.0.1',
+      '::ffff:10.0.0.1',
+      'fd00::1',
+      '10.0.0.256',
+      '10.0.0',
+      'fe80::1%eth0',
+      '',
+    ];
+    assert.deepEqual(addresses.map(plainAddress), [
+      '10.0.0.1',
+      '10.0.0.1',
+      '10.0.0.1',
+      'fd00::1',
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    const ranges = ['010.0.0.0/8', ' fd00::/64 ', '10.0.0.0/33', '10.0.0.0', 'fd00::/129', '10.0.0.0/8/8', 'x/1'];
+    assert.deepEqual(ranges.map(plainRange), [
+      '10.0.0.0/8',
+      'fd00::/64',
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 });
