@@ -13,6 +13,7 @@ import { isLongRunning } from '../http/request-info.ts';
 import { allocate, SeatDemand } from './borrowing.ts';
 import { buildConfig, type FlowConfig } from './config.ts';
 import { Refused, type PriorityLevel, type Running } from './level.ts';
+import { DroppedRequests } from './dropped.ts';
 import { flowOf } from './matcher.ts';
 import { flowMetrics } from './metrics.ts';
 import type { FlowSchema, PriorityLevelConfiguration } from './types.ts';
@@ -64,6 +65,7 @@ export function createFlowControl(options: FlowControlOptions): FlowControl {
   const watches = new WatchCounts();
   const width = { caches: options.caches, watches };
   const quiescing = new Set<PriorityLevel>();
+  const dropped = new DroppedRequests();
   let config: FlowConfig | undefined;
   let pending: Timer | undefined;
 
@@ -86,6 +88,7 @@ export function createFlowControl(options: FlowControlOptions): FlowControl {
     for (const [name, { level }] of before?.levels ?? []) if (!next.levels.has(name)) quiescing.add(level);
     for (const level of quiescing)
       if (level.idle || next.levels.get(level.name)?.level === level) quiescing.delete(level);
+    dropped.keepOnly(next.levels);
     share(next, false);
     for (const s of schemas.values()) {
       const dangling = !next.levels.has(s.spec?.priorityLevelConfiguration?.name ?? '');
@@ -152,7 +155,8 @@ export function createFlowControl(options: FlowControlOptions): FlowControl {
       reply.header(LEVEL_UID, level.uid);
       if (isWatch) reply.onClose(watches.add(info));
       const refused = (error: unknown): never => {
-        if (error instanceof Refused) throw tooManyRequests('Too many requests, please try again later.');
+        if (error instanceof Refused)
+          throw tooManyRequests('Too many requests, please try again later.', dropped.note(level.name, clock.now()));
         throw error;
       };
       try {
