@@ -10,11 +10,17 @@ import {
   UintValue,
   type Value,
 } from './values.ts';
+import { StructValue } from './structs.ts';
 
 /** `a.b`. Throws CelError when there is no such key. */
 export function getField(value: Value, field: string): Value {
   if (value instanceof MapValue) {
     const found = value.get(field);
+    if (found === undefined) throw noSuchKey(field);
+    return found;
+  }
+  if (value instanceof StructValue) {
+    const found = value.fields.get(field);
     if (found === undefined) throw noSuchKey(field);
     return found;
   }

@@ -46,7 +46,13 @@ export interface MapNode extends NodeBase {
 export interface StructNode extends NodeBase {
   readonly kind: 'struct';
   readonly name: string;
-  readonly fields: readonly { readonly name: string; readonly value: Expr; readonly optional: boolean }[];
+  readonly fields: readonly {
+    readonly name: string;
+    readonly value: Expr;
+    readonly optional: boolean;
+    /** Where its colon is. */
+    readonly pos: number;
+  }[];
 }
 /** A loop: `accu` starts as `init`, becomes `step` for each element while `condition` holds, then `result` counts. */
 export interface ComprehensionNode extends NodeBase {

@@ -1,5 +1,5 @@
 /** Works out the type of every expression and refuses what can't come out well. */
-import type { ComprehensionNode, Expr } from './ast.ts';
+import type { ComprehensionNode, Expr, StructNode } from './ast.ts';
 import { CONSTRAINTS, LITERALS, NUMERIC, ORDERED, RESULTS } from './check-rules.ts';
 import { CelCompileError, type Names } from './compile.ts';
 import type { Overload } from './functions.ts';
@@ -85,12 +85,25 @@ class Checker {
         return mapOf(key, values);
       }
       case 'struct':
-        for (const f of expr.fields) this.#unwrapped(f.value, f.optional);
-        if (this.#names.struct === undefined) throw undeclared(expr.name, expr.pos);
-        return { kind: 'opaque', name: expr.name };
+        return this.#struct(expr);
       case 'comprehension':
         return this.#loop(expr);
     }
+  }
+
+  #struct(expr: StructNode): CelType {
+    const takes = this.#names.structs?.fieldsOf(expr.name);
+    if (takes === undefined) throw undeclared(expr.name, expr.pos);
+    for (const f of expr.fields) {
+      const given = this.#unwrapped(f.value, f.optional);
+      const wanted = fieldType(takes(f.name));
+      if (join(wanted, given) !== undefined) continue;
+      throw new CelCompileError(
+        `expected type of field '${f.name}' is '${showType(wanted)}' but provided type is '${showType(given)}'`,
+        f.pos,
+      );
+    }
+    return { kind: 'opaque', name: expr.name };
   }
 
   /** An element; after `?` it must be optional, and what it holds counts. */
@@ -170,8 +183,11 @@ class Checker {
         const inner = this.#field(of.of, field, pos);
         return inner.kind === 'optional' ? inner : optionalOf(inner);
       }
-      default:
+      default: {
+        const fields = of.kind === 'opaque' ? this.#names.structs?.fieldsOf(of.name) : undefined;
+        if (fields) return fieldType(fields(field));
         throw new CelCompileError(`type '${showType(of)}' does not support field selection`, pos);
+      }
     }
   }
 
@@ -356,6 +372,10 @@ class Checker {
 }
 
 const nameOf = (expr: Expr): string => (expr.kind === 'const' && typeof expr.value === 'string' ? expr.value : '');
+/** What a field of a struct holds; no value is of the type of a field that there isn't. */
+const fieldType = (takes: 'any' | 'string' | undefined): CelType =>
+  takes === undefined ? { kind: 'opaque', name: '' } : fromName(takes);
+
 const undeclared = (name: string, pos: number) =>
   new CelCompileError(`undeclared reference to '${name}' (in container '')`, pos);
 function noOverload(fn: string, args: readonly CelType[], member: boolean, pos: number): CelCompileError {

@@ -17,14 +17,14 @@ import {
   TypeValue,
   type Value,
 } from './values.ts';
+import { StructValue, type StructTypes } from './structs.ts';
 
 /** What names mean outside the expression. */
 export interface Names {
   readonly functions: ReadonlyMap<string, readonly Overload[]>;
   readonly constants: ReadonlyMap<string, Value>;
   isVariable(name: string): boolean;
-  /** Makes an object of a type (`Object{...}`); undefined: no such type. */
-  struct?(name: string, fields: ReadonlyMap<string, Value>): Value | undefined;
+  readonly structs?: StructTypes;
 }
 
 /** Something is wrong with the expression that only its names show. */
@@ -123,6 +123,7 @@ class Compiler {
       return (run) => {
         const value = operand(run);
         if (value instanceof MapValue) return value.has(field);
+        if (value instanceof StructValue) return value.fields.has(field);
         if (!(value instanceof OptionalValue)) throw noSuchOverload();
         return value.value instanceof MapValue && value.value.has(field);
       };
@@ -259,8 +260,8 @@ class Compiler {
   }
 
   #struct({ name, fields, pos }: StructNode): Eval {
-    const make = this.#names.struct?.bind(this.#names);
-    if (make === undefined) throw new CelCompileError(`undeclared reference to '${name}' (in container '')`, pos);
+    const { structs } = this.#names;
+    if (!structs?.fieldsOf(name)) throw new CelCompileError(`undeclared reference to '${name}' (in container '')`, pos);
     const evals = fields.map((f) => ({ ...f, value: this.compile(f.value) }));
     return (run) => {
       const out = new Map<string, Value>();
@@ -271,9 +272,7 @@ class Compiler {
         else if (value.value !== undefined) out.set(f.name, value.value);
       }
       run.charge(STRUCT_CREATE_COST);
-      const made = make(name, out);
-      if (made === undefined) throw new CelError(`unknown type: ${name}`);
-      return made;
+      return structs.make(name, out);
     };
   }
 

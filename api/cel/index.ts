@@ -19,12 +19,14 @@ import { type Eval, Run } from './run.ts';
 import { STANDARD } from './standard.ts';
 import { type CelType, fromDecl, showType, T } from './types.ts';
 import { TypeValue, type Value } from './values.ts';
+import type { StructTypes } from './structs.ts';
 
 export { CelSyntaxError } from './ast.ts';
 export { CostLimitError, PER_CALL_LIMIT, RUNTIME_CEL_COST_BUDGET } from './cost.ts';
 export { type Functions, fn, method } from './functions.ts';
 export { declTypeOf, maxCardinality } from './decl.ts';
 export { type DeclType, DYN, escapeField, fromJson, toJson, unescapeField } from './json-values.ts';
+export { MUTATION_TYPES, StructValue } from './structs.ts';
 export { CelError, ListValue, MapValue, OpaqueValue, OptionalValue, type Value } from './values.ts';
 
 /** A lazily computed variable (`variables.x` of policies, `authorizer`). */
@@ -43,8 +45,8 @@ export interface CelEnvOptions {
   readonly checked?: boolean;
   /** `cel.bind(name, value, expression)` is known. */
   readonly bindings?: boolean;
-  /** Makes objects of a type (`Object{...}`); undefined: no such type. */
-  struct?(name: string, fields: ReadonlyMap<string, Value>): Value | undefined;
+  /** Types of which expressions may make objects. Defaults to none. */
+  readonly structs?: StructTypes;
 }
 
 /** Outcome of one evaluation. */
@@ -91,7 +93,7 @@ export function createCelEnv(options: CelEnvOptions): CelEnv {
     isVariable: (name: string) => Object.hasOwn(options.variables, name),
     variableType: (name: string) =>
       Object.hasOwn(options.variables, name) ? fromDecl(options.variables[name]!) : undefined,
-    ...(options.struct === undefined ? {} : { struct: options.struct.bind(options) }),
+    ...(options.structs === undefined ? {} : { structs: options.structs }),
   };
   return {
     compile(source) {
@@ -110,7 +112,7 @@ export function createCelEnv(options: CelEnvOptions): CelEnv {
       }
       return {
         source,
-        resultType: showType(type),
+        resultType: type.kind === 'null' ? 'null_type' : showType(type),
         estimate: () => estimateCost(tree, types),
         evaluate(bindings, limit = PER_CALL_LIMIT) {
           const known = new Map<string, Value>();

@@ -31,7 +31,9 @@ export type DeclType =
     } & Sized)
   | ({ readonly kind: 'map'; readonly values: DeclType } & Sized)
   | { readonly kind: 'object'; readonly name: string; readonly fields: ReadonlyMap<string, DeclType> }
-  | { readonly kind: 'optional'; readonly of: DeclType };
+  | { readonly kind: 'optional'; readonly of: DeclType }
+  /** What an expression made (`Object`, `JSONPatch`); no JSON is of this type. */
+  | { readonly kind: 'struct'; readonly name: string };
 
 export const DYN: DeclType = { kind: 'dyn' };
 

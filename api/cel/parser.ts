@@ -319,7 +319,7 @@ class Parser implements NodeMaker {
   }
   #struct(name: string): Expr {
     const { pos } = this.#expect('{');
-    const fields: { name: string; value: Expr; optional: boolean }[] = [];
+    const fields: { name: string; value: Expr; optional: boolean; pos: number }[] = [];
     while (!this.#is('}')) {
       const optional = this.#take('?');
       const field = this.#next();
@@ -327,8 +327,8 @@ class Parser implements NodeMaker {
         this.#at--;
         throw this.#unexpected();
       }
-      this.#expect(':');
-      fields.push({ name: field.text, value: this.#expression(), optional });
+      const colon = this.#expect(':');
+      fields.push({ name: field.text, value: this.#expression(), optional, pos: colon.pos });
       if (!this.#take(',')) break;
     }
     this.#expect('}');

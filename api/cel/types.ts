@@ -47,6 +47,8 @@ export function fromDecl(decl: DeclType): CelType {
       return { kind: 'object', decl };
     case 'optional':
       return optionalOf(fromDecl(decl.of));
+    case 'struct':
+      return { kind: 'opaque', name: decl.name };
     default:
       return decl.max === undefined ? T[decl.kind] : { kind: decl.kind, max: decl.max };
   }

@@ -6,7 +6,8 @@ import {
   createCelEnv,
   DYN,
   MapValue,
-  OpaqueValue,
+  MUTATION_TYPES,
+  StructValue,
   toJson,
   type Binding,
   type CelEnv,
@@ -24,17 +25,6 @@ import { userInfoJson } from '../../authentication/reviews.ts';
 import type { Authorizer } from '../../authorization/types.ts';
 import type { AdmissionAttributes } from '../types.ts';
 import { AUTHORIZER_FUNCTIONS, authorizerValue, requestResourceValue } from './authorizer.ts';
-
-/** `Object{...}` and `JSONPatch{...}` of mutating policies. */
-class StructValue extends OpaqueValue {
-  readonly typeName: string;
-  readonly fields: ReadonlyMap<string, Value>;
-  constructor(typeName: string, fields: ReadonlyMap<string, Value>) {
-    super();
-    this.typeName = typeName;
-    this.fields = fields;
-  }
-}
 
 /** A value as JSON, with structs as objects. */
 export function jsonOf(value: Value): JsonValue {
@@ -69,10 +59,7 @@ function environment(): CelEnv {
   return (env ??= createCelEnv({
     variables: Object.fromEntries(names.map((n) => [n, DYN])),
     functions: [AUTHORIZER_FUNCTIONS],
-    struct: (name, fields) =>
-      name === 'JSONPatch' || name === 'Object' || name.startsWith('Object.')
-        ? new StructValue(name, fields)
-        : undefined,
+    structs: MUTATION_TYPES,
   }));
 }
 

@@ -172,8 +172,8 @@ interface MutatingPolicy extends KubeObject {
 }
 
 const PATCHES = [
-  ['ApplyConfiguration', 'applyConfiguration', 'object'],
-  ['JSONPatch', 'jsonPatch', 'list'],
+  ['ApplyConfiguration', 'applyConfiguration', 'Object'],
+  ['JSONPatch', 'jsonPatch', 'list(JSONPatch)'],
 ] as const;
 
 function mutation(f: Field<Mutation>, scope: Scope): void {
@@ -183,7 +183,7 @@ function mutation(f: Field<Mutation>, scope: Scope): void {
     const patch = f.get(member);
     if (t !== type) patch.check(!patch.isSet, `must not be specified when patchType is ${type}`);
     else if (!patch.isSet) patch.missing(`must be specified when patchType is ${type}`);
-    else expression(patch.get('expression'), { ...scope, result: [result] });
+    else expression(patch.get('expression'), { ...scope, result: [result], exact: true });
   }
 }
 

@@ -1,5 +1,5 @@
 /** CEL expressions of policies, webhooks and device selectors: whether they compile, and to what. */
-import { CelSyntaxError, createCelEnv, DYN, type DeclType, OpaqueValue } from '../../../api/cel/index.ts';
+import { CelSyntaxError, createCelEnv, DYN, type DeclType, MUTATION_TYPES } from '../../../api/cel/index.ts';
 import { AUTHORIZER_FUNCTIONS } from '../../admission/policies/authorizer.ts';
 import type { Field } from './field.ts';
 
@@ -14,11 +14,12 @@ export interface Scope {
   /** What is below `variables`, and of which type; undefined where there are no variables. */
   variables?: ReadonlyMap<string, DeclType>;
   /** The types that may come out; defaults to a bool. */
-  result?: readonly ResultType[] | 'any';
+  result?: readonly string[] | 'any';
+  /** Nothing else may come out, not even what is known only when it runs; the complaint names what does. */
+  exact?: boolean;
   /** What is known only when it runs may come out, too: attributes of devices may be of several types. */
   open?: boolean;
 }
-type ResultType = 'bool' | 'string' | 'list' | 'null_type' | 'object';
 
 const object = (name: string, fields: Record<string, DeclType>): DeclType => ({
   kind: 'object',
@@ -84,16 +85,6 @@ const NAMESPACE = object('namespace', {
   }),
 });
 
-/** `Object{...}` and `JSONPatch{...}`; they are only looked at, never made. */
-class Struct extends OpaqueValue {
-  readonly typeName: string;
-  constructor(typeName: string) {
-    super();
-    this.typeName = typeName;
-  }
-}
-const struct = (name: string) => (/^(JSONPatch|Object)(\.|$)/.test(name) ? new Struct(name) : undefined);
-
 function variablesOf(scope: Scope): Readonly<Record<string, DeclType>> {
   if (scope.names) return scope.names;
   return {
@@ -113,7 +104,7 @@ const resultOf = (source: string, scope: Scope): string =>
     variables: variablesOf(scope),
     functions: [AUTHORIZER_FUNCTIONS],
     bindings: scope.bindings,
-    struct,
+    structs: MUTATION_TYPES,
   }).compile(source).resultType;
 
 const SIMPLE = ['bool', 'string', 'int', 'double', 'bytes', 'timestamp', 'duration'] as const;
@@ -123,7 +114,8 @@ function declared(text: string): DeclType {
   const simple = SIMPLE.find((t) => t === text);
   if (simple) return { kind: simple };
   const items = /^list\((.*)\)$/.exec(text);
-  return items ? { kind: 'list', items: declared(items[1]!) } : DYN;
+  if (items) return { kind: 'list', items: declared(items[1]!) };
+  return MUTATION_TYPES.fieldsOf(text) ? { kind: 'struct', name: text } : DYN;
 }
 
 /** The type of a variable that has this expression; open when the expression is wrong. */
@@ -142,12 +134,9 @@ function complaint(source: string, scope: Scope): string | undefined {
     const resultType = resultOf(source, scope);
     const wanted: readonly string[] | 'any' = scope.result ?? ['bool'];
     if (wanted === 'any') return undefined;
-    // Structs have types of their own.
-    const type = resultType.replace(/\(.*$/, '');
-    const known = ['bool', 'string', 'int', 'uint', 'double', 'bytes', 'list', 'map', 'null_type', 'dyn'].includes(type)
-      ? type
-      : 'object';
-    return wanted.includes(known) || (scope.open && known === 'dyn')
+    if (scope.exact)
+      return resultType === wanted[0] ? undefined : `must evaluate to ${wanted[0]} but got ${resultType}`;
+    return wanted.includes(resultType) || (scope.open && resultType === 'dyn')
       ? undefined
       : `must evaluate to ${wanted.join(' or ')}`;
   } catch (e) {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { CelSyntaxError, createCelEnv, declTypeOf, DYN } from '../../../api/cel/index.ts';
+import { CelSyntaxError, createCelEnv, declTypeOf, DYN, MUTATION_TYPES } from '../../../api/cel/index.ts';
 
 const self = declTypeOf(
   {
@@ -71,5 +71,35 @@ describe('CEL: the checker', () => {
   it('can be left out', () => {
     const loose = createCelEnv({ variables: { any: DYN }, checked: false });
     assert.equal(loose.compile('[1, "a"][1] == 1').evaluate({}).value, false);
+  });
+});
+
+describe('objects that expressions make', () => {
+  const env = createCelEnv({ variables: { object: DYN }, structs: MUTATION_TYPES });
+  const type = (source: string): string => env.compile(source).resultType;
+
+  it('have the types of their names', () => {
+    assert.equal(type('Object{spec: Object.spec{nodeName: 1}}'), 'Object');
+    assert.equal(type('Object.spec{}'), 'Object.spec');
+    assert.equal(type('[JSONPatch{op: "add", path: "/a", value: Object.spec{}}]'), 'list(JSONPatch)');
+    assert.equal(type('object.spec.containers.map(c, JSONPatch{op: "add", path: "/" + c.name})'), 'list(JSONPatch)');
+    assert.equal(type('null'), 'null_type');
+  });
+  it('are refused with types and fields that there are not', () => {
+    for (const [source, why] of [
+      ['Foo{}', /undeclared reference to 'Foo'/],
+      ['JSONPatch.foo{}', /undeclared reference to 'JSONPatch.foo'/],
+      ['JSONPatch{op: 1}', /1:13: expected type of field 'op' is 'string' but provided type is 'int'/],
+      ['JSONPatch{val: "b"}', /expected type of field 'val' is '' but provided type is 'string'/],
+      ['JSONPatch{op: JSONPatch{}.foo}', /expected type of field 'op' is 'string' but provided type is ''/],
+      ['true ? Object{} : JSONPatch{}', /no matching overload/],
+    ] as const)
+      assert.throws(() => env.compile(source), why, source);
+  });
+  it('give their fields back', () => {
+    const value = (source: string) => env.compile(source).evaluate({}).value;
+    assert.equal(value('Object.spec{a: "x"}.a'), 'x');
+    assert.equal(value('has(Object.spec{a: "x"}.b) || has(JSONPatch{op: "add"}.path)'), false);
+    assert.throws(() => value('Object{}.a'), /no such key/);
   });
 });
