@@ -59,6 +59,10 @@ export interface KubeletConfiguration {
     mode: 'AlwaysAllow' | 'Webhook';
     webhook: { cacheAuthorizedTTL: string; cacheUnauthorizedTTL: string };
   };
+  /** Events a second; 0 stands for 5. */
+  eventRecordQPS: number;
+  /** Events at once; 0 stands for 10. */
+  eventBurst: number;
   registryPullQPS: number;
   registryBurst: number;
   imagePullCredentialsVerificationPolicy: VerificationPolicy;
@@ -70,6 +74,7 @@ export interface KubeletConfiguration {
   healthzBindAddress: string;
   clusterDomain?: string;
   clusterDNS: string[];
+  /** Exec, attach and port-forward end when nothing has come or gone for so long; 0 is never. */
   streamingConnectionIdleTimeout: string;
   nodeStatusUpdateFrequency: string;
   nodeStatusReportFrequency: string;
@@ -95,6 +100,12 @@ export interface KubeletConfiguration {
   failSwapOn: boolean;
   /** Of a container that uses too much memory only one process is killed; defaults to false on cgroup v2, and is always so on v1. */
   singleProcessOOMKill?: boolean;
+  /** With the feature gate MemoryQoS, on cgroup v2. */
+  memoryThrottlingFactor: number;
+  /** Doesn't start where the kernel is set otherwise than the kubelet wants. */
+  protectKernelDefaults: boolean;
+  /** The node is marked as one whose volumes the controller manager attaches. */
+  enableControllerAttachDetach: boolean;
   memorySwap: { swapBehavior?: 'NoSwap' | 'LimitedSwap' };
   evictionHard: Record<string, string>;
   /** Hard thresholds that the file leaves out stay as they are by default. */
@@ -122,7 +133,7 @@ export interface KubeletConfiguration {
   crashLoopBackOff?: { maxContainerRestartPeriod?: string };
   cpuManagerPolicy: 'none' | 'static';
   cpuManagerPolicyOptions: Record<string, string>;
-  /** Only those of the CPU manager's options count; everything else is as by default. */
+  /** Only those of the CPU manager's options and MemoryQoS count; everything else is as by default. */
   featureGates?: Record<string, boolean>;
   reservedSystemCPUs: string;
   memoryManagerPolicy: 'None' | 'Static';
@@ -156,6 +167,8 @@ function defaultConfiguration(): KubeletConfiguration {
     serverTLSBootstrap: false,
     authentication: { x509: {}, webhook: { enabled: true, cacheTTL: '2m0s' }, anonymous: { enabled: false } },
     authorization: { mode: 'Webhook', webhook: { cacheAuthorizedTTL: '5m0s', cacheUnauthorizedTTL: '30s' } },
+    eventRecordQPS: 50,
+    eventBurst: 100,
     registryPullQPS: 5,
     registryBurst: 10,
     imagePullCredentialsVerificationPolicy: 'NeverVerifyPreloadedImages',
@@ -187,6 +200,9 @@ function defaultConfiguration(): KubeletConfiguration {
     nodeStatusMaxImages: 50,
     serializeImagePulls: true,
     failSwapOn: true,
+    memoryThrottlingFactor: 0.9,
+    protectKernelDefaults: false,
+    enableControllerAttachDetach: true,
     memorySwap: {},
     evictionHard: {
       'memory.available': '100Mi',
@@ -256,6 +272,12 @@ export function completeConfiguration(given: Record<string, unknown>): KubeletCo
   for (const [key, value] of Object.entries(config)) if (DURATIONS.has(key)) parseDuration(value as string);
   if (config.imageGCHighThresholdPercent < config.imageGCLowThresholdPercent)
     throw new Error('imageGCHighThresholdPercent must not be less than imageGCLowThresholdPercent');
+  for (const key of ['eventRecordQPS', 'eventBurst'] as const)
+    if (!(config[key] >= 0)) throw new Error(`${key} ${config[key]} must not be a negative number`);
+  if (!(config.memoryThrottlingFactor > 0 && config.memoryThrottlingFactor <= 1))
+    throw new Error(
+      `memoryThrottlingFactor ${config.memoryThrottlingFactor} must be greater than 0 and less than or equal to 1.0`,
+    );
   for (const [key, known] of Object.entries(CHOICES))
     if (!known.includes(config[key] as string))
       throw new Error(

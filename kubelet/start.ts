@@ -18,11 +18,13 @@ import { rotate, showExpiry, type Rotation } from './certs/rotation.ts';
 import { parseDuration, type KubeletConfiguration } from './config.ts';
 import { createCriRuntime } from './cri/client.ts';
 import type { Runtime } from './cri/types.ts';
+import { limitWrites } from './event-limit.ts';
 import { createKubeletMetrics } from './metrics/families.ts';
 import { createNodeStartup } from './metrics/node-startup.ts';
 import { measureRuntime } from './metrics/runtime.ts';
 import { createNodeAgent, type NodeAgent } from './node/agent.ts';
 import { createHealth } from './node/health.ts';
+import { wrongKernelSettings } from './node/kernel.ts';
 import { readMachine } from './node/machine.ts';
 import { startMaintenance } from './maintenance.ts';
 import { wirePods } from './pods/wire.ts';
@@ -100,6 +102,8 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
   const rootDir = options.rootDir ?? '/var/lib/kubelet';
   const certDir = options.certDir ?? join(rootDir, 'pki');
   const nodeIPs = options.nodeIPs?.length ? options.nodeIPs : findNodeIPs();
+  const wrong = config.protectKernelDefaults && !options.hollow ? wrongKernelSettings() : [];
+  if (wrong.length > 0) throw new Error(wrong.join('; '));
   const exec = createExec({ clock, logger });
   const stopping = new AbortController();
   const timers: Timer[] = [];
@@ -159,7 +163,14 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
   }
 
   const recorder: EventRecorder | undefined = client
-    ? createEventRecorder({ client, clock, ids, logger, component: 'kubelet', host: nodeName })
+    ? createEventRecorder({
+        client: limitWrites(client, clock, config.eventRecordQPS, config.eventBurst),
+        clock,
+        ids,
+        logger,
+        component: 'kubelet',
+        host: nodeName,
+      })
     : undefined;
   const nodeTarget = { kind: 'Node', apiVersion: 'v1', metadata: { name: nodeName, uid: nodeName } };
   const nodeEvent = (type: 'Normal' | 'Warning', reason: string, message: string) =>
@@ -241,6 +252,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
         taints: config.registerWithTaints,
         unschedulable: options.registerSchedulable === false,
         providerID: config.providerID,
+        controllerAttaches: config.enableControllerAttachDetach,
         register: config.registerNode,
         updateMs: parseDuration(config.nodeStatusUpdateFrequency),
         reportMs: parseDuration(config.nodeStatusReportFrequency),

@@ -18,6 +18,8 @@ export interface NodeAgentOptions {
   taints: readonly Taint[];
   unschedulable: boolean;
   providerID?: string;
+  /** The node's volumes are attached by the controller manager, and the node is marked so. */
+  controllerAttaches: boolean;
   podCIDR?: string;
   register: boolean;
   updateMs: number;
@@ -44,6 +46,8 @@ export interface NodeAgent {
   poke(): void;
 }
 
+const CONTROLLER_ATTACHES = 'volumes.kubernetes.io/controller-managed-attach-detach';
+
 export function createNodeAgent(options: NodeAgentOptions): NodeAgent {
   const { client, clock, logger, nodeName } = options;
   const stopping = new AbortController();
@@ -67,7 +71,7 @@ export function createNodeAgent(options: NodeAgentOptions): NodeAgent {
       metadata: {
         name: nodeName,
         labels: options.labels,
-        annotations: { 'volumes.kubernetes.io/controller-managed-attach-detach': 'true' },
+        ...(options.controllerAttaches ? { annotations: { [CONTROLLER_ATTACHES]: 'true' } } : {}),
       },
       spec: {
         ...(options.taints.length ? { taints: options.taints.map((t) => ({ ...t })) } : {}),
@@ -91,9 +95,10 @@ export function createNodeAgent(options: NodeAgentOptions): NodeAgent {
       known = await client.get(nodes, nodeName);
       const labels = known.metadata?.labels ?? {};
       const stale = Object.entries(options.labels).some(([k, v]) => labels[k] !== v);
-      if (stale || known.metadata?.annotations?.['volumes.kubernetes.io/controller-managed-attach-detach'] !== 'true')
+      const mark = options.controllerAttaches ? 'true' : undefined;
+      if (stale || known.metadata?.annotations?.[CONTROLLER_ATTACHES] !== mark)
         known = await client.patch(nodes, nodeName, 'merge', {
-          metadata: { labels: options.labels, annotations: wanted.metadata!.annotations },
+          metadata: { labels: options.labels, annotations: { [CONTROLLER_ATTACHES]: mark ?? null } },
         });
     }
     node = known;

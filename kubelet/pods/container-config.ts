@@ -18,6 +18,7 @@ import { expand, expandStrict } from './expansion.ts';
 import * as id from './identity.ts';
 import { hostsFile } from './network.ts';
 import { withPodLimits } from './resize.ts';
+import { memoryHigh } from './memory-qos.ts';
 import { amountsOf, cpuQuota, cpuShares, oomScoreAdjust } from './resources.ts';
 import { containerSecurity } from './security.ts';
 import { swapLimit } from './swap.ts';
@@ -35,7 +36,7 @@ const PROPAGATION: Record<string, MountPropagation> = {
 export function containerResources(
   pod: ReadPod,
   c: ReadContainer,
-  deps: Pick<PodDeps, 'memoryCapacity' | 'quotaPeriodMicros' | 'enforceQuota' | 'swap' | 'oomGroups'>,
+  deps: Pick<PodDeps, 'memoryCapacity' | 'quotaPeriodMicros' | 'enforceQuota' | 'swap' | 'oomGroups' | 'memoryQos'>,
 ): LinuxContainerResources {
   const requests = amountsOf(c.resources?.requests);
   // a container without limits is bounded by the pod's (KEP-2837)
@@ -51,6 +52,9 @@ export function containerResources(
   }
   const unified = {
     ...(deps.oomGroups ? { 'memory.oom.group': '1' } : {}),
+    ...(deps.memoryQos
+      ? { 'memory.high': memoryHigh(requests['memory'] ?? 0, limits['memory'] ?? 0, deps.memoryQos) }
+      : {}),
     ...(deps.swap ? { 'memory.swap.max': String(swapLimit(pod, c, deps.swap)) } : {}),
   };
   if (Object.keys(unified).length > 0) out.unified = unified;

@@ -13,6 +13,7 @@ import type { StatusManager } from '../status/manager.ts';
 import type { VolumeManager } from '../volumes/manager.ts';
 import type { Csi } from '../volumes/wire.ts';
 import type { Backoff } from './backoff.ts';
+import type { MemoryQos } from './memory-qos.ts';
 import type { DnsSettings } from './network.ts';
 import type { NodeResources } from './node-resources.ts';
 import type { PodPaths } from './identity.ts';
@@ -74,6 +75,8 @@ export interface PodDeps {
   swap: SwapSettings | undefined;
   /** Whoever uses too much memory dies with all processes of the container (cgroup v2). */
   oomGroups: boolean;
+  /** Undefined where memory is not throttled: by default, and on cgroup v1. */
+  memoryQos?: MemoryQos;
   quotaPeriodMicros: number;
   enforceQuota: boolean;
   /** Milliseconds between two looks at a pod when nothing happens. */

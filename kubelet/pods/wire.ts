@@ -21,6 +21,7 @@ import type { KubeletMetrics } from '../metrics/families.ts';
 import type { Health } from '../node/health.ts';
 import type { Machine } from '../node/machine.ts';
 import { createObjectCache, type ObjectCache } from '../objects.ts';
+import { parseQuantity } from '../quantity.ts';
 import { createProbeManager } from '../probes/manager.ts';
 import { createStatusManager } from '../status/manager.ts';
 import type { VolumeManager } from '../volumes/manager.ts';
@@ -260,6 +261,10 @@ export async function wirePods(input: WireInput): Promise<PodDeps> {
         ? { behavior: config.memorySwap.swapBehavior || 'NoSwap', memory: machine.memoryBytes, swap }
         : undefined,
     oomGroups: cgroups?.version === 2 && !(config.singleProcessOOMKill ?? false),
+    memoryQos:
+      cgroups?.version === 2 && config.featureGates?.['MemoryQoS']
+        ? { factor: config.memoryThrottlingFactor, allocatable: () => parseQuantity(allocatable()['memory'] ?? '0') }
+        : undefined,
     quotaPeriodMicros,
     enforceQuota: config.cpuCFSQuota,
     syncMs: parseDuration(config.syncFrequency),

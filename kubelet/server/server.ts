@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import https from 'node:https';
 import { dirname, join } from 'node:path';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SecureContextOptions } from 'node:tls';
 import { formatTime, type Clock, type Ids, type Rand } from '../../base/clock.ts';
@@ -17,7 +18,7 @@ import { selfSigned } from '../certs/pem.ts';
 import { rotate, showExpiry, type Rotation } from '../certs/rotation.ts';
 import { loadCertificate } from '../certs/store.ts';
 import type { CgroupManager } from '../cgroups/manager.ts';
-import { cipherNames, type KubeletConfiguration } from '../config.ts';
+import { cipherNames, parseDuration, type KubeletConfiguration } from '../config.ts';
 import { errorText } from '../cri/client.ts';
 import type { Runtime } from '../cri/types.ts';
 import type { Machine } from '../node/machine.ts';
@@ -69,6 +70,8 @@ type Handler = (
 /** Exec and its like have protocols of their own, which are loaded with the first of them. */
 const streamingModule = lazyModule<typeof import('./streaming.ts')>(import.meta.url, './streaming.ts');
 type Streaming = ReturnType<ReturnType<typeof streamingModule>['createStreaming']>;
+/** Node.js takes no longer time. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 const SERVING_PAIR = 'kubelet-server';
 
 export async function startServer(options: ServerOptions): Promise<KubeletServer> {
@@ -77,6 +80,7 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
   const volumes = createVolumeStats({ clock, deps });
   const runtimeSocket = config.containerRuntimeEndpoint.replace(/^unix:(\/\/)?/, '');
   const stats = createStats({ ...options, volumes, runtimeSocket });
+  const idleMs = Math.min(parseDuration(config.streamingConnectionIdleTimeout), MAX_TIMER_MS);
   let streams: Streaming | undefined;
   const streaming = () => (streams ??= streamingModule().createStreaming(options));
   const figures = createPodFigures(registry, { manager, deps, volumes, nodeName: options.nodeName });
@@ -246,6 +250,7 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
       await admit(req, path);
       socket.once('close', counted(req.method ?? '', first, rest[0]));
       if (!config.enableDebuggingHandlers) throw new HttpError(405, 'Debug endpoints are disabled.');
+      if (idleMs > 0) (socket as Socket).setTimeout(idleMs, () => socket.destroy());
       if (first === 'exec' || first === 'attach') await streaming().command(first, req, socket, head, rest, query);
       else if (first === 'portForward') await streaming().portForward(req, socket, head, rest, query);
       else throw new HttpError(404, '404 page not found');
