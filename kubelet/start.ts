@@ -274,6 +274,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
         clock,
         logger,
         runtime,
+        metrics,
         rootDir,
         nodeName,
         memoryBytes: machine.memoryBytes,

@@ -15,6 +15,8 @@ export interface PodResourcesOptions {
   dir: string;
   devices: DeviceManager;
   dra: DraManager | undefined;
+  /** Counts the questions. */
+  asked?(kind: 'list' | 'get' | 'get_allocatable'): void;
   /** Pods that have not ended. */
   pods(): readonly DeepReadonly<Pod>[];
   /** CPUs that a container has for itself. */
@@ -78,15 +80,22 @@ export async function servePodResources(options: PodResourcesOptions): Promise<{
     [
       loadService('kubelet-podresources-v1', 'v1.PodResourcesLister'),
       {
-        List: () => ({ pod_resources: options.pods().map(describe) }),
-        GetAllocatableResources: () => ({
-          devices: devices
-            .devices()
-            .map((d) => ({ resource_name: d.resource, device_ids: d.ids, ...topology(d.nodes) })),
-          cpu_ids: options.allocatableCpus(),
-          memory: options.allocatableMemory().map(memoryMessage),
-        }),
+        List() {
+          options.asked?.('list');
+          return { pod_resources: options.pods().map(describe) };
+        },
+        GetAllocatableResources() {
+          options.asked?.('get_allocatable');
+          return {
+            devices: devices
+              .devices()
+              .map((d) => ({ resource_name: d.resource, device_ids: d.ids, ...topology(d.nodes) })),
+            cpu_ids: options.allocatableCpus(),
+            memory: options.allocatableMemory().map(memoryMessage),
+          };
+        },
         Get(r: { pod_name: string; pod_namespace: string }) {
+          options.asked?.('get');
           const pod = options
             .pods()
             .find((p) => p.metadata!.name === r.pod_name && p.metadata!.namespace === r.pod_namespace);

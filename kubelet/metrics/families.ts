@@ -1,6 +1,7 @@
 /** What the kubelet counts while it works, under the names that dashboards and upstream's tests know. */
 import type { Clock } from '../../base/clock.ts';
 import type { MetricsRegistry } from '../../base/metrics.ts';
+import { createPartMetrics } from './parts.ts';
 import { createPodStarts, type PodStarts } from './pod-starts.ts';
 
 /** `n` bounds, each `factor` times the one before. */
@@ -189,8 +190,22 @@ export function createKubeletMetrics(registry: MetricsRegistry, clock: Clock) {
   let relistBegan: number | undefined;
   const secondsSince = (began: number) => (clock.monotonic() - began) / 1000;
 
+  const podResources = ['total', 'list', 'get', 'get_allocatable'].map((name) =>
+    registry.counter(
+      `kubelet_pod_resources_endpoint_requests_${name}`,
+      'Questions to the podresources endpoint, all or of one kind.',
+      ['server_api_version'],
+    ),
+  );
+
   return {
     starts,
+    parts: createPartMetrics(registry, clock),
+    /** The podresources endpoint was asked. */
+    podResources(kind: 'list' | 'get' | 'get_allocatable'): void {
+      podResources[0]!.add(['v1']);
+      podResources[{ list: 1, get: 2, get_allocatable: 3 }[kind]]!.add(['v1']);
+    },
     evictions: registry.counter('kubelet_evictions', 'Pods evicted, by the signal that asked for it.', [
       'eviction_signal',
     ]),

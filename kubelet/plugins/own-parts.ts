@@ -1,6 +1,5 @@
 /** Puts together what gives containers parts of the node for themselves: CPUs, memory, and both from the same NUMA nodes. */
 import { join } from 'node:path';
-import type { KubeletConfiguration } from '../config.ts';
 import { formatCpus, parseCpus } from '../cpus/cpuset.ts';
 import { createCpuManager, type CpuManager } from '../cpus/manager.ts';
 import { cpuOptions } from '../cpus/options.ts';
@@ -45,7 +44,24 @@ export function createCpus(input: PluginInput, numa: readonly NumaNode[]): CpuMa
               .catch((error: unknown) => logger.warn('cpuset not changed', { container: c.id, error: String(error) }));
     },
   });
-  return manager;
+  const { metrics } = input;
+  metrics?.parts.cpus(
+    () => ({
+      shared: parseCpus(manager.cpuset('', '')),
+      exclusive: [
+        ...new Set(
+          living(input.manager()).flatMap((w) =>
+            [...(w.pod.spec!.initContainers ?? []), ...w.pod.spec!.containers].flatMap((c) =>
+              manager.exclusive(w.uid, c.name),
+            ),
+          ),
+        ),
+      ],
+    }),
+    numa,
+  );
+  const serves = (uid: string, name: string) => manager.exclusive(uid, name).length > 0;
+  return metrics ? metrics.parts.provider('cpu', manager, serves) : manager;
 }
 
 /** The machine's NUMA nodes; one for all where the kernel knows of none. */
@@ -71,28 +87,32 @@ export function createMemory(input: PluginInput, numa: readonly NumaNode[]): Mem
     numa.map((n) => n.id),
     kept,
   );
-  return createMemoryManager({
+  const manager = createMemoryManager({
     file: join(input.rootDir, 'memory_manager_state'),
     numa,
     reserved: config.reservedMemory,
   });
+  const serves = (uid: string, name: string) => manager.blocks(uid, name).length > 0;
+  return input.metrics ? input.metrics.parts.provider('memory', manager, serves) : manager;
 }
 
 /** Upstream's bound: the sets of nodes that are tried double with each. */
 const MAX_NODES = 8;
 
 export function createTopology(
-  config: KubeletConfiguration,
+  { config, metrics }: Pick<PluginInput, 'config' | 'metrics'>,
   numa: readonly NumaNode[],
-  providers: readonly (HintProvider | undefined)[],
+  from: readonly (HintProvider | undefined)[],
 ): TopologyManager {
   const { topologyManagerPolicy: policy, topologyManagerPolicyOptions: given } = config;
   const most = Number(given['max-allowable-numa-nodes'] ?? MAX_NODES);
   if (policy !== 'none' && numa.length > most)
     throw new Error(`unsupported on machines with more than ${most} NUMA Nodes`);
-  return createTopologyManager({
+  const providers = from.filter((p) => p !== undefined);
+  const manager = createTopologyManager({
     merger: { policy, numa, closest: given['prefer-closest-numa-nodes'] === 'true' },
     scope: config.topologyManagerScope,
-    providers: providers.filter((p) => p !== undefined),
+    providers,
   });
+  return metrics ? metrics.parts.topology(manager, providers) : manager;
 }

@@ -10,6 +10,7 @@ import type { Runtime } from '../cri/types.ts';
 import { createDeviceManager, type DeviceManager } from '../devices/manager.ts';
 import { servePodResources } from '../devices/pod-resources.ts';
 import { createDraManager, type DraManager } from '../dra/manager.ts';
+import type { KubeletMetrics } from '../metrics/families.ts';
 import type { PodManager } from '../pods/manager.ts';
 import { createNodeResources, type NodeResources } from '../pods/node-resources.ts';
 import { orNone, type Csi } from '../volumes/wire.ts';
@@ -22,6 +23,7 @@ export interface PluginInput {
   clock: Clock;
   logger: Logger;
   runtime: Runtime;
+  metrics: KubeletMetrics | undefined;
   rootDir: string;
   nodeName: string;
   /** Of the machine. */
@@ -76,7 +78,7 @@ export function createPlugins(input: PluginInput): Plugins {
     dra,
     cpus,
     memory,
-    topology: createTopology(input.config, numa, [devices, cpus, memory]),
+    topology: createTopology(input, numa, [devices, cpus, memory]),
     runtimeKnowsCdi: () =>
       (knowsCdi ??= runtime
         .version()
@@ -98,6 +100,7 @@ export function createPlugins(input: PluginInput): Plugins {
         dir: join(rootDir, 'pod-resources'),
         devices,
         dra,
+        asked: input.metrics?.podResources,
         pods: () => living(input.manager()).map((w) => w.pod),
         cpus: (uid, container) => cpus?.exclusive(uid, container) ?? [],
         memory: (uid, container) => memory?.blocks(uid, container) ?? [],

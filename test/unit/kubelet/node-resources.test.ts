@@ -2,18 +2,21 @@ import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { MetricsRegistry } from '../../../base/metrics.ts';
 import { formatCpus, parseCpus } from '../../../kubelet/cpus/cpuset.ts';
 import { createCpuManager } from '../../../kubelet/cpus/manager.ts';
 import { distributeCpus } from '../../../kubelet/cpus/distribute.ts';
 import { cpuOptions, NO_OPTIONS, type CpuOptions } from '../../../kubelet/cpus/options.ts';
 import { readCpus, takeCpus, type Cpu } from '../../../kubelet/cpus/topology.ts';
 import { resolveCdi } from '../../../kubelet/devices/cdi.ts';
+import { createPartMetrics } from '../../../kubelet/metrics/parts.ts';
 import { swapCapacity, swapLimit } from '../../../kubelet/pods/swap.ts';
 import type { Container, Pod } from '../../../api/types.ts';
 import { checkReserved, createMemoryManager } from '../../../kubelet/memory/manager.ts';
 import { mergeHints, type Hint, type Hints, type TopologyPolicy } from '../../../kubelet/topology/hints.ts';
 import { createTopologyManager, type HintProvider } from '../../../kubelet/topology/manager.ts';
 import { readNumaNodes, type NumaNode } from '../../../kubelet/topology/numa.ts';
+import { manualClock } from '../../support/clock.ts';
 import { pod } from './pods.ts';
 
 /** Two sockets of two cores with two threads: CPU n and n+4 share a core. */
@@ -90,6 +93,39 @@ describe('CPUs of containers', () => {
     again.release('a');
     assert.equal(again.cpuset('b', 'c'), '0-7');
     assert.equal((JSON.parse(readFileSync(file, 'utf8')) as { defaultCpuSet: string }).defaultCpuSet, '0-7');
+  });
+
+  it('is counted: who got CPUs, who could not, and which are whose', async () => {
+    const registry = new MetricsRegistry();
+    const parts = createPartMetrics(registry, manualClock());
+    const raw = createCpuManager({
+      file: join(dir, 'counted'),
+      cpus: CPUS,
+      numa: NUMA,
+      reserved: [0],
+      options: NO_OPTIONS,
+      sharedChanged() {},
+    });
+    const m = parts.provider('cpu', raw, (uid, name) => raw.exclusive(uid, name).length > 0);
+    const policy = { policy: 'none', numa: NUMA, closest: false } as const;
+    const topology = parts.topology(createTopologyManager({ merger: policy, scope: 'container', providers: [m] }), [m]);
+    parts.cpus(() => ({ shared: [0, 2, 3, 4, 6, 7], exclusive: raw.exclusive('a', 'c') }), NUMA);
+    await topology.allocate(asks('a', '2'));
+    // each look at a pod asks again
+    await topology.allocate(asks('a', '2'));
+    await topology.allocate(asks('b', '500m'));
+    await assert.rejects(topology.allocate(asks('c', '7')), /not enough cpus/);
+    const shown = registry.text().split('\n');
+    for (const line of [
+      'kubelet_cpu_manager_pinning_requests_total 2',
+      'kubelet_cpu_manager_pinning_errors_total 1',
+      'kubelet_topology_manager_admission_requests_total 2',
+      'kubelet_topology_manager_admission_errors_total 1',
+      'kubelet_topology_manager_admission_duration_ms_count 2',
+      'kubelet_cpu_manager_shared_pool_size_millicores 6000',
+      'kubelet_cpu_manager_exclusive_cpu_allocation_count 2',
+    ])
+      assert.ok(shown.includes(line), `${line}\n${registry.text()}`);
   });
 
   it('lets the containers use again what init containers had', () => {
