@@ -62,10 +62,15 @@ export function encodeMessage(object: object, kind?: GroupVersionKind): Buffer {
 /** The object with its envelope, as it is sent. The object must be normalised. `kind` defaults to the object's own. */
 export function encodeProtobuf(object: object, kind: GroupVersionKind = kindOf(object as KubeObject)): Buffer {
   const write = messageWriter(typeOf(kind));
+  return encodeEnvelope(kind, (w) => write(w, object as JsonObject));
+}
+
+/** The envelope of a kind around the message that `write` writes. */
+export function encodeEnvelope(kind: GroupVersionKind, write: (w: WireWriter) => void): Buffer {
   return written((w) => {
     w.bytes(NO_ENCODING_NOR_TYPE);
     const mark = w.length;
-    write(w, object as JsonObject);
+    write(w);
     finishEnvelope(w, mark, kind);
   });
 }

@@ -1,19 +1,36 @@
 /** Aggregated discovery: everything that is served in two documents (KEP-3352). */
 import { createHash } from 'node:crypto';
 import { encodeJson } from '../../api/codec/json.ts';
+import { encodeYaml } from '../../api/codec/yaml.ts';
 import type { JsonObject } from '../../api/types.ts';
 import type { ApiRequest, Reply } from '../http/request.ts';
 import { gzipIfWanted } from '../http/compress.ts';
+import { wantsPretty } from '../http/negotiate.ts';
 import type { DiscoveryOverlay } from './overlay.ts';
 import type { Catalog, ServedResource } from '../registry/catalog.ts';
+import { encodeDiscovery } from './aggregated-protobuf.ts';
 
-export const AGGREGATED_TYPE = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
+const FORM = 'g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
+export const AGGREGATED_TYPE = `application/json;${FORM}`;
+
+/** What is asked for: the media type and how it is laid out. */
+interface Form {
+  readonly type: string;
+  readonly pretty: boolean;
+}
+interface Made {
+  readonly generation: number;
+  readonly etag: string;
+  readonly list: JsonObject;
+  /** By media type. */
+  readonly bodies: Map<string, Buffer>;
+}
 
 /** Makes the documents when first asked for, again when the catalog has changed. */
 export class AggregatedDiscovery {
   readonly #catalog: Catalog;
   readonly #overlay: DiscoveryOverlay;
-  readonly #made = new Map<string, { generation: number; etag: string; body: Buffer }>();
+  readonly #made = new Map<string, Made>();
 
   constructor(catalog: Catalog, overlay: DiscoveryOverlay) {
     this.#catalog = catalog;
@@ -22,16 +39,18 @@ export class AggregatedDiscovery {
 
   /** True when the client prefers this form; then it is answered. */
   serve(request: ApiRequest, reply: Reply, core: boolean): boolean {
-    if (!wanted(request.header('accept'))) return false;
-    const { etag, body } = this.#document(core);
+    const type = wanted(request.header('accept'));
+    if (type === undefined) return false;
+    const made = this.#document(core);
+    const { etag } = made;
     reply.header('etag', etag);
     reply.header('vary', 'Accept');
     if (request.header('if-none-match') === etag) reply.send(304, '', Buffer.alloc(0));
-    else gzipIfWanted(request, reply, 200, AGGREGATED_TYPE, body);
+    else gzipIfWanted(request, reply, 200, `${type};${FORM}`, bodyOf(made, { type, pretty: wantsPretty(request) }));
     return true;
   }
 
-  #document(core: boolean) {
+  #document(core: boolean): Made {
     const key = core ? 'api' : 'apis';
     const generation = this.#catalog.generation + this.#overlay.generation;
     let made = this.#made.get(key);
@@ -43,25 +62,42 @@ export class AggregatedDiscovery {
         items: groups(this.#catalog, this.#overlay, core),
       };
       const body = Buffer.from(encodeJson(list) + '\n');
-      made = { generation, body, etag: `"${createHash('sha512').update(body).digest('hex').toUpperCase()}"` };
+      const etag = `"${createHash('sha512').update(body).digest('hex').toUpperCase()}"`;
+      made = { generation, etag, list, bodies: new Map([['application/json', body]]) };
       this.#made.set(key, made);
     }
     return made;
   }
 }
 
-/** The first acceptable clause decides between this form and the old one. */
-function wanted(accept: string | undefined): boolean {
-  if (!accept?.includes('APIGroupDiscoveryList')) return false;
+const PROTOBUF = 'application/vnd.kubernetes.protobuf';
+const TYPES = new Set(['application/json', 'application/yaml', PROTOBUF, '*/*']);
+
+function bodyOf({ list, bodies }: Made, { type, pretty }: Form): Buffer {
+  const key = pretty && type === 'application/json' ? 'pretty' : type;
+  let body = bodies.get(key);
+  if (!body) {
+    body =
+      type === PROTOBUF
+        ? encodeDiscovery(list)
+        : Buffer.from(type === 'application/yaml' ? encodeYaml(list) : encodeJson(list, 2));
+    bodies.set(key, body);
+  }
+  return body;
+}
+
+/** The media type, where the first acceptable clause decides for this form and not for the old one. */
+function wanted(accept: string | undefined): string | undefined {
+  if (!accept?.includes('APIGroupDiscoveryList')) return undefined;
   for (const clause of accept.split(',')) {
     const [type, ...params] = clause.split(';').map((p) => p.trim());
-    if (type !== 'application/json' && type !== '*/*') continue;
+    if (!TYPES.has(type!)) continue;
     const as = params.find((p) => p.startsWith('as='));
-    if (as === undefined) return false;
+    if (as === undefined) return undefined;
     if (as === 'as=APIGroupDiscoveryList' && params.includes('g=apidiscovery.k8s.io') && params.includes('v=v2'))
-      return true;
+      return type === '*/*' ? 'application/json' : type;
   }
-  return false;
+  return undefined;
 }
 
 function groups(catalog: Catalog, overlay: DiscoveryOverlay, core: boolean): JsonObject[] {

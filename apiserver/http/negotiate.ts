@@ -137,7 +137,8 @@ export function negotiateError(request: ApiRequest): View {
   return { ...JSON_VIEW, pretty: true, key: 'json+pretty' };
 }
 
-function wantsPretty(request: ApiRequest): boolean {
+/** Whether JSON is to be indented: as asked, else for programs in front of which people sit. */
+export function wantsPretty(request: ApiRequest): boolean {
   if (request.rawQuery.includes('pretty=')) {
     const v = request.query.get('pretty');
     if (v !== null) return v === '' || !(v === '0' || v.toLowerCase() === 'false');

@@ -133,6 +133,16 @@ describe('forms of requests and answers', () => {
     assert.equal(all.json.kind, 'APIGroupDiscoveryList');
     const again = await ask(server, { path: '/apis', headers: { accept, 'if-none-match': String(all.headers.etag) } });
     assert.deepEqual([again.code, again.body.length], [304, 0]);
+    const form = accept.slice('application/json'.length).split(',')[0]!;
+    const inForm = (type: string) => ask(server, { path: '/apis', headers: { accept: type + form } });
+    const protobuf = await inForm('application/vnd.kubernetes.protobuf');
+    assert.equal(protobuf.headers['content-type'], `application/vnd.kubernetes.protobuf${form}`);
+    assert.equal(protobuf.headers.etag, all.headers.etag);
+    assert.match(
+      protobuf.body.toString('latin1'),
+      /^k8s\0.*apidiscovery\.k8s\.io\/v2.*APIGroupDiscoveryList.*deployments/s,
+    );
+    assert.match((await inForm('application/yaml')).body.toString(), /^apiVersion: apidiscovery\.k8s\.io\/v2\nitems:/);
     const old = await ask(server, { path: '/apis/apps/v1' });
     assert.equal(old.json.kind, 'APIResourceList');
     assert.equal((await ask(server, { path: '/version' })).json.gitVersion, 'v1.36.3');
