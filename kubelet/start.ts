@@ -187,6 +187,7 @@ export async function start(options: KubeletOptions): Promise<Kubelet> {
     logger,
     manager: () => manager,
     poke: () => agent?.poke(),
+    metrics,
   });
   const health = createHealth({
     runtime,

@@ -187,6 +187,19 @@ export function createKubeletMetrics(registry: MetricsRegistry, clock: Clock) {
   const rejections = registry.counter('kubelet_admission_rejections_total', 'Pods that were not admitted, by reason.', [
     'reason',
   ]);
+  const shutdownStart = registry.gauge(
+    'kubelet_graceful_shutdown_start_time_seconds',
+    'When the node began to shut down, in seconds since the epoch.',
+  );
+  const shutdownEnd = registry.gauge(
+    'kubelet_graceful_shutdown_end_time_seconds',
+    'When its pods had ended, in seconds since the epoch.',
+  );
+  const imageVolumes = {
+    requested: registry.counter('kubelet_image_volume_requested_total', 'Image volumes that were to be mounted.'),
+    succeeded: registry.counter('kubelet_image_volume_mounted_succeed_total', 'Image volumes that were mounted.'),
+    failed: registry.counter('kubelet_image_volume_mounted_errors_total', 'Image volumes that were not mounted.'),
+  };
   let relistBegan: number | undefined;
   const secondsSince = (began: number) => (clock.monotonic() - began) / 1000;
 
@@ -272,8 +285,13 @@ export function createKubeletMetrics(registry: MetricsRegistry, clock: Clock) {
     storage(plugin: string, operation: string, began: number, failed: boolean): void {
       storageSeconds.observe(['false', operation, failed ? 'fail-unknown' : 'success', plugin], secondsSince(began));
       if (failed) storageErrors.add([operation, plugin]);
+      if (plugin !== 'kubernetes.io/image' || operation !== 'volume_mount') return;
+      imageVolumes.requested.add([]);
+      imageVolumes[failed ? 'failed' : 'succeeded'].add([]);
     },
     pulled: (bytes: number, began: number) => pullSeconds.observe([imageSizeLabel(bytes)], secondsSince(began)),
+    shuttingDown: () => shutdownStart.set([], clock.now() / 1000),
+    shutDown: () => shutdownEnd.set([], clock.now() / 1000),
     rejected: (reason: string) => rejections.add([rejectionLabel(reason)]),
   };
 }

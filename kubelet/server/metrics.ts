@@ -30,6 +30,8 @@ export function createPodFigures(registry: MetricsRegistry, from: FigureSources)
     'Pods that are worked on, by how far they are and their source.',
     ['config', 'lifecycle', 'static'],
   );
+  const pendingResizes = registry.gauge('kubelet_pod_pending_resizes', 'Pods whose resize waits, by why.', ['reason']);
+  const resizing = registry.gauge('kubelet_pod_in_progress_resizes', 'Pods that are being resized.');
   const ephemeral = registry.gauge('kubelet_managed_ephemeral_containers', 'Ephemeral containers of pods.');
   const terminated = registry.counter('kubelet_terminated_containers_total', 'Containers that ended.', [
     'container_type',
@@ -80,6 +82,12 @@ export function createPodFigures(registry: MetricsRegistry, from: FigureSources)
         if (mounted) count(volumeCounts, `${plugin}\n actual_state_of_world`);
       }
     }
+    pendingResizes.clear();
+    resizing.set([], 0);
+    for (const w of workers)
+      for (const { type, reason } of w.phase === 'syncing' ? (deps.status.get(w.uid)?.conditions ?? []) : [])
+        if (type === 'PodResizePending') pendingResizes.add([(reason ?? '').toLowerCase()]);
+        else if (type === 'PodResizeInProgress') resizing.add([]);
     totalVolumes.clear();
     for (const [key, n] of volumeCounts) totalVolumes.set(key.split('\n '), n);
     mirrors.set([], manager.mirrors());

@@ -4,6 +4,7 @@ import { formatTime, type Clock } from '../../base/clock.ts';
 import { findProgram } from '../../base/exec.ts';
 import type { Logger } from '../../base/log.ts';
 import type { KubeletConfiguration } from '../config.ts';
+import type { KubeletMetrics } from '../metrics/families.ts';
 import { gracePeriod } from '../pods/termination.ts';
 import type { PodManager } from '../pods/manager.ts';
 import { shutdownGroups, shutdownOrder } from './order.ts';
@@ -28,6 +29,7 @@ export function createShutdownManager(options: {
   manager(): PodManager | undefined;
   /** The node's status is to be sent anew. */
   poke(): void;
+  metrics?: KubeletMetrics;
 }): ShutdownManager {
   const { config, clock, logger } = options;
   const groups = shutdownGroups(config);
@@ -39,6 +41,7 @@ export function createShutdownManager(options: {
   async function begin(): Promise<void> {
     if (began) return;
     began = true;
+    options.metrics?.shuttingDown();
     logger.info('the node shuts down', { groups: groups.length });
     options.poke();
     const workers = options.manager()?.workers() ?? [];
@@ -64,6 +67,7 @@ export function createShutdownManager(options: {
       while (ending.some((w) => w.phase === 'syncing' || w.phase === 'terminating') && clock.monotonic() < until)
         await clock.sleep(100);
     }
+    options.metrics?.shutDown();
   }
 
   /** Holds a delay lock of logind and listens for its signal. */

@@ -14,7 +14,13 @@ describe("the kubelet's metrics", () => {
     dir = mkdtempSync(join(tmpdir(), 'kubelet-metrics-'));
     const ca = join(dir, 'ca.crt');
     node = await startTestNode({
-      fields: { port: 0, healthzPort: 0, address: '127.0.0.1', authentication: { x509: { clientCAFile: ca } } },
+      fields: {
+        port: 0,
+        healthzPort: 0,
+        shutdownGracePeriod: '20s',
+        address: '127.0.0.1',
+        authentication: { x509: { clientCAFile: ca } },
+      },
       hollow: {
         missingImage: (name) => name.includes('missing'),
         behaviour: ({ args }) => ({ exit: args?.[0] === 'exit' ? { code: 0 } : undefined }),
@@ -114,6 +120,22 @@ describe("the kubelet's metrics", () => {
     await node.client.request({ method: 'DELETE', path: '/api/v1/namespaces/default/pods/probed' });
     await node.until('probed', (p) => p === undefined);
     await eventually(async () => assert.equal(valueOf(await page('/metrics/probes'), series), 0));
+  });
+
+  it('tell of volumes, wanted and mounted, and of pods that end with the node', async () => {
+    await node.create('last', { volumes: [{ name: 'v', emptyDir: {} }] });
+    await node.until('last', isReady);
+    await shows('/metrics', {
+      'volume_manager_total_volumes{plugin_name="kubernetes.io/empty-dir",state="desired_state_of_world"}': 1,
+    });
+    await node.kubelet.shutdown();
+    await node.until('last', (p) => p?.status?.phase === 'Failed');
+    const now = 1.6e9;
+    await shows('/metrics', {
+      kubelet_graceful_shutdown_start_time_seconds: now,
+      kubelet_graceful_shutdown_end_time_seconds: now,
+      'kubelet_working_pods{config="desired",lifecycle="terminated",static=""}': 1,
+    });
   });
 
   it('count requests to the kubelet itself', async () => {
