@@ -28,7 +28,7 @@ import { fieldManagersOf } from './registry/field-managers.ts';
 import { readerKey } from './registry/reader.ts';
 import { createWriter } from './registry/writer.ts';
 
-export interface SecurityOptions extends Omit<AuthenticationOptions, 'clock' | 'caches'> {
+export interface SecurityOptions extends Omit<AuthenticationOptions, 'clock' | 'caches' | 'metrics'> {
   authorizationModes: readonly Exclude<AuthorizationMode, 'ABAC' | 'Webhook'>[];
   /** The authorizers with their settings, instead of the modes alone. */
   authorizers?: readonly AuthorizerEntry[];
@@ -64,6 +64,7 @@ export function createSecurity(options: SecurityOptions): (parts: AppParts) => S
       clock,
       logger,
       caches: cacheOf,
+      metrics: families,
       onLegacyUse(namespace, secret, day) {
         const label = 'kubernetes.io/legacy-token-last-used';
         writer
@@ -83,6 +84,7 @@ export function createSecurity(options: SecurityOptions): (parts: AppParts) => S
       logger,
       chain: options.authorizers ?? options.authorizationModes.map((type) => ({ type, name: type.toLowerCase() })),
       caches: cacheOf,
+      metrics: families,
       nodeRules: nodeRules(loadBootstrapFacts()),
       alwaysAllowPaths: options.alwaysAllowPaths,
     });

@@ -3,6 +3,7 @@ import { createPublicKey, type KeyObject } from 'node:crypto';
 import { unauthorized } from '../../api/status.ts';
 import type { Clock } from '../../base/clock.ts';
 import { silentLogger, type Logger } from '../../base/log.ts';
+import type { MetricsRegistry } from '../../base/metrics.ts';
 import { keyFromPem, readBundle } from '../../base/pki.ts';
 import type { CacheLookup } from '../authorization/follow.ts';
 import { ConfigError } from '../startup/config-file.ts';
@@ -18,10 +19,11 @@ import { createServiceAccountAuthenticator, type TokenAuthenticator } from './se
 import { createTokenFileAuthenticator } from './token-file.ts';
 import { createTokenWebhook, type TokenWebhookOptions } from './token-webhook.ts';
 import type { Authenticated, Authenticator, Credentials, UserInfo } from './types.ts';
-import { CertificateVerifier, createX509Authenticator } from './x509.ts';
+import { certificateMetrics, CertificateVerifier, createX509Authenticator } from './x509.ts';
 
 export interface AuthenticationOptions {
   clock: Clock;
+  metrics?: MetricsRegistry;
   logger?: Logger;
   /** The caches must exist when tokens are looked at. */
   caches: CacheLookup;
@@ -130,9 +132,10 @@ export function createAuthentication(options: AuthenticationOptions): Authentica
     clock,
     options.requestHeader ? readCa(options.requestHeader.clientCa) : [],
   );
+  const left = options.metrics && certificateMetrics(options.metrics);
   const certificates: Authenticator[] = [
     ...(options.requestHeader ? [createRequestHeaderAuthenticator(options.requestHeader, proxyVerifier)] : []),
-    ...(options.clientCa ? [createX509Authenticator(clientVerifier)] : []),
+    ...(options.clientCa ? [createX509Authenticator(clientVerifier, clock, left)] : []),
   ];
   const webhook = options.tokenWebhook && createTokenWebhook({ ...options.tokenWebhook, clock, logger, apiAudiences });
   let oidc: ReturnType<typeof createOidcAuthenticator> | undefined;

@@ -2,6 +2,7 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { parseCertificate, type CertificateInfo } from '../../base/pki.ts';
 import type { Clock } from '../../base/clock.ts';
+import type { HistogramHandle, MetricsRegistry } from '../../base/metrics.ts';
 import type { Authenticated, Authenticator } from './types.ts';
 import { AuthenticationError } from './error.ts';
 
@@ -101,9 +102,35 @@ export class CertificateVerifier {
   }
 }
 
-/** Authenticates by certificates that `verifier` trusts; the group system:authenticated is added by the union. */
-export function createX509Authenticator(verifier: CertificateVerifier): Authenticator {
+/** Counts for how many seconds client certificates are still valid when they are shown. */
+export function certificateMetrics(registry: MetricsRegistry): HistogramHandle {
+  const [minute, hour, day] = [60, 3600, 86_400];
+  const soon = [0, 30 * minute, hour, 2 * hour, 6 * hour, 12 * hour];
+  return registry
+    .histogram(
+      'apiserver_client_certificate_expiration_seconds',
+      'Seconds that client certificates are still valid when they are shown.',
+      [],
+      [...soon, ...[1, 2, 4, 7, 30, 90, 180, 360].map((n) => n * day)],
+    )
+    .handle([]);
+}
+
+/**
+ * Authenticates by certificates that `verifier` trusts; the group system:authenticated is added by the union. `left`
+ * hears how long each certificate is still valid.
+ */
+export function createX509Authenticator(
+  verifier: CertificateVerifier,
+  clock: Clock,
+  left: HistogramHandle | undefined,
+): Authenticator {
   return {
-    authenticate: async (c) => (c.clientCertificate ? verifier.verify(c.clientCertificate).authenticated : undefined),
+    async authenticate(c) {
+      if (!c.clientCertificate) return undefined;
+      const { info, authenticated } = verifier.verify(c.clientCertificate);
+      left?.observe((info.notAfter - clock.now()) / 1000);
+      return authenticated;
+    },
   };
 }

@@ -2,6 +2,7 @@
 import type { UserInfo } from '../authentication/types.ts';
 import type { Clock } from '../../base/clock.ts';
 import { silentLogger, type Logger } from '../../base/log.ts';
+import type { Handle, MetricsRegistry } from '../../base/metrics.ts';
 import { createAbac } from './abac.ts';
 import { checkReload, type AuthorizerEntry } from './config.ts';
 import type { CacheLookup } from './follow.ts';
@@ -53,6 +54,7 @@ export interface AuthorizationOptions {
   chain: readonly AuthorizerEntry[];
   /** The caches must exist when this is called. */
   caches: CacheLookup;
+  metrics?: MetricsRegistry;
   /** The rules of the cluster role system:node. */
   nodeRules: readonly PolicyRule[];
   /** Paths that everybody may use, before anybody is asked; a last `*` stands for anything. Defaults to none. */
@@ -109,6 +111,23 @@ export function createAuthorization(options: AuthorizationOptions): Authorizatio
     });
   }
 
+  const decisions = options.metrics?.counter(
+    'apiserver_authorization_decisions_total',
+    'Requests that an authorizer allowed or denied.',
+    ['decision', 'name', 'type'],
+  );
+  const counts = new WeakMap<AuthorizerEntry, Partial<Record<Decision['decision'], Handle>>>();
+
+  /** Counts what the authorizer of an entry has decided. */
+  function decided(entry: AuthorizerEntry | undefined, d: Decision): Decision {
+    if (!decisions || !entry) return d;
+    let mine = counts.get(entry);
+    if (!mine) counts.set(entry, (mine = {}));
+    const said = d.decision === 'allow' ? 'allowed' : 'denied';
+    (mine[d.decision] ??= decisions.handle([said, entry.name, entry.type])).value++;
+    return d;
+  }
+
   return {
     rbac,
     authorize(a) {
@@ -116,11 +135,12 @@ export function createAuthorization(options: AuthorizationOptions): Authorizatio
       if (!a.resourceRequest && open(a.path)) return ALLOW;
       // The chain may be replaced while a webhook is asked.
       const list = authorizers;
+      const asked = chain;
       let reasons = '';
       for (let i = 0; i < list.length; i++) {
         const d = list[i]!.authorize(a);
         if (d instanceof Promise || d.error !== undefined) return rest(d, i, reasons);
-        if (d.decision !== 'noOpinion') return d;
+        if (d.decision !== 'noOpinion') return decided(asked[i], d);
         if (d.reason) reasons = reasons === '' ? d.reason : `${reasons}\n${d.reason}`;
       }
       return reasons === '' ? { decision: 'noOpinion' } : { decision: 'noOpinion', reason: reasons };
@@ -130,7 +150,7 @@ export function createAuthorization(options: AuthorizationOptions): Authorizatio
         const errors: string[] = [];
         let d = await first;
         for (let i = index; ;) {
-          if (d.decision !== 'noOpinion') return d;
+          if (d.decision !== 'noOpinion') return decided(asked[i], d);
           if (d.reason) texts.push(d.reason);
           if (d.error !== undefined) errors.push(d.error);
           if (++i >= list.length) break;

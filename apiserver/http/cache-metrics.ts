@@ -8,12 +8,15 @@ import type { ResourceStore } from '../registry/resource-store.ts';
 import type { Store } from '../storage/store.ts';
 
 const EVENT_BYTES = [1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072];
+const LIST_SECONDS = [0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 2, 4, 6, 8, 10, 15, 20, 30, 45, 60];
 const TARGET = ['group', 'resource'];
 
 /** What is counted of the events that one served resource sends. */
 export interface WatchValues {
   readonly events: Handle;
   readonly sizes: HistogramHandle;
+  /** Notes the seconds until a watch that began with a list had sent all of it. */
+  listed(scope: 'cluster' | 'namespace' | 'resource', seconds: number): void;
 }
 
 /** The counts of a served resource's watches; each is asked for once a watch. */
@@ -21,13 +24,20 @@ export function watchMetrics(registry: MetricsRegistry): (served: ServedResource
   const labels = ['group', 'version', 'resource'];
   const events = registry.counter('apiserver_watch_events_total', 'Events sent to watchers.', labels);
   const sizes = registry.histogram('apiserver_watch_events_sizes', 'Bytes of events sent.', labels, EVENT_BYTES);
+  const lists = registry.histogram(
+    'apiserver_watch_list_duration_seconds',
+    'Time until watches that begin with a list have sent it.',
+    [...labels, 'scope'],
+    LIST_SECONDS,
+  );
   const known = new Map<string, WatchValues>();
   return ({ group, version, resource }) => {
     const key = `${group}/${version}/${resource}`;
     let v = known.get(key);
     if (!v) {
       const values = [group, version, resource];
-      known.set(key, (v = { events: events.handle(values), sizes: sizes.handle(values) }));
+      const listed = (scope: string, seconds: number) => lists.observe([...values, scope], seconds);
+      known.set(key, (v = { events: events.handle(values), sizes: sizes.handle(values), listed }));
     }
     return v;
   };

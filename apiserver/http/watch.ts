@@ -221,6 +221,7 @@ export async function serveWatch(
   const matches = isOneObject(scope, o) ? undefined : matcherOf(o, served);
   const version = parseReadVersion(o.resourceVersion);
   const initialList = o.sendInitialEvents === true;
+  const since = deps.clock.monotonic();
   let revision = version;
   let initial: readonly Entry[] = [];
   if (initialList || o.resourceVersion === '' || version === 0) {
@@ -301,6 +302,10 @@ export async function serveWatch(
       shown = tableOf(object, first && target.include === 'None' ? 'Metadata' : target.include);
     else if (view.as !== '') shown = transformObject(served, object, view, 0, 'None');
     put(frameOf('BOOKMARK', encodeLine(shown, view), view));
+    if (first) {
+      const where = target.name ? 'resource' : target.namespace ? 'namespace' : 'cluster';
+      values?.listed(where, (deps.clock.monotonic() - since) / 1000);
+    }
   };
   const fail = (error: Error) => {
     const status: Status =

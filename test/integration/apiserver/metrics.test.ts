@@ -100,6 +100,33 @@ describe('/metrics of the API server', () => {
     assert.ok(sum(now, 'apiserver_watch_events_sizes_sum', target) > 100);
   });
 
+  it('tells how long watches took to send the list that they began with', async () => {
+    const list = 'sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true';
+    const told = (await ask(server, { path: `${MAPS}?watch=true&timeoutSeconds=1&${list}` })).body.toString();
+    assert.match(told, /initial-events-end/);
+    const labels = { group: '', version: 'v1', resource: 'configmaps', scope: 'namespace' };
+    assert.equal(sum(await scrape(), 'apiserver_watch_list_duration_seconds_count', labels), 1);
+  });
+
+  it('tells how long client certificates last, and which authorizer decided', async () => {
+    const rbac = '/apis/rbac.authorization.k8s.io/v1';
+    const rules = [{ nonResourceURLs: ['/metrics'], verbs: ['get'] }];
+    await ask(server, { path: `${rbac}/clusterroles`, body: { metadata: { name: 'scraper' }, rules } });
+    const binding = {
+      metadata: { name: 'scraper' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'scraper' },
+      subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'scraper' }],
+    };
+    await ask(server, { path: `${rbac}/clusterrolebindings`, body: binding });
+    const identity = server.identity('scraper');
+    await until(async () => (await ask(server, { path: '/metrics', identity })).code === 200);
+    const now = await scrape();
+    const decided = { decision: 'allowed', name: 'rbac', type: 'RBAC' };
+    assert.ok(sum(now, 'apiserver_authorization_decisions_total', decided) >= 1);
+    assert.ok(sum(now, 'apiserver_client_certificate_expiration_seconds_count') >= 1);
+    assert.equal(sum(now, 'apiserver_client_certificate_expiration_seconds_bucket', { le: '0' }), 0);
+  });
+
   it('tells for how long how much was in use', async () => {
     const level = { priority_level: 'exempt', phase: 'executing' };
     const names = [
