@@ -156,7 +156,7 @@ export function createKubeletMetrics(registry: MetricsRegistry, clock: Clock) {
     'kubelet_pleg_relist_interval_seconds',
     'Seconds between two looks at all that the runtime has; changes in between come as events.',
     [],
-    SHORT,
+    [...SHORT, 15, 30, 60],
   );
   const lastSeen = registry.gauge(
     'kubelet_pleg_last_seen_seconds',

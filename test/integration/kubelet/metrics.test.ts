@@ -138,6 +138,17 @@ describe("the kubelet's metrics", () => {
     });
   });
 
+  it('name each family once', async () => {
+    for (const path of ['/metrics', '/metrics/probes', '/metrics/resource', '/metrics/cadvisor']) {
+      const names = [...(await page(path)).matchAll(/^# TYPE (\S+)/gm)].map((m) => m[1]);
+      assert.deepEqual(
+        names.filter((n, i) => names.indexOf(n) !== i),
+        [],
+        path,
+      );
+    }
+  });
+
   it('count requests to the kubelet itself', async () => {
     await page('/nothing/of/the/kind');
     const of = (path: string) => `{long_running="false",method="GET",path="${path}",server_type="readwrite"}`;
