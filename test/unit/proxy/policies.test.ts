@@ -11,7 +11,7 @@ import type { KubeObject, Namespace, Pod } from '../../../api/types.ts';
 import type { NetworkPolicy, PolicyInput } from '../../../proxy/policy/model.ts';
 import { portMatches } from '../../../proxy/policy/ports.ts';
 import { policyPod } from '../../../proxy/policy/sync.ts';
-import { POLICY_TABLE, policyTable } from '../../../proxy/policy/translate.ts';
+import { closed, POLICY_TABLE, policyTable } from '../../../proxy/policy/translate.ts';
 import { renderTable, renderTableChange } from '../../../proxy/rules/nft.ts';
 
 const FOLDER = join(dirname(fileURLToPath(import.meta.url)), 'policies');
@@ -50,6 +50,29 @@ describe('network policies as rules', () => {
     const more = { ...input.pods.find((p) => p.name === 'friend')!, name: 'friend-2', ips: ['10.244.2.77'] };
     const change = renderTableChange('ip t', tableOf(input, 4), tableOf({ ...input, pods: [...input.pods, more] }, 4));
     assert.match(change, /^(add element ip t pods-\w+ \{ 10\.244\.2\.77 \}\n)+$/);
+  });
+  it('isolate as before, and allow nothing, when they can not be put into force', () => {
+    const policy = (spec: object) => ({ metadata: { name: 'p', namespace: 'd' }, spec }) as NetworkPolicy;
+    const podSelector = { matchLabels: { app: 'a' } };
+    assert.deepEqual(closed(policy({ podSelector, egress: [{}] })).spec, {
+      podSelector,
+      policyTypes: ['Ingress', 'Egress'],
+      ingress: [],
+      egress: [],
+    });
+    assert.deepEqual(closed(policy({ podSelector, policyTypes: ['Egress'] })).spec!.policyTypes, ['Egress']);
+  });
+  it('read ranges as Kubernetes does; what can not be read allows nothing', () => {
+    const input = readInput(join(FOLDER, 'blocks-and-ports.yaml'));
+    const [first] = input.policies;
+    const from = (cidr: string, except?: string[]) => {
+      const spec = { ...first!.spec!, policyTypes: ['Ingress'], ingress: [{ from: [{ ipBlock: { cidr, except } }] }] };
+      const table = tableOf({ ...input, policies: [{ ...first!, spec }] }, 4);
+      return [...table.chains].find(([name]) => name.startsWith('in-'))![1].rules;
+    };
+    assert.deepEqual(from('010.0.0.0/8'), ['ip saddr 10.0.0.0/8 accept']);
+    assert.deepEqual(from('10.0.0.0'), []);
+    assert.deepEqual(from('10.0.0.0/8', ['x']), []);
   });
   it('join ranges that touch', () => {
     const ports = [
