@@ -26,6 +26,7 @@ import { Outbox } from './http/watch.ts';
 import { openApiRoutes } from './discovery/openapi.ts';
 import { DiscoveryOverlay } from './discovery/overlay.ts';
 import { discoveryRoutes, VERSION } from './discovery/routes.ts';
+import { zpages } from './discovery/zpages.ts';
 import { buildCatalog, type Catalog } from './registry/catalog.ts';
 import type { ObjectReader, ResourceDefinition } from './registry/definition.ts';
 import type { AdmissionChain, FieldManagers, RegistryDeps } from './registry/operation.ts';
@@ -117,6 +118,8 @@ export interface AppOptions {
   maxRequestsInFlight?: number;
   maxMutatingRequestsInFlight?: number;
   proxyUserHeaders?: readonly string[];
+  /** The server's flags with their values, for /flagz. Defaults to none. */
+  flags?(): Readonly<Record<string, string>>;
   /** Between watch bookmarks, in milliseconds; defaults to 60,000. */
   bookmarkMs?: number;
   /** Events that are kept for watches that resume; defaults to 100,000. */
@@ -324,6 +327,7 @@ export async function createApp(options: AppOptions): Promise<App> {
   });
   discoveryRoutes(paths, catalog, parts.discovery);
   openApiRoutes(paths, parts.openapi);
+  zpages(paths, clock, () => options.flags?.() ?? {});
 
   const app: App = {
     ...parts,

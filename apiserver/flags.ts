@@ -1,5 +1,7 @@
 /** The flags of kube-apiserver under their own names; what this server has no use for yet is taken and said so. */
 
+import { formatDuration } from '../api/time.ts';
+
 /** The values of all flags; lists are split at commas and joined over repetitions. */
 export type FlagValues = Map<string, string[]>;
 
@@ -91,10 +93,15 @@ export function durationMs(text: string): number | undefined {
   return total;
 }
 
+const durationText = (ms: number) => formatDuration(BigInt(Math.round(ms * 1e6)));
+/** Lists of NAME=VALUE, which are shown without brackets. */
+const MAPS = new Set(['feature-gates', 'runtime-config']);
+
 /** Reads typed values with their defaults. */
 export class Flags {
   readonly #values: FlagValues;
-  readonly #asked = new Set<string>();
+  /** What was asked for, with what holds where it is not given. */
+  readonly #asked = new Map<string, string>();
   constructor(values: FlagValues) {
     this.#values = values;
   }
@@ -106,15 +113,15 @@ export class Flags {
     return this.#read(name);
   }
   bool(name: string, byDefault: boolean): boolean {
-    const v = this.#read(name)?.at(-1);
+    const v = this.#read(name, String(byDefault))?.at(-1);
     return v === undefined ? byDefault : /^(true|1|t)$/i.test(v);
   }
   int(name: string, byDefault: number): number {
-    const v = this.#read(name)?.at(-1);
+    const v = this.#read(name, String(byDefault))?.at(-1);
     return v === undefined ? byDefault : Number(v);
   }
   durationMs(name: string, byDefault: number): number {
-    const v = this.#read(name)?.at(-1);
+    const v = this.#read(name, durationText(byDefault))?.at(-1);
     return v === undefined ? byDefault : durationMs(v)!;
   }
   has(name: string): boolean {
@@ -124,8 +131,21 @@ export class Flags {
   unused(): string[] {
     return [...this.#values.keys()].filter((n) => !this.#asked.has(n));
   }
-  #read(name: string): string[] | undefined {
-    this.#asked.add(name);
+  /** What was given, and what holds by default of numbers, times and switches: for /flagz, in kube-apiserver's form. */
+  shown(): Record<string, string> {
+    const out: Record<string, string> = {};
+    for (const [name, byDefault] of this.#asked) if (byDefault !== '') out[name] = byDefault;
+    for (const [name, given] of this.#values) {
+      const type = TYPES.get(name);
+      const last = given.at(-1) ?? '';
+      if (type === 'list' || type === 'array') out[name] = MAPS.has(name) ? given.join(',') : `[${given.join(',')}]`;
+      else if (type === 'duration') out[name] = durationText(durationMs(last)!);
+      else out[name] = type === 'bool' ? String(/^(true|1|t)$/i.test(last)) : last;
+    }
+    return out;
+  }
+  #read(name: string, byDefault = ''): string[] | undefined {
+    if (!this.#asked.get(name)) this.#asked.set(name, byDefault);
     return this.#values.get(name);
   }
 }

@@ -164,6 +164,7 @@ export async function optionsFromFlags(
       clock,
       logger,
       store,
+      flags: () => flags.shown(),
       tls: { cert, key, clientCa: [clientCa, proxyCa].filter((c) => c !== undefined) },
       bindAddress,
       securePort,

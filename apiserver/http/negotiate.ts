@@ -33,7 +33,7 @@ const JSON_VIEW: View = { media: 'json', as: '', asVersion: 'v1', pretty: false,
 const parsed = new Map<string, Clause[]>();
 
 /** The clauses of an Accept header, the most wanted first. */
-function parseAccept(header: string): Clause[] {
+export function parseAccept(header: string): Clause[] {
   const cached = parsed.get(header);
   if (cached) return cached;
   const clauses: Clause[] = [];

@@ -149,6 +149,22 @@ describe('forms of requests and answers', () => {
     assert.equal((await ask(server, { path: '/openapi/v3/apis/apps/v1' })).json.openapi, '3.0.0');
   });
 
+  it('tells what it is and with which flags it runs, in text and in a form for programs', async () => {
+    const page = (path: string, accept: string) => ask(server, { path, headers: { accept } });
+    const form = (v: string, as: string) => `application/json;g=config.k8s.io;v=${v};as=${as}`;
+    assert.match((await page('/statusz', '*/*')).body.toString(), /^\napiserver statusz\n/);
+    const status = await page('/statusz', `text/html,${form('v1beta1', 'Statusz')}`);
+    assert.equal(status.headers['content-type'], 'application/json;g=config.k8s.io;v=v1beta1;as=Statusz');
+    const { kind, binaryVersion, paths } = status.json;
+    assert.deepEqual([kind, binaryVersion], ['Statusz', '1.36.3']);
+    assert.ok((paths as string[]).includes('/flagz'));
+    const flags = await page('/flagz', form('v1alpha1', 'Flagz'));
+    assert.deepEqual([flags.json.kind, flags.json.flags], ['Flagz', {}]);
+    assert.match(String(flags.headers['warning']), /deprecated/);
+    assert.equal((await page('/flagz', form('v1beta1', 'Statusz'))).code, 406);
+    assert.equal((await ask(server, { path: '/statusz', identity: server.identity('ann') })).code, 403);
+  });
+
   it('tells how it is', async () => {
     const ready = await ask(server, { path: '/readyz?verbose' });
     assert.match(ready.body.toString(), /\[\+\]etcd ok[\s\S]*readyz check passed/);

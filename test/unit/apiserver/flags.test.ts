@@ -36,6 +36,22 @@ describe('flags', () => {
     f.int('secure-port', 0);
     assert.deepEqual(f.unused(), ['profiling']);
   });
+  it('shows what holds', () => {
+    const f = new Flags(
+      parseFlags(['--allow-privileged', '--etcd-servers=a,b', '--event-ttl=90s', '--feature-gates=A=true']),
+    );
+    f.int('secure-port', 6443);
+    f.durationMs('request-timeout', 60_000);
+    f.string('cert-dir');
+    assert.deepEqual(f.shown(), {
+      'allow-privileged': 'true',
+      'etcd-servers': '[a,b]',
+      'event-ttl': '1m30s',
+      'feature-gates': 'A=true',
+      'request-timeout': '1m0s',
+      'secure-port': '6443',
+    });
+  });
   it('reads durations', () => {
     assert.equal(durationMs('1h2m3s'), 3_723_000);
     assert.equal(durationMs('1.5s'), 1500);
