@@ -46,6 +46,15 @@ export class StatusError extends Error {
   }
 }
 
+const MEMBERS = ['kind', 'apiVersion', 'metadata', 'status', 'message', 'reason', 'details', 'code'] as const;
+
+/** The same Status with its members in the order in which Kubernetes writes them. */
+export function inOrder(status: Status): Status {
+  const out: Record<string, unknown> = {};
+  for (const m of MEMBERS) if (status[m] !== undefined) out[m] = status[m];
+  return out as Status;
+}
+
 /** True for a Status with one of these HTTP codes. */
 export const hasCode = (error: unknown, ...codes: number[]): boolean =>
   error instanceof StatusError && codes.includes(error.code);

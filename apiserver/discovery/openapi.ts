@@ -1,6 +1,5 @@
 /** /openapi/v2 and /openapi/v3 over HTTP. */
 import { type Document, type OpenApi, V2_PROTOBUF, V2_PROTOBUF_TYPE } from '../../api/openapi/index.ts';
-import { notAcceptable } from '../../api/status.ts';
 import { gzipIfWanted } from '../http/compress.ts';
 import type { PathRoutes } from '../http/paths.ts';
 import type { ApiRequest, Reply } from '../http/request.ts';
@@ -10,7 +9,9 @@ const YEAR = 365 * 24 * 3600;
 
 export function openApiRoutes(paths: PathRoutes, openapi: OpenApi): void {
   paths.exact('/openapi/v2', (request, reply) => {
-    if (wantsProtobuf(request)) serve(request, reply, openapi.v2Protobuf(), V2_PROTOBUF_TYPE);
+    const form = preferred(request, [V2_PROTOBUF, V2_PROTOBUF_TYPE]);
+    if (form === undefined) refuse(reply);
+    else if (form === 'protobuf') serve(request, reply, openapi.v2Protobuf(), V2_PROTOBUF_TYPE);
     else serve(request, reply, openapi.v2(), 'application/json');
   });
   paths.exact('/openapi/v3', (request, reply) => serve(request, reply, openapi.v3Index(), 'text/plain; charset=utf-8'));
@@ -18,7 +19,7 @@ export function openApiRoutes(paths: PathRoutes, openapi: OpenApi): void {
     const path = request.path.slice('/openapi/v3/'.length);
     const document = openapi.v3(path);
     if (document === undefined) return reply.send(404, '', Buffer.alloc(0));
-    wantsProtobuf(request);
+    if (preferred(request, []) === undefined) return refuse(reply);
     const hash = request.query.get('hash');
     if (hash) {
       if (hash !== document.hash) {
@@ -33,16 +34,22 @@ export function openApiRoutes(paths: PathRoutes, openapi: OpenApi): void {
   });
 }
 
-/** What the client prefers of what there is. Throws 406 when it takes neither. */
-function wantsProtobuf(request: ApiRequest): boolean {
+/** What the client prefers of JSON and the protobuf types that there are; undefined when it takes neither. */
+function preferred(request: ApiRequest, protobuf: readonly string[]): 'json' | 'protobuf' | undefined {
   const accept = request.header('accept');
-  if (accept === undefined || accept.trim() === '') return false;
+  if (accept === undefined || accept.trim() === '') return 'json';
   for (const part of accept.split(',')) {
     const type = part.split(';')[0]!.trim();
-    if (type === V2_PROTOBUF || type === V2_PROTOBUF_TYPE) return true;
-    if (JSON_TYPES.has(type)) return false;
+    if (protobuf.includes(type)) return 'protobuf';
+    if (JSON_TYPES.has(type)) return 'json';
   }
-  throw notAcceptable(`only the following media types are accepted: application/json, ${V2_PROTOBUF}`);
+  return undefined;
+}
+
+/** Upstream says no more than the code here. */
+function refuse(reply: Reply): void {
+  reply.header('vary', 'Accept');
+  reply.send(406, '', Buffer.alloc(0));
 }
 
 function serve(request: ApiRequest, reply: Reply, document: Document, type: string): void {

@@ -1,5 +1,5 @@
 /** Errors on their way out: always a Status, never the inside of the server. */
-import { StatusError, internalError, requestEntityTooLarge, serviceUnavailable } from '../../api/status.ts';
+import { inOrder, internalError, requestEntityTooLarge, serviceUnavailable, StatusError } from '../../api/status.ts';
 import { DecodeError } from '../../api/codec/errors.ts';
 import type { JsonObject } from '../../api/types.ts';
 import type { Logger } from '../../base/log.ts';
@@ -37,13 +37,14 @@ export function sendError(request: ApiRequest, reply: Reply, error: StatusError)
   if ((error.code === 406 && error.status.details) || (error.code === 415 && request.method === 'PATCH'))
     request.warnings = undefined;
   const view = negotiateError(request);
+  const status = inOrder(error.status) as unknown as JsonObject;
   let body: Buffer;
   let type: string;
   try {
-    body = encodeObject(error.status as unknown as JsonObject, view);
+    body = encodeObject(status, view);
     type = contentType(view);
   } catch {
-    body = encodeObject(error.status as unknown as JsonObject, { ...view, media: 'json' });
+    body = encodeObject(status, { ...view, media: 'json' });
     type = 'application/json';
   }
   gzipIfWanted(request, reply, error.code, type, body);

@@ -48,9 +48,24 @@ describe('answers that hold for every kind', () => {
     assert.equal((await get('/apis', 'application/xml')).json.details, undefined);
   });
 
+  it('says only the code where an OpenAPI document is not in the form that is asked for', async () => {
+    const spec = (version: string) => `application/com.github.proto-openapi.spec.${version}@v1.0+protobuf`;
+    assert.equal((await get('/openapi/v2', spec('v2'))).code, 200);
+    for (const [path, accept] of [
+      ['/openapi/v2', spec('v3')],
+      ['/openapi/v3/apis/apps/v1', spec('v2')],
+      ['/openapi/v3/apis/apps/v1', 'text/plain'],
+    ] as const) {
+      const { code, body } = await get(path, accept);
+      assert.deepEqual([code, body.length], [406, 0], `${path} ${accept}`);
+    }
+  });
+
   it('says what went wrong in JSON to who wants a form that errors have not', async () => {
     const answer = await get(`${NS}/configmaps/none`, as('PartialObjectMetadata', PROTOBUF));
     assert.deepEqual([answer.code, answer.json.reason], [404, 'NotFound']);
+    const members = ['kind', 'apiVersion', 'metadata', 'status', 'message', 'reason', 'details', 'code'];
+    assert.deepEqual(Object.keys(answer.json), members);
   });
 
   it('shows no list where partial metadata has no items', async () => {
