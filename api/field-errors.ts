@@ -81,7 +81,7 @@ export const notSupported = (path: Path | string, value: unknown, supported: rea
 export const forbiddenField = (path: Path | string, detail: string) =>
   make('FieldValueForbidden', path, `Forbidden${tail(detail)}`);
 export const tooLong = (path: Path | string, max: number) =>
-  make('FieldValueTooLong', path, `Too long: may not be more than ${max} bytes`);
+  make('FieldValueTooLong', path, `Too long: may not be more than ${max} byte${max === 1 ? '' : 's'}`);
 export const tooMany = (path: Path | string, actual: number, max: number) =>
   make('FieldValueTooMany', path, `Too many: ${actual}: must have at most ${max} item${max === 1 ? '' : 's'}`);
 export const notFoundField = (path: Path | string, value: unknown) =>

@@ -7,23 +7,58 @@ import { compileRules } from '../schema/rules.ts';
 import { SchemaValidator } from '../schema/validator.ts';
 import { validateEmbedded } from '../schema/walk.ts';
 
-/** `pruned` when unknown fields are taken away from objects; `inMeta` inside an embedded object's metadata. */
-export function validateDefaults(schema: SchemaProps, path: Path, pruned: boolean, inMeta = false): FieldError[] {
+const META_FIELDS = new Set(['apiVersion', 'kind', 'metadata']);
+
+/** Where a schema stands in that of the embedded object around it. */
+interface Inside {
+  readonly root: SchemaProps;
+  /** In its kind, apiVersion or metadata. */
+  readonly meta: boolean;
+  /** The object that has nothing but the value there. */
+  around(value: JsonValue): JsonValue;
+}
+
+/** `pruned` when unknown fields are taken away from objects; `inside` below an embedded object. */
+export function validateDefaults(schema: SchemaProps, path: Path, pruned: boolean, inside?: Inside): FieldError[] {
   const errors: FieldError[] = [];
   const embedded = schema['x-kubernetes-embedded-resource'] === true;
+  const here: Inside | undefined = embedded ? { root: schema, meta: false, around: withTypeMeta } : inside;
   const value = schema.default;
   if (value !== undefined && value !== null)
-    errors.push(...oneDefault(schema, value, path.child('default'), pruned && !inMeta));
+    errors.push(...oneDefault(schema, value, path.child('default'), pruned, here));
   const items = itemsOf(schema);
-  if (items) errors.push(...validateDefaults(items, path.child('items'), pruned, inMeta && !embedded));
+  if (items) {
+    const within = here && { ...here, around: (v: JsonValue) => here.around([v]) };
+    errors.push(...validateDefaults(items, path.child('items'), pruned, within));
+  }
   for (const [k, p] of Object.entries(schema.properties ?? {})) {
-    const meta = embedded ? k === 'metadata' || k === 'apiVersion' || k === 'kind' : inMeta;
-    errors.push(...validateDefaults(p, path.child('properties').key(k), pruned, meta));
+    const meta = embedded ? META_FIELDS.has(k) : here?.meta === true;
+    const within = here && { ...here, meta, around: (v: JsonValue) => here.around({ [k]: v }) };
+    errors.push(...validateDefaults(p, path.child('properties').key(k), pruned, within));
   }
   return errors;
 }
 
-function oneDefault(schema: SchemaProps, value: JsonValue, at: Path, pruned: boolean): FieldError[] {
+const withTypeMeta = (v: JsonValue): JsonValue => ({
+  apiVersion: 'validation/v1',
+  kind: 'Validation',
+  ...(v as Record<string, JsonValue>),
+});
+
+function oneDefault(
+  schema: SchemaProps,
+  value: JsonValue,
+  at: Path,
+  pruned: boolean,
+  inside: Inside | undefined,
+): FieldError[] {
+  if (inside?.meta) {
+    const wrong = validateEmbedded(inside.around(value) as Value, inside.root).map((e) => `${e.field}: ${e.message}`);
+    const text = wrong.length === 1 ? wrong[0] : `[${wrong.join(', ')}]`;
+    return wrong.length > 0
+      ? [invalid(at, value, `must result in valid metadata: ${text}`)]
+      : byItsSchema(schema, value, at);
+  }
   const unknown = pruned && hasUnknown(schema, value) ? [invalid(at, value, 'must not have unknown fields')] : [];
   return [...unknown, ...byItsSchema(schema, value, at)];
 }
@@ -55,8 +90,6 @@ function untyped(schema: SchemaProps): SchemaProps {
     out.items = Array.isArray(schema.items) ? schema.items.map(each) : each(schema.items as SchemaProps);
   return out;
 }
-
-const META_FIELDS = new Set(['apiVersion', 'kind', 'metadata']);
 
 /** Whether pruning would change a default: fields that no schema names, nulls and metadata apart. */
 export function hasUnknown(schema: SchemaProps | undefined, value: JsonValue | undefined, preserved = false): boolean {

@@ -1,6 +1,6 @@
 /** What a schema says of one value without parts: its type, its alternatives, bounds of texts and numbers. */
 import { encodeJson } from '../../../api/codec/json.ts';
-import { invalid, notSupported, typeInvalid, type FieldError } from '../../../api/field-errors.ts';
+import { invalid, notSupported, tooLong, typeInvalid, type FieldError } from '../../../api/field-errors.ts';
 import { sameValue, type Value } from './equal.ts';
 import { formatCheck } from './formats.ts';
 import { compilePattern } from './pattern.ts';
@@ -85,8 +85,7 @@ export function stringCheck(
   if (maxLength === undefined && minLength === undefined && !pattern && !check) return undefined;
   const regex = pattern ? compilePattern(pattern) : undefined;
   const shape = (v: string, path: string): FieldError | undefined => {
-    if (maxLength !== undefined && v.length > maxLength && runes(v) > maxLength)
-      return { type: 'FieldValueTooLong', field: path, message: `Too long: may not be more than ${maxLength} bytes` };
+    if (maxLength !== undefined && v.length > maxLength && runes(v) > maxLength) return tooLong(path, maxLength);
     if (minLength !== undefined && (v.length < minLength || runes(v) < minLength))
       return invalid(path, v, `${show(path)} in body should be at least ${minLength} chars long`);
     if (pattern && !(regex?.matcher(v).find() ?? false))

@@ -142,7 +142,7 @@ function embedded(o: ValueObject, path: Path, errors: FieldError[]): void {
     const found: FieldError[] = [];
     objectMeta(
       new Field<KubeObject>({ metadata: meta } as KubeObject, found),
-      { namespaced: Boolean(meta.namespace) },
+      { namespaced: Boolean(meta.namespace), anyFinalizer: true },
       isPathSegmentName,
     );
     for (const e of found)

@@ -115,6 +115,14 @@ describe('schemas of definitions', () => {
       default: { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a', more: 'x' } },
     };
     assert.deepEqual(defaults(embedded), []);
+    const labels: SchemaProps = { type: 'object', additionalProperties: { type: 'string' }, default: { a: '_b' } };
+    const kind: SchemaProps = { type: 'string', default: 'A_' };
+    const around: SchemaProps = { type: 'object', 'x-kubernetes-embedded-resource': true };
+    const metadata: SchemaProps = { type: 'object', properties: { labels } };
+    assert.deepEqual(defaults({ ...around, properties: { metadata, kind } }), [
+      'Invalid *.properties[metadata].properties[labels].default',
+      'Invalid *.properties[kind].default',
+    ]);
   });
 });
 
