@@ -142,8 +142,9 @@ function embedded(o: ValueObject, path: Path, errors: FieldError[]): void {
     const found: FieldError[] = [];
     objectMeta(
       new Field<KubeObject>({ metadata: meta } as KubeObject, found),
-      { namespaced: Boolean(meta.namespace), anyFinalizer: true },
+      { namespaced: Boolean(meta.namespace) },
       isPathSegmentName,
+      { anyFinalizer: true },
     );
     for (const e of found)
       errors.push({ ...e, field: `${path.toString() === '' ? '' : `${path.toString()}.`}${e.field}` });
