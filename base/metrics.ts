@@ -3,6 +3,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 type Labels = readonly string[];
 
+/** `n` bounds of a histogram, each `factor` times the one before. */
+export const exponential = (first: number, factor: number, n: number): number[] =>
+  Array.from({ length: n }, (_, i) => Number((first * factor ** i).toPrecision(12)));
+/** Bounds, in seconds, for work that takes milliseconds to seconds: what Prometheus' libraries take by default. */
+export const DEFAULT_SECONDS: readonly number[] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
 /** A family of values, told apart by label values in the order of its label names. */
 interface Family {
   write(lines: string[]): void;

@@ -1,6 +1,6 @@
 /** What clients and work queues count, under the names that dashboards know (`rest_client_*`, `workqueue_*`). */
 import type { Clock } from '../base/clock.ts';
-import type { Handle, HistogramHandle, MetricsRegistry } from '../base/metrics.ts';
+import { exponential, type Handle, type HistogramHandle, type MetricsRegistry } from '../base/metrics.ts';
 
 /** Counts the answers to a client's plain requests. */
 export interface RequestMetrics {
@@ -56,7 +56,7 @@ export interface WorkQueueMetrics {
   follow(name: string, queue: QueueState): QueueCounts;
 }
 
-const QUEUE_BOUNDS = Array.from({ length: 10 }, (_, i) => Number(`1e${i - 8}`));
+const QUEUE_BOUNDS = exponential(1e-8, 10, 10);
 
 /** The families of work queues; one for all queues of a program. */
 export function createWorkQueueMetrics(registry: MetricsRegistry): WorkQueueMetrics {

@@ -1,13 +1,13 @@
 /** What the proxy counts, under the names that dashboards know. */
 import type { Clock } from '../base/clock.ts';
-import type { MetricsRegistry } from '../base/metrics.ts';
+import { exponential, type MetricsRegistry } from '../base/metrics.ts';
 
 type Family = 4 | 6;
 
 const FAMILY_LABEL: Readonly<Record<Family, string>> = { 4: 'IPv4', 6: 'IPv6' };
 
 /** Seconds, from a millisecond on, each twice the one before. */
-const SYNC = Array.from({ length: 15 }, (_, i) => Number((0.001 * 2 ** i).toPrecision(12)));
+const SYNC = exponential(0.001, 2, 15);
 const steps = (first: number, step: number, n: number): number[] =>
   Array.from({ length: n }, (_, i) => first + step * i);
 const PROGRAMMING = [...steps(0.25, 0.25, 2), ...steps(1, 1, 59), ...steps(60, 5, 12), ...steps(120, 30, 7)];

@@ -1,8 +1,5 @@
 /** The scheduler's figures, by the names that dashboards know. */
-import type { MetricsRegistry } from '../base/metrics.ts';
-
-const exponential = (first: number, factor: number, n: number) =>
-  Array.from({ length: n }, (_, i) => Number((first * factor ** i).toPrecision(12)));
+import { exponential, type MetricsRegistry } from '../base/metrics.ts';
 
 export type AttemptResult = 'scheduled' | 'unschedulable' | 'error';
 

@@ -1,6 +1,7 @@
 /** What /metrics tells of requests, under the names that dashboards of Kubernetes expect. */
 import type { Clock } from '../../base/clock.ts';
 import {
+  exponential,
   processMetrics,
   TimedValue,
   type Handle,
@@ -15,7 +16,7 @@ import type { ApiRequest } from './request.ts';
 import { isLongRunning } from './request-info.ts';
 
 const SECONDS = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60];
-const SHORT = Array.from({ length: 15 }, (_, i) => 0.001 * 2 ** i);
+const SHORT = exponential(0.001, 2, 15);
 const FRACTIONS = [0, 0.001, 0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1];
 const BYTES = [1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 const TARGET = ['group', 'resource', 'scope', 'subresource', 'verb', 'version'];

@@ -1,15 +1,9 @@
 /** What the kubelet counts while it works, under the names that dashboards and upstream's tests know. */
 import type { Clock } from '../../base/clock.ts';
-import type { MetricsRegistry } from '../../base/metrics.ts';
+import { DEFAULT_SECONDS, exponential, type MetricsRegistry } from '../../base/metrics.ts';
 import { createPartMetrics } from './parts.ts';
 import { createPodStarts, type PodStarts } from './pod-starts.ts';
 
-/** `n` bounds, each `factor` times the one before. */
-const exponential = (first: number, factor: number, n: number): number[] =>
-  Array.from({ length: n }, (_, i) => Number((first * factor ** i).toPrecision(12)));
-
-/** Seconds: the bounds for work that takes milliseconds to seconds. */
-const SHORT = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const POD_START = [
   0.5, 1, 2, 3, 4, 5, 6, 8, 10, 20, 30, 45, 60, 120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600,
 ];
@@ -81,7 +75,7 @@ export function createKubeletMetrics(registry: MetricsRegistry, clock: Clock) {
     'kubelet_run_podsandbox_duration_seconds',
     'Seconds to start a pod sandbox, by runtime handler.',
     ['runtime_handler'],
-    SHORT,
+    DEFAULT_SECONDS,
   );
   const sandboxErrors = registry.counter('kubelet_run_podsandbox_errors_total', 'Pod sandboxes that did not start.', [
     'runtime_handler',
@@ -90,13 +84,13 @@ export function createKubeletMetrics(registry: MetricsRegistry, clock: Clock) {
     'kubelet_pod_worker_duration_seconds',
     'Seconds of one step for one pod, by what it was for.',
     ['operation_type'],
-    SHORT,
+    DEFAULT_SECONDS,
   );
   const workerStartSeconds = registry.histogram(
     'kubelet_pod_worker_start_duration_seconds',
     'Seconds from seeing a pod to its first step.',
     [],
-    SHORT,
+    DEFAULT_SECONDS,
   );
   const starts: PodStarts = createPodStarts({
     clock,
@@ -150,13 +144,13 @@ export function createKubeletMetrics(registry: MetricsRegistry, clock: Clock) {
     'kubelet_pleg_relist_duration_seconds',
     'Seconds of one look at all that the runtime has.',
     [],
-    SHORT,
+    DEFAULT_SECONDS,
   );
   const relistInterval = registry.histogram(
     'kubelet_pleg_relist_interval_seconds',
     'Seconds between two looks at all that the runtime has; changes in between come as events.',
     [],
-    [...SHORT, 15, 30, 60],
+    [...DEFAULT_SECONDS, 15, 30, 60],
   );
   const lastSeen = registry.gauge(
     'kubelet_pleg_last_seen_seconds',
@@ -166,7 +160,7 @@ export function createKubeletMetrics(registry: MetricsRegistry, clock: Clock) {
     'kubelet_cgroup_manager_duration_seconds',
     'Seconds of work on the cgroups of pods, by kind.',
     ['operation_type'],
-    SHORT,
+    DEFAULT_SECONDS,
   );
   const storageSeconds = registry.histogram(
     'storage_operation_duration_seconds',

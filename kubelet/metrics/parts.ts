@@ -1,10 +1,10 @@
 /** What the managers of CPUs, memory and NUMA nodes gave to pods, and could not give. */
 import type { Clock } from '../../base/clock.ts';
-import type { Counter, MetricsRegistry } from '../../base/metrics.ts';
+import { exponential, type Counter, type MetricsRegistry } from '../../base/metrics.ts';
 import type { HintProvider, TopologyManager } from '../topology/manager.ts';
 
 /** Milliseconds. */
-const ALIGN_BOUNDS = Array.from({ length: 15 }, (_, i) => Number((0.05 * 2 ** i).toPrecision(12)));
+const ALIGN_BOUNDS = exponential(0.05, 2, 15);
 
 /** CPUs by their numbers. */
 export interface CpuFigures {

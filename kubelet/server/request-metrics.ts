@@ -1,9 +1,8 @@
 /** Requests to the kubelet's server, counted by path. */
 import type { Clock } from '../../base/clock.ts';
-import type { MetricsRegistry } from '../../base/metrics.ts';
+import { DEFAULT_SECONDS, type MetricsRegistry } from '../../base/metrics.ts';
 
 const LABELS = ['long_running', 'method', 'path', 'server_type'] as const;
-const BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 /** Those that last as long as somebody wants. */
 const LONG = new Set(['exec', 'attach', 'portForward']);
 const METHODS = new Set(['DELETE', 'GET', 'HEAD', 'OPTIONS', 'POST', 'PUT']);
@@ -16,7 +15,7 @@ export function createServerMetrics(registry: MetricsRegistry, clock: Clock, kno
     'kubelet_http_requests_duration_seconds',
     'Seconds that requests took.',
     LABELS,
-    BOUNDS,
+    DEFAULT_SECONDS,
   );
   const inFlight = registry.gauge('kubelet_http_inflight_requests', 'Requests under way.', LABELS);
   return (method: string, first: string, second: string | undefined): (() => void) => {
